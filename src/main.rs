@@ -1,0 +1,3 @@
+//! The `asof` command.
+
+fn main() {}

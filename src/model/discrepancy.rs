@@ -1,0 +1,221 @@
+//! [`Discrepancy`]: one thing that does not tie, with kind, severity, place and evidence.
+
+use std::fmt;
+
+/// How bad a discrepancy is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Worth knowing; nothing is wrong.
+    Info,
+    /// The result rests on an assumption or an inference.
+    Warning,
+    /// Ledger and current state contradict each other or themselves.
+    Error,
+}
+
+impl Severity {
+    /// The word for it, as used in every output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal, $severity:ident;)+) => {
+        /// The kind of a discrepancy. Codes are stable and part of the output contract.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum DiscrepancyKind {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl DiscrepancyKind {
+            /// Every kind, in the order in which they are reported.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The stable code, for instance `chain-break`.
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code,)+ }
+            }
+
+            /// How bad it is.
+            pub fn severity(self) -> Severity {
+                match self { $(Self::$variant => Severity::$severity,)+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// The current row is not the ledger's last known image.
+    CurrentDiffers = "current-differs", Error;
+    /// The ledger says the row exists, the current state does not have it.
+    CurrentMissing = "current-missing", Error;
+    /// The ledger says the row is deleted (or, from birth, never was), the current state has it.
+    CurrentUnexpected = "current-unexpected", Error;
+    /// A before image is not the last known image of that life.
+    ChainBreak = "chain-break", Error;
+    /// An insert of a row that already exists.
+    InsertOverExisting = "insert-over-existing", Error;
+    /// An update of a row that does not exist.
+    UpdateOfAbsent = "update-of-absent", Error;
+    /// A delete of a row that does not exist.
+    DeleteOfAbsent = "delete-of-absent", Error;
+    /// A repeated position with other content.
+    ConflictingDuplicate = "conflicting-duplicate", Error;
+    /// A recorded hash chain does not verify.
+    HashChainBreak = "hash-chain-break", Error;
+    /// Forward from the opening and backward from the current state do not meet.
+    OpeningDiffers = "opening-differs", Error;
+    /// A tie-out fails.
+    TotalMismatch = "total-mismatch", Error;
+    /// Debits and credits of a transaction differ.
+    UnbalancedTransaction = "unbalanced-transaction", Error;
+    /// A cell of the snapshot that nothing in the inputs states.
+    UnrecoverableValue = "unrecoverable-value", Error;
+    /// Rows of a truncated table were refilled from the ledger, or could not be.
+    TruncatedTable = "truncated-table", Error;
+    /// Positions that should be dense are not, or a transaction's own record count is not met.
+    SequenceGap = "sequence-gap", Error;
+    /// A row whose key is null.
+    NullKey = "null-key", Error;
+    /// Several current rows with one key.
+    DuplicateKey = "duplicate-key", Error;
+    /// A record that cannot be understood, set aside with its place.
+    UnparsableRecord = "unparsable-record", Error;
+    /// A ledger value that does not fit the column's type exactly.
+    LossyValue = "lossy-value", Error;
+    /// A reference to a row that is not in the snapshot.
+    OrphanReference = "orphan-reference", Error;
+    /// Two versions of one row overlap in time.
+    OverlappingVersions = "overlapping-versions", Error;
+    /// A version ends before it begins.
+    ReversedInterval = "reversed-interval", Error;
+    /// A cell was filled from an earlier after image.
+    InferredValue = "inferred-value", Warning;
+    /// A null that its producer also writes for values it cannot express.
+    AmbiguousNull = "ambiguous-null", Warning;
+    /// A column that no image carries.
+    ColumnNotCovered = "column-not-covered", Warning;
+    /// A bound of the window or the extract moment is an assumption.
+    CoverageAssumed = "coverage-assumed", Warning;
+    /// The current state matches an earlier ledger position.
+    ExtractSkew = "extract-skew", Warning;
+    /// A transaction that lies on both sides of the as-of under some clock.
+    AmbiguousCut = "ambiguous-cut", Warning;
+    /// Commit times go backwards along the order.
+    TimeRegression = "time-regression", Warning;
+    /// Effective in a closed period, committed after it.
+    LatePosting = "late-posting", Warning;
+    /// The ledger's columns or types changed on the way.
+    SchemaDrift = "schema-drift", Warning;
+    /// A ledger column that the current state does not have.
+    UnknownColumn = "unknown-column", Warning;
+    /// Two versions of one row leave a hole in time.
+    HoleBetweenVersions = "hole-between-versions", Warning;
+    /// A version that begins after the extract moment.
+    FutureVersion = "future-version", Warning;
+    /// A redelivered change, dropped.
+    DuplicateChange = "duplicate-change", Info;
+    /// A change whose before equals its after.
+    NoOpChange = "no-op-change", Info;
+}
+
+impl fmt::Display for DiscrepancyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// Where in the ledger something stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LedgerPlace {
+    /// Path of the file, as given.
+    pub file: String,
+    /// Number of the record in the file, from 1.
+    pub record: u64,
+    /// The source's own position, in its own notation.
+    pub position: Option<String>,
+    /// The transaction id, in the ledger's own notation.
+    pub transaction: Option<String>,
+    /// Commit time, RFC 3339.
+    pub committed_at: Option<String>,
+    /// Who did it, if recorded.
+    pub actor: Option<String>,
+}
+
+/// Where in the current state something stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CurrentPlace {
+    /// Path of the file, as given.
+    pub file: String,
+    /// Number of the row in the file, from 1.
+    pub row: u64,
+}
+
+/// One column that does not tie: what one side says and what the other says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CellDifference {
+    /// The column.
+    pub column: String,
+    /// The exact text of the expected value; `None` is null.
+    pub expected: Option<String>,
+    /// The exact text of the value found; `None` is null.
+    pub found: Option<String>,
+}
+
+/// One thing that does not tie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discrepancy {
+    /// What kind of thing.
+    pub kind: DiscrepancyKind,
+    /// The dataset; empty if it concerns the whole run.
+    pub dataset: String,
+    /// The key as `column=value` pairs, exact text; empty if it concerns no row.
+    pub key: String,
+    /// Place in the ledger, if there is one.
+    pub ledger: Option<LedgerPlace>,
+    /// Place in the current state, if there is one.
+    pub current: Option<CurrentPlace>,
+    /// Columns that differ, with both values.
+    pub cells: Vec<CellDifference>,
+    /// What happened, in one sentence: candidate causes in order of likelihood,
+    /// and what would decide between them.
+    pub message: String,
+    /// How many like this one it stands for (echoes, counts per column); at least 1.
+    pub count: u64,
+    /// Whether it touches the snapshot asked for.
+    pub touches_snapshot: bool,
+    /// Per measure, found minus expected, as exact decimal text.
+    pub amounts: Vec<(String, String)>,
+    /// The reason given in the plan's `accepted` list, if it is a known finding.
+    pub accepted: Option<String>,
+}
+
+impl Discrepancy {
+    /// A discrepancy of this kind with nothing else said yet.
+    pub fn new(kind: DiscrepancyKind, dataset: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            dataset: dataset.into(),
+            key: String::new(),
+            ledger: None,
+            current: None,
+            cells: Vec::new(),
+            message: message.into(),
+            count: 1,
+            touches_snapshot: false,
+            amounts: Vec::new(),
+            accepted: None,
+        }
+    }
+
+    /// How bad it is: the severity of its kind.
+    pub fn severity(&self) -> Severity {
+        self.kind.severity()
+    }
+}

@@ -1,0 +1,19 @@
+//! The nouns that all stages share. Nothing here computes beyond its own invariants.
+//!
+//! ```text
+//! TableSchema ── columns and key of a dataset
+//! ChangeBatch ── ops, places and two sides of Images
+//!   └ Images ── one array per column, and a CellState per cell
+//! Discrepancy ── kind, place, evidence
+//! canon      ── the one definition of equal cells
+//! ```
+
+pub mod canon;
+mod change;
+mod discrepancy;
+mod schema;
+pub mod time;
+
+pub use change::{CellState, ChangeBatch, Images, NO_TIME, Op};
+pub use discrepancy::{CellDifference, CurrentPlace, Discrepancy, DiscrepancyKind, LedgerPlace, Severity};
+pub use schema::TableSchema;

@@ -1,0 +1,1 @@
+//! The snapshot: under construction.

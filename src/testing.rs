@@ -1,0 +1,1 @@
+//! Seeded histories for tests and benches: under construction.
