@@ -1,1 +1,4 @@
 //! pipeline: under construction.
+
+pub mod progress;
+pub mod request;

@@ -1,1 +1,37 @@
-//! plan: under construction.
+//! The plan: what the datasets are, where their files lie, and what others say about them.
+//!
+//! A [`Plan`] is the documented procedure of a run. It comes from a TOML file
+//! ([`Plan::open`], [`Plan::parse`]) or, for one dataset, from a few paths
+//! ([`Plan::for_one`]), and is validated before any data is read: unknown keys
+//! name the nearest valid one with its line and column. Nothing here opens a
+//! data file; columns are checked against the data by those who read it.
+//!
+//! ```text
+//! Plan ── calendar (time zone, fiscal year)
+//!  ├ Dataset ── key, measures, references, tie-outs
+//!  │   ├ Current ── files, extract moment, scope
+//!  │   ├ Ledger ── files, format, mapping, window
+//!  │   └ Opening ── a trusted earlier snapshot
+//!  └ Accepted ── known findings
+//! ```
+
+mod calendar;
+mod declaration;
+mod filter;
+mod flags;
+mod ledger;
+mod period;
+mod source;
+mod when;
+
+pub use calendar::Calendar;
+pub use declaration::{
+    Accepted, Current, Dataset, Figures, Normalisation, Opening, Plan, Reference, Reported,
+};
+pub use filter::Filter;
+pub use flags::OneDataset;
+pub use ledger::{
+    DecimalCoding, Ledger, LedgerClock, LedgerColumns, LedgerFormat, MissingCells, TimestampCoding,
+};
+pub use source::{CsvOptions, TableFormat, TableSource};
+pub use when::{Bound, Moment};

@@ -1,0 +1,186 @@
+//! What a run is asked to do: one request per command, every choice a named field.
+//!
+//! A request holds only resolved things (a [`Plan`], [`Moment`]s, paths): clocks,
+//! environment and terminal stay with the front end that builds it.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use crate::plan::{Moment, Plan};
+
+/// How a run works, whatever it does. Nothing here changes a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Threads to use; `None`: as many as the machine has cores.
+    pub threads: Option<NonZeroUsize>,
+    /// Bytes of memory to stay below; `None`: a share of the machine's.
+    pub memory_limit: Option<u64>,
+    /// Where inputs that cannot be read twice are spooled; `None`: the system's temporary folder.
+    pub spool: Option<PathBuf>,
+    /// The present moment in nanoseconds since the epoch, for the expiry of
+    /// accepted findings and the manifest's volatile fields.
+    pub now: i64,
+}
+
+impl RunOptions {
+    /// Every default, at this moment (nanoseconds since the epoch).
+    pub fn at(now: i64) -> Self {
+        Self { threads: None, memory_limit: None, spool: None, now }
+    }
+}
+
+/// Which side supplies the cells that no undone image supplies, where ledger
+/// and current state disagree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Trust {
+    /// The current state as delivered.
+    #[default]
+    Current,
+    /// The ledger's last known value and existence.
+    Ledger,
+}
+
+impl Trust {
+    /// The word for it, as flags and outputs write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Ledger => "ledger",
+        }
+    }
+}
+
+/// What rebuilding does in doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// Refuse a snapshot with unrecoverable cells.
+    pub strict: bool,
+    /// Go on without a dataset that has to be refused.
+    pub partial: bool,
+    /// Rebuild an as-of before the window as far as the ledger goes, and mark the rest.
+    pub allow_uncovered: bool,
+    /// The base where ledger and current state disagree.
+    pub trust: Trust,
+}
+
+/// The file format of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum OutputFormat {
+    /// Apache Parquet, with the source's schema.
+    #[default]
+    Parquet,
+    /// Comma-separated text, exact.
+    Csv,
+    /// Arrow IPC file.
+    ArrowIpc,
+}
+
+impl OutputFormat {
+    /// All formats, in the order in which they are listed to people.
+    pub const ALL: [Self; 3] = [Self::Parquet, Self::Csv, Self::ArrowIpc];
+
+    /// The word for it, as `--format` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Parquet => "parquet",
+            Self::Csv => "csv",
+            Self::ArrowIpc => "arrow",
+        }
+    }
+
+    /// The file name extension, without a dot; equal to the name.
+    pub fn extension(self) -> &'static str {
+        self.name()
+    }
+}
+
+/// Where a snapshot goes. Written beside and then renamed: complete or not there at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// An evidence folder: snapshot, verdicts, discrepancies, manifest. With several
+    /// moments, one such folder per moment under it, named by [`Moment::label`].
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The format of the snapshot files in it.
+        format: OutputFormat,
+    },
+    /// Just the snapshot of the one dataset.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: OutputFormat,
+    },
+}
+
+/// A request to rebuild, verify and export.
+#[derive(Debug, Clone)]
+pub struct SnapshotRequest {
+    /// What to rebuild.
+    pub plan: Plan,
+    /// The moments, in the order given; at least one, with distinct labels.
+    pub moments: Vec<Moment>,
+    /// Where to.
+    pub output: Output,
+    /// Whether an output that is already there is replaced.
+    pub replace: bool,
+    /// Whether the whole ledger is verified in the same run.
+    pub verify: bool,
+    /// Whether verdict and supplying position are added to the snapshot as columns.
+    pub provenance: bool,
+    /// Whether text that starts a formula is escaped in CSV output.
+    pub csv_safe: bool,
+    /// What to do in doubt.
+    pub policy: Policy,
+    /// How to run.
+    pub options: RunOptions,
+}
+
+/// A request to check the whole ledger against itself and the current state.
+#[derive(Debug, Clone)]
+pub struct VerifyRequest {
+    /// What to verify.
+    pub plan: Plan,
+    /// Where to write all discrepancies as a table (`.parquet` or `.csv`), if wanted.
+    pub discrepancies: Option<PathBuf>,
+    /// Whether an output that is already there is replaced.
+    pub replace: bool,
+    /// How to run.
+    pub options: RunOptions,
+}
+
+/// A request for the documented procedure of a run, which writes nothing.
+#[derive(Debug, Clone)]
+pub struct ExplainRequest {
+    /// What would be rebuilt.
+    pub plan: Plan,
+    /// The moments, in the order given.
+    pub moments: Vec<Moment>,
+    /// What would be done in doubt.
+    pub policy: Policy,
+    /// How to run.
+    pub options: RunOptions,
+}
+
+/// A request to say what files are.
+#[derive(Debug, Clone)]
+pub struct InspectRequest {
+    /// The files, folders or wildcards.
+    pub files: Vec<PathBuf>,
+    /// How to run.
+    pub options: RunOptions,
+}
+
+/// A request for one row through time.
+#[derive(Debug, Clone)]
+pub struct HistoryRequest {
+    /// Where the row is.
+    pub plan: Plan,
+    /// Name of the dataset.
+    pub dataset: String,
+    /// The key: the exact text of one value per key column, in key order.
+    pub key: Vec<String>,
+    /// How to run.
+    pub options: RunOptions,
+}

@@ -1,0 +1,8 @@
+//! Filters: under construction.
+
+/// A filter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Filter {
+    /// The text of it.
+    pub text: String,
+}

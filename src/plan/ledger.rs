@@ -1,0 +1,160 @@
+//! The declaration of a change ledger, as plain data.
+
+use std::path::PathBuf;
+
+use super::{Bound, Filter, TableSource};
+use crate::model::Op;
+
+/// The changes of one dataset: files, how to read them, and for which span they are complete.
+///
+/// Datasets whose ledgers have equal [`Ledger::paths`] share one source: one
+/// order and one cut.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ledger {
+    /// Files, folders and wildcards, in the order in which they were written.
+    pub paths: Vec<PathBuf>,
+    /// What is declared about them as tables: file format, delimiter, types, zone of
+    /// times without an offset. Its `pattern` is the first of the paths.
+    pub table: TableSource,
+    /// Who wrote the changes; `None`: detected.
+    pub format: Option<LedgerFormat>,
+    /// Names under which the dataset occurs in a stream of several tables. Empty: its own name.
+    pub names: Vec<String>,
+    /// Which columns mean what, for mapped ledgers.
+    pub columns: LedgerColumns,
+    /// Words of the op column and what they mean, beside the usual ones.
+    pub ops: Vec<(String, Op)>,
+    /// Which clock `committed_at` is, if the log has no commit times.
+    pub clock: LedgerClock,
+    /// The ledger is complete from here on.
+    pub complete_from: Option<Bound>,
+    /// The ledger is complete up to here.
+    pub complete_to: Option<Bound>,
+    /// The ledger holds every change since the table was created empty.
+    pub from_birth: bool,
+    /// Whether NaN and infinity can occur, for producers that write them as null.
+    pub non_finite: Option<bool>,
+    /// The text that a producer writes for values it did not record.
+    pub placeholder: Option<String>,
+    /// What a column means that a record leaves out; `None`: as the format says.
+    pub missing: Option<MissingCells>,
+    /// How decimals are written; `None`: detected.
+    pub decimals: Option<DecimalCoding>,
+    /// How timestamps are written; `None`: detected.
+    pub timestamps: Option<TimestampCoding>,
+    /// The filter under which the ledger was recorded.
+    pub filter: Option<Filter>,
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$item:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $name { $($(#[$item])* $variant,)+ }
+
+        impl $name {
+            /// All of them, in the order in which they are listed to people.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The word for it in plans and flags.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+    };
+}
+
+words! {
+    /// Who wrote a ledger.
+    LedgerFormat {
+        /// Any table with columns for op, time and images.
+        Mapped = "mapped",
+        /// Debezium change events as JSON.
+        Debezium = "debezium",
+        /// PostgreSQL's wal2json, version 1 or 2.
+        Wal2Json = "wal2json",
+    }
+}
+
+words! {
+    /// Which clock a ledger records.
+    LedgerClock {
+        /// When the transaction committed.
+        Commit = "commit",
+        /// When the statement ran.
+        Statement = "statement",
+        /// When the transaction began.
+        Start = "start",
+    }
+}
+
+#[expect(clippy::derivable_impls, reason = "the macro that declares the words knows no default")]
+impl Default for LedgerClock {
+    fn default() -> Self {
+        Self::Commit
+    }
+}
+
+words! {
+    /// What a column means that a record leaves out.
+    MissingCells {
+        /// Not recorded; it may have changed.
+        Absent = "absent",
+        /// The change did not touch it.
+        Unchanged = "unchanged",
+        /// It is null.
+        Null = "null",
+    }
+}
+
+words! {
+    /// How decimals are written.
+    DecimalCoding {
+        /// As text or number, digit for digit.
+        Text = "text",
+        /// As base64 of the unscaled integer.
+        Base64 = "base64",
+    }
+}
+
+words! {
+    /// How timestamps are written.
+    TimestampCoding {
+        /// As ISO 8601 text.
+        Text = "text",
+        /// As seconds since the epoch.
+        Seconds = "seconds",
+        /// As milliseconds since the epoch.
+        Milliseconds = "milliseconds",
+        /// As microseconds since the epoch.
+        Microseconds = "microseconds",
+        /// As nanoseconds since the epoch.
+        Nanoseconds = "nanoseconds",
+    }
+}
+
+/// Which columns of a mapped ledger mean what. All optional: what is not named is detected.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LedgerColumns {
+    /// The source's own order mark of a change.
+    pub position: Option<String>,
+    /// The position of the commit.
+    pub commit_position: Option<String>,
+    /// What the change did.
+    pub op: Option<String>,
+    /// The transaction.
+    pub transaction: Option<String>,
+    /// When it was committed.
+    pub committed_at: Option<String>,
+    /// Who did it.
+    pub actor: Option<String>,
+    /// The before image: a struct or JSON column, or a pattern with one `*` such as `old_*`.
+    pub before: Option<String>,
+    /// The after image, in the same way.
+    pub after: Option<String>,
+    /// A column that says whether a row is a before or an after image.
+    pub image: Option<String>,
+    /// A column that names the table.
+    pub table: Option<String>,
+}
