@@ -46,6 +46,11 @@ impl Seed {
         Self(seed)
     }
 
+    /// An independent seed, for the other half of a 128-bit identity.
+    pub fn second(self) -> Self {
+        Self(mix(self.0 ^ ODD_2, ODD_1))
+    }
+
     /// The seed of one column's cells.
     pub fn column(self, column: usize) -> u64 {
         mix(self.0 ^ ODD_1, (column as u64 + 1).wrapping_mul(ODD_2))

@@ -1,0 +1,343 @@
+//! [`Facts`]: what the kernel knows of each change. No values, only identities.
+//!
+//! ```text
+//! change 17  update  account 4000 → 4001        two facts:
+//!   key 4000  index 17  update|LEAVES  before hash         (the row leaves its key)
+//!   key 4001  index 17  update|ARRIVES              after hash   (and goes on under another)
+//! ```
+//!
+//! A fact is a key identity, the change's index in the dataset's ledger, its op
+//! and, when the run verifies, one hash per lane and side. Facts are cut into
+//! shards by key and sorted by (key, rank), so that all that happened to a key
+//! is one slice.
+
+use arrow::array::ArrayRef;
+
+use super::lanes::Lanes;
+use crate::model::canon::{self, Seed};
+use crate::model::{CellState, ChangeBatch, Images, Op, TableSchema};
+
+/// Low three bits of [`Facts::kind`]: the [`Op`] code.
+const OP: u8 = 0b0000_0111;
+/// The change has a before image under this key.
+pub const HAS_BEFORE: u8 = 0b0000_1000;
+/// The change has an after image under this key.
+pub const HAS_AFTER: u8 = 0b0001_0000;
+/// The row goes on under another key: for this key, an end of life.
+pub const LEAVES: u8 = 0b0010_0000;
+/// The row came from another key: for this key, a begin of life.
+pub const ARRIVES: u8 = 0b0100_0000;
+
+/// Facts of many changes as columns. Hash and state columns hold `lanes` entries per fact.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Lanes per fact.
+    pub lanes: usize,
+    /// Key identity.
+    pub key: Vec<u128>,
+    /// Index of the change in its dataset's ledger.
+    pub index: Vec<u32>,
+    /// Op code and flags.
+    pub kind: Vec<u8>,
+    /// Hash of each lane before; empty unless verifying.
+    pub before: Vec<u64>,
+    /// Hash of each lane after; empty unless verifying.
+    pub after: Vec<u64>,
+    /// State of each lane, before in the low and after in the high half; empty if images are whole.
+    pub states: Vec<u8>,
+}
+
+impl Facts {
+    /// No facts yet, with this many lanes.
+    pub fn new(lanes: usize) -> Self {
+        Self { lanes, ..Self::default() }
+    }
+
+    /// How many facts.
+    pub fn len(&self) -> usize {
+        self.key.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.key.is_empty()
+    }
+
+    /// The op of a fact.
+    pub fn op(&self, fact: usize) -> Op {
+        Op::from_code(self.kind[fact] & OP).unwrap_or(Op::Update)
+    }
+
+    /// Whether a fact has these flags.
+    pub fn has(&self, fact: usize, flags: u8) -> bool {
+        self.kind[fact] & flags == flags
+    }
+
+    /// Whether this fact begins a life of its key.
+    pub fn begins(&self, fact: usize) -> bool {
+        self.op(fact) == Op::Insert || self.has(fact, ARRIVES)
+    }
+
+    /// Whether this fact ends a life of its key.
+    pub fn ends(&self, fact: usize) -> bool {
+        matches!(self.op(fact), Op::Delete | Op::Truncate) || self.has(fact, LEAVES)
+    }
+
+    /// What is known of a lane before this change: a [`CellState`] code.
+    pub fn state_before(&self, fact: usize, lane: usize) -> u8 {
+        if !self.has(fact, HAS_BEFORE) {
+            return CellState::Absent as u8;
+        }
+        self.states.get(fact * self.lanes + lane).map_or(0, |s| s & 0x0f)
+    }
+
+    /// What is known of a lane after this change: a [`CellState`] code.
+    pub fn state_after(&self, fact: usize, lane: usize) -> u8 {
+        if !self.has(fact, HAS_AFTER) {
+            return CellState::Absent as u8;
+        }
+        self.states.get(fact * self.lanes + lane).map_or(0, |s| s >> 4)
+    }
+
+    /// Whether the record says that this change did not touch the lane.
+    ///
+    /// The state of the side that is not known decides; the other may be stated all the same.
+    pub fn leaves_untouched(&self, fact: usize, lane: usize) -> bool {
+        let unchanged = CellState::Unchanged as u8;
+        let states = self.states.get(fact * self.lanes + lane).copied().unwrap_or(0);
+        states & 0x0f == unchanged || states >> 4 == unchanged
+    }
+
+    /// The hash of a lane before this change; meaningful where the state is known.
+    pub fn hash_before(&self, fact: usize, lane: usize) -> u64 {
+        self.before[fact * self.lanes + lane]
+    }
+
+    /// The hash of a lane after this change; meaningful where the state is known.
+    pub fn hash_after(&self, fact: usize, lane: usize) -> u64 {
+        self.after[fact * self.lanes + lane]
+    }
+
+    fn push_from(&mut self, other: &Self, fact: usize) {
+        self.key.push(other.key[fact]);
+        self.index.push(other.index[fact]);
+        self.kind.push(other.kind[fact]);
+        let cells = fact * other.lanes..(fact + 1) * other.lanes;
+        if !other.before.is_empty() {
+            self.before.extend_from_slice(&other.before[cells.clone()]);
+            self.after.extend_from_slice(&other.after[cells.clone()]);
+        }
+        if !other.states.is_empty() {
+            self.states.extend_from_slice(&other.states[cells]);
+        }
+    }
+
+    /// Appends all of `other`.
+    pub fn append(&mut self, mut other: Self) {
+        self.key.append(&mut other.key);
+        self.index.append(&mut other.index);
+        self.kind.append(&mut other.kind);
+        self.before.append(&mut other.before);
+        self.after.append(&mut other.after);
+        self.states.append(&mut other.states);
+    }
+
+    /// The same facts in the order of `order`.
+    pub fn reorder(&self, order: &[u32]) -> Self {
+        let mut sorted = Self::new(self.lanes);
+        sorted.key.reserve_exact(self.len());
+        sorted.index.reserve_exact(self.len());
+        sorted.kind.reserve_exact(self.len());
+        sorted.before.reserve_exact(self.before.len());
+        sorted.after.reserve_exact(self.after.len());
+        sorted.states.reserve_exact(self.states.len());
+        for &fact in order {
+            sorted.push_from(self, fact as usize);
+        }
+        sorted
+    }
+}
+
+/// What a scan needs to know about a dataset.
+#[derive(Debug, Clone, Copy)]
+pub struct ScanOptions<'a> {
+    /// The table.
+    pub schema: &'a TableSchema,
+    /// How its columns fall into lanes.
+    pub lanes: &'a Lanes,
+    /// The key of all hashes.
+    pub seed: Seed,
+    /// Whether images are hashed.
+    pub verify: bool,
+}
+
+/// The facts of one batch, and what does not become one.
+#[derive(Debug, Default)]
+pub struct Scanned {
+    /// One fact per change, two per key change, cut by shard.
+    pub shards: Vec<Facts>,
+    /// Indices of truncates.
+    pub truncates: Vec<u32>,
+    /// Indices of changes whose key is null.
+    pub null_keys: Vec<u32>,
+    /// Key changes: index, identity left, identity arrived at.
+    pub moves: Vec<(u32, u128, u128)>,
+}
+
+/// The shard of a key.
+pub fn shard_of(key: u128, shards: usize) -> usize {
+    debug_assert!(shards.is_power_of_two(), "shards are cut by leading bits");
+    if shards == 1 { 0 } else { (key >> (128 - shards.trailing_zeros())) as usize }
+}
+
+/// Turns a batch whose first change has index `first` into facts.
+///
+/// The batch must carry the key columns of both sides and, when verifying, all
+/// value columns. `keep` says which indices become facts at all.
+pub fn scan(
+    batch: &ChangeBatch,
+    first: u32,
+    shards: usize,
+    options: ScanOptions<'_>,
+    keep: impl Fn(u32) -> bool,
+) -> Scanned {
+    let before = Side::new(&batch.before, batch.len(), options);
+    let after = Side::new(&batch.after, batch.len(), options);
+    let mut scanned = Scanned {
+        shards: (0..shards).map(|_| Facts::new(options.lanes.count())).collect(),
+        ..Scanned::default()
+    };
+    for row in 0..batch.len() {
+        let index = first + row as u32;
+        if !keep(index) {
+            continue;
+        }
+        if batch.ops[row] == Op::Truncate as u8 {
+            scanned.truncates.push(index);
+            continue;
+        }
+        if before.null_key(row) || after.null_key(row) {
+            scanned.null_keys.push(index);
+            continue;
+        }
+        push_change(&mut scanned, batch.ops[row], index, (&before, &after), row);
+    }
+    scanned
+}
+
+fn push_change(scanned: &mut Scanned, op: u8, index: u32, sides: (&Side<'_>, &Side<'_>), row: usize) {
+    let (before, after) = sides;
+    match (before.key(row), after.key(row)) {
+        (Some(old), Some(new)) if old != new => {
+            scanned.moves.push((index, old, new));
+            push_fact(scanned, old, index, op | HAS_BEFORE | LEAVES, sides, row);
+            push_fact(scanned, new, index, op | HAS_AFTER | ARRIVES, sides, row);
+        }
+        (old, new) => {
+            let flags =
+                if old.is_some() { HAS_BEFORE } else { 0 } | if new.is_some() { HAS_AFTER } else { 0 };
+            if let Some(key) = old.or(new) {
+                push_fact(scanned, key, index, op | flags, sides, row);
+            }
+        }
+    }
+}
+
+fn push_fact(
+    scanned: &mut Scanned,
+    key: u128,
+    index: u32,
+    kind: u8,
+    (before, after): (&Side<'_>, &Side<'_>),
+    row: usize,
+) {
+    let shard = shard_of(key, scanned.shards.len());
+    let facts = &mut scanned.shards[shard];
+    facts.key.push(key);
+    facts.index.push(index);
+    facts.kind.push(kind);
+    for lane in 0..facts.lanes {
+        if let (Some(b), Some(a)) = (before.hashes.get(lane), after.hashes.get(lane)) {
+            facts.before.push(b[row]);
+            facts.after.push(a[row]);
+        }
+        if before.options.lanes.is_partial() {
+            let state = before.options.lanes.state(before.images, lane, row)
+                | before.options.lanes.state(after.images, lane, row) << 4;
+            facts.states.push(state);
+        }
+    }
+}
+
+/// One side of a batch: key identities and lane hashes.
+struct Side<'a> {
+    images: &'a Images,
+    options: ScanOptions<'a>,
+    keys: Vec<u128>,
+    null_keys: Vec<bool>,
+    hashes: Vec<Vec<u64>>,
+}
+
+impl<'a> Side<'a> {
+    fn new(images: &'a Images, rows: usize, options: ScanOptions<'a>) -> Self {
+        let key_columns: Vec<&ArrayRef> =
+            options.schema.key().iter().filter_map(|&c| images.column(c)).collect();
+        let keys =
+            if key_columns.is_empty() { vec![0; rows] } else { canon::key_ids(&key_columns, options.seed) };
+        let mut null_keys = vec![false; rows];
+        for row in canon::null_keys(&key_columns) {
+            null_keys[row] = images.is_present(row);
+        }
+        let hashes = if options.verify { lane_hashes(images, rows, options) } else { Vec::new() };
+        Self { images, options, keys, null_keys, hashes }
+    }
+
+    fn key(&self, row: usize) -> Option<u128> {
+        self.images.is_present(row).then(|| self.keys[row])
+    }
+
+    fn null_key(&self, row: usize) -> bool {
+        self.null_keys[row]
+    }
+}
+
+/// Identities of whole rows, for tables without a key.
+fn row_ids(images: &Images, rows: usize, options: ScanOptions<'_>) -> Vec<u128> {
+    let columns: Vec<Option<&ArrayRef>> = (0..options.schema.len()).map(|c| images.column(c)).collect();
+    whole_row_ids(&columns, rows, options)
+}
+
+/// Identities of rows by all their cells: equal exactly if every cell is, but for
+/// cells of columns in which null may stand for a value that the ledger cannot express.
+pub fn whole_row_ids(columns: &[Option<&ArrayRef>], rows: usize, options: ScanOptions<'_>) -> Vec<u128> {
+    let (mut low, mut high) = (vec![0; rows], vec![0; rows]);
+    let second = ScanOptions { seed: options.seed.second(), ..options };
+    for (column, array) in columns.iter().enumerate() {
+        if let Some(array) = array {
+            add_column(array, column, options, &mut low);
+            add_column(array, column, second, &mut high);
+        }
+    }
+    low.into_iter().zip(high).map(|(low, high)| (u128::from(high) << 64) | u128::from(low)).collect()
+}
+
+fn lane_hashes(images: &Images, rows: usize, options: ScanOptions<'_>) -> Vec<Vec<u64>> {
+    let mut hashes = vec![vec![0; rows]; options.lanes.count()];
+    for column in 0..options.schema.len() {
+        let (Some(lane), Some(array)) = (options.lanes.of_column(column), images.column(column)) else {
+            continue;
+        };
+        add_column(array, column, options, &mut hashes[lane]);
+    }
+    hashes
+}
+
+/// Adds the cells of one column to the hashes of its lane.
+pub fn add_column(array: &ArrayRef, column: usize, options: ScanOptions<'_>, sums: &mut [u64]) {
+    let seed = options.seed.column(column);
+    if options.lanes.is_ambiguous(column) {
+        canon::add_cell_hashes_non_finite_as_null(array.as_ref(), seed, sums);
+    } else {
+        canon::add_cell_hashes(array.as_ref(), seed, sums);
+    }
+}

@@ -1,0 +1,151 @@
+//! The steps of one key's history, in the order in which they must be undone.
+//!
+//! Two things keep a slice of facts from being that order as it stands. A
+//! truncate names no key, so it becomes a step of every history whose row then
+//! stands. And key changes inside one transaction (swaps, shifts along a range)
+//! are recorded one row at a time although they happened together:
+//!
+//! ```text
+//! UPDATE t SET id = 3 - id        history of key 2 as recorded    as undone
+//!   change 8:  1 → 2              8 arrives (over a standing row!) 9 leaves
+//!   change 9:  2 → 1              9 leaves                         8 arrives
+//! ```
+//!
+//! A key exists before a transaction if it does after, less its begins, plus its
+//! ends there. Where that says it existed although its first structural step
+//! is a begin, the end is put first.
+
+use super::facts::Facts;
+use super::shard::Shard;
+use crate::model::Op;
+
+/// One step of a history: a fact, or a truncate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Number of the fact in its shard; `None` for a truncate.
+    pub fact: Option<u32>,
+    /// Rank of the change.
+    pub rank: u32,
+}
+
+/// What is known of a row's existence at some point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// The ledger has said nothing of this key yet.
+    Unknown,
+    /// A row stands.
+    Alive,
+    /// No row stands.
+    Dead,
+}
+
+/// What all histories of a dataset share.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeline<'a> {
+    /// Ranks of truncates, rising.
+    pub truncates: &'a [u32],
+    /// First rank of each transaction, rising.
+    pub transactions: &'a [u32],
+    /// Whether the ledger reaches back to the empty table.
+    pub from_birth: bool,
+    /// Ranks from here on lie after the extract moment.
+    pub end: u32,
+}
+
+impl Timeline<'_> {
+    fn transaction(&self, rank: u32) -> usize {
+        self.transactions.partition_point(|&first| first <= rank)
+    }
+
+    /// The life of a key of which nothing has been said.
+    pub fn at_start(&self) -> Life {
+        if self.from_birth { Life::Dead } else { Life::Unknown }
+    }
+}
+
+/// The ops of a step, with truncates as ends.
+pub fn ends(facts: &Facts, step: Step) -> bool {
+    step.fact.is_none_or(|f| facts.ends(f as usize))
+}
+
+/// Whether a step begins a life.
+pub fn begins(facts: &Facts, step: Step) -> bool {
+    step.fact.is_some_and(|f| facts.begins(f as usize))
+}
+
+/// Fills `steps` with the history of a key. `standing` says whether the current state has it.
+pub fn steps(shard: &Shard, key: usize, standing: bool, timeline: Timeline<'_>, steps: &mut Vec<Step>) {
+    steps.clear();
+    steps.extend(shard.history(key).map(|f| Step { fact: Some(f as u32), rank: shard.rank[f] }));
+    if has_begin_then_end(&shard.facts, steps, timeline) {
+        put_ends_first(&shard.facts, steps, standing, timeline);
+    }
+    if !timeline.truncates.is_empty() {
+        add_truncates(&shard.facts, steps, timeline);
+    }
+}
+
+fn has_begin_then_end(facts: &Facts, steps: &[Step], timeline: Timeline<'_>) -> bool {
+    steps.windows(2).any(|pair| {
+        !ends(facts, pair[0])
+            && ends(facts, pair[1])
+            && steps.iter().any(|&s| begins(facts, s))
+            && timeline.transaction(pair[0].rank) == timeline.transaction(pair[1].rank)
+    })
+}
+
+/// Goes through the transactions of a history from the last to the first, carrying
+/// whether the row exists after each.
+fn put_ends_first(facts: &Facts, steps: &mut [Step], standing: bool, timeline: Timeline<'_>) {
+    let mut exists = standing;
+    let mut upper = steps.len();
+    while upper > 0 {
+        let transaction = timeline.transaction(steps[upper - 1].rank);
+        let lower = steps.partition_point(|s| timeline.transaction(s.rank) < transaction);
+        let part = &mut steps[lower..upper];
+        if part[0].rank >= timeline.end {
+            // After the extract moment: the current state says nothing about it.
+            upper = lower;
+            continue;
+        }
+        exists = existed_before(facts, part, exists);
+        let first = part.iter().position(|&s| begins(facts, s) || ends(facts, s));
+        if let (true, Some(first)) = (exists, first) {
+            if begins(facts, part[first]) {
+                if let Some(end) = part.iter().position(|&s| ends(facts, s)) {
+                    part[first..=end].rotate_right(1);
+                }
+            }
+        }
+        upper = lower;
+    }
+}
+
+fn existed_before(facts: &Facts, part: &[Step], exists_after: bool) -> bool {
+    let begun = part.iter().filter(|&&s| begins(facts, s)).count();
+    let ended = part.iter().filter(|&&s| ends(facts, s)).count();
+    match (begun, ended) {
+        (0, 0) => {
+            part.iter().any(|s| s.fact.is_some_and(|f| facts.op(f as usize) == Op::Update)) || exists_after
+        }
+        _ => usize::from(exists_after) + ended > begun,
+    }
+}
+
+fn add_truncates(facts: &Facts, steps: &mut Vec<Step>, timeline: Timeline<'_>) {
+    for &rank in timeline.truncates {
+        let place = steps.partition_point(|s| s.rank < rank);
+        if life_before(facts, steps, place, timeline) == Life::Alive {
+            steps.insert(place, Step { fact: None, rank });
+        }
+    }
+}
+
+/// What the steps before `place` say of the row's existence.
+pub fn life_before(facts: &Facts, steps: &[Step], place: usize, timeline: Timeline<'_>) -> Life {
+    match steps[..place].last() {
+        None => timeline.at_start(),
+        Some(&step) if ends(facts, step) => Life::Dead,
+        Some(_) => Life::Alive,
+    }
+}
