@@ -1,1 +1,4 @@
-//! read: under construction.
+//! Files → typed tables and JSON records.
+
+pub mod cell;
+pub mod json_text;
