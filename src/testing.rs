@@ -1,1 +1,0 @@
-//! Seeded histories for tests and benches: under construction.
