@@ -84,7 +84,13 @@ impl Fault {
                 let window = Window { delivery, chain: &chain, at, current };
                 if self.fits(&window) {
                     let found_at = self.found_at(&window);
-                    sites.push(Site { key: key.clone(), record: chain[at], next: window.next(), current, found_at });
+                    sites.push(Site {
+                        key: key.clone(),
+                        record: chain[at],
+                        next: window.next(),
+                        current,
+                        found_at,
+                    });
                 }
             }
         }
@@ -96,13 +102,17 @@ impl Fault {
         let last_and_standing = w.is_last() && w.current.is_some() && w.op(0) != Some(Op::Delete);
         let deleted = w.op(0) == Some(Op::Delete);
         match self {
-            Self::EditCurrent | Self::RemoveCurrent | Self::RepeatCurrent | Self::EditLastAfter => last_and_standing,
+            Self::EditCurrent | Self::RemoveCurrent | Self::RepeatCurrent | Self::EditLastAfter => {
+                last_and_standing
+            }
             Self::ReviveCurrent | Self::RemoveLastDelete => w.is_last() && deleted && w.is_preceded(),
             Self::RemoveUpdate => {
                 w.op(0) == Some(Op::Update) && w.is_preceded() && !w.is_last() && w.changes_something()
             }
             Self::RemoveDelete => deleted && w.is_preceded() && w.op(1) == Some(Op::Insert),
-            Self::RemoveReinsert => w.op(-1) == Some(Op::Delete) && w.op(0) == Some(Op::Insert) && !w.is_last(),
+            Self::RemoveReinsert => {
+                w.op(-1) == Some(Op::Delete) && w.op(0) == Some(Op::Insert) && !w.is_last()
+            }
             Self::EditBefore => matches!(w.op(0), Some(Op::Update | Op::Delete)) && w.is_preceded(),
             Self::EditAfter => !deleted && !w.is_last(),
             Self::Redeliver | Self::RedeliverEdited => true,
@@ -145,7 +155,9 @@ impl Fault {
             (Self::EditCurrent, Some(row)) => edit(&def, Arc::make_mut(&mut rows[row])),
             (Self::RemoveCurrent, Some(row)) => drop(rows.remove(row)),
             (Self::RepeatCurrent, Some(row)) => rows.push(Arc::clone(&rows[row])),
-            (Self::ReviveCurrent, _) => rows.extend(records[site.record].before.clone().map(|image| image.row)),
+            (Self::ReviveCurrent, _) => {
+                rows.extend(records[site.record].before.clone().map(|image| image.row))
+            }
             (Self::EditBefore, _) => edit_image(&def, &mut records[site.record].before),
             (Self::EditAfter | Self::EditLastAfter, _) => edit_image(&def, &mut records[site.record].after),
             (Self::Redeliver | Self::RedeliverEdited, _) => {

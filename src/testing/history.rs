@@ -75,7 +75,8 @@ pub const START: i64 = 1_735_689_600_000_000_000;
 
 /// Plays a random history.
 pub fn generate(options: &Options) -> History {
-    let tables = options.tables.iter().enumerate().map(|(i, &key)| table(i, key, options.all_types)).collect();
+    let tables =
+        options.tables.iter().enumerate().map(|(i, &key)| table(i, key, options.all_types)).collect();
     let mut play = Play {
         database: Database::new(tables),
         prng: Prng::new(options.seed),
@@ -264,7 +265,9 @@ impl Play<'_> {
         let n = self.serial;
         match self.options.tables[table] {
             KeyShape::Int => vec![Value::Int(n as i64 * 3)],
-            KeyShape::Text => vec![Value::text(format!("{n:04}{}", ["", "ä", " x", "'", "ß"][n as usize % 5]))],
+            KeyShape::Text => {
+                vec![Value::text(format!("{n:04}{}", ["", "ä", " x", "'", "ß"][n as usize % 5]))]
+            }
             KeyShape::Uuid => vec![Value::text(uuid(&mut self.prng))],
             KeyShape::Composite => vec![Value::Int(n as i64 / 4), Value::text(format!("{:02}", n % 4))],
             KeyShape::Keyless => Vec::new(),

@@ -64,7 +64,8 @@ fn keys_are_unique_after_every_commit() {
 
 #[test]
 fn histories_hold_what_they_promise() {
-    let history = generate(&Options { truncates: true, transactions: 400, ..Options::new(3, KeyShape::Text) });
+    let history =
+        generate(&Options { truncates: true, transactions: 400, ..Options::new(3, KeyShape::Text) });
     let ops: BTreeSet<Op> = history.transactions.iter().flat_map(|t| &t.changes).map(|c| c.op).collect();
     assert_eq!(ops, BTreeSet::from([Op::Insert, Op::Update, Op::Delete, Op::Truncate]));
     let last_positions: Vec<u64> =
@@ -108,7 +109,9 @@ fn partial_images_state_only_what_their_mode_allows() {
 fn text_ledgers_are_json() {
     let shape = Shape { reads: InitialReads::After(7), redeliveries: 3, ..Shape::default() };
     let delivery = generate(&Options { truncates: true, ..Options::new(4, KeyShape::Uuid) }).deliver(&shape);
-    for line in [delivery.mapped_ndjson(0), delivery.debezium(), delivery.wal2json()].iter().flat_map(|t| t.lines()) {
+    for line in
+        [delivery.mapped_ndjson(0), delivery.debezium(), delivery.wal2json()].iter().flat_map(|t| t.lines())
+    {
         assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
     }
     assert_eq!(delivery.debezium().lines().count(), delivery.records.len());

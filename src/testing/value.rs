@@ -235,7 +235,9 @@ impl Kind {
             (Self::Decimal(..), _) if !debezium => self.plain(value),
             (Self::Date, Value::Int(days)) if debezium => days.to_string(),
             (Self::LocalTimestamp, Value::Int(micros)) if debezium => micros.to_string(),
-            (Self::Timestamp, _) if debezium => quoted(&self.plain(value).replace(' ', "T").replace("+00", "Z")),
+            (Self::Timestamp, _) if debezium => {
+                quoted(&self.plain(value).replace(' ', "T").replace("+00", "Z"))
+            }
             (Self::Binary, Value::Binary(bytes)) if debezium => quoted(&base64(bytes)),
             (Self::Binary, _) if dialect == JsonDialect::Wal2json => {
                 quoted(self.plain(value).trim_start_matches("\\x"))
@@ -274,7 +276,9 @@ impl Kind {
     pub fn csv(self, value: &Value) -> String {
         match self {
             _ if value.is_null() => String::new(),
-            Self::Text | Self::Uuid | Self::TextList => format!("\"{}\"", self.plain(value).replace('"', "\"\"")),
+            Self::Text | Self::Uuid | Self::TextList => {
+                format!("\"{}\"", self.plain(value).replace('"', "\"\""))
+            }
             _ => self.plain(value),
         }
     }

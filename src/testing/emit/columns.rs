@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, Int64Array, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray, UInt64Array,
+    Array, ArrayRef, Int64Array, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
+    UInt64Array,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::datatypes::{Field, Schema};
@@ -25,7 +26,8 @@ pub fn rows_batch<'a>(
     table: &TableDef,
     rows: impl Iterator<Item = &'a Arc<Row>> + Clone,
 ) -> Result<RecordBatch, ArrowError> {
-    let column = |(i, c): (usize, &super::super::value::Column)| array(c.kind, rows.clone().map(|r| Some(&r[i])));
+    let column =
+        |(i, c): (usize, &super::super::value::Column)| array(c.kind, rows.clone().map(|r| Some(&r[i])));
     let arrays: Vec<ArrayRef> = table.columns.iter().enumerate().map(column).collect();
     RecordBatch::try_new(Arc::clone(table.schema().arrow()), arrays)
 }
@@ -74,7 +76,8 @@ impl Delivery {
         let number = |of: fn(&Record) -> u64| -> ArrayRef {
             Arc::new(records.iter().map(|r| i64::try_from(of(r)).ok()).collect::<Int64Array>())
         };
-        let times = records.iter().map(|r| Some(r.committed_at / 1000)).collect::<TimestampMicrosecondArray>();
+        let times =
+            records.iter().map(|r| Some(r.committed_at / 1000)).collect::<TimestampMicrosecondArray>();
         let columns: Vec<(&str, ArrayRef)> = vec![
             ("seq", number(|r| r.position)),
             ("commit_seq", number(|r| r.commit_position)),
@@ -111,7 +114,9 @@ fn change_batch(table: &TableDef, records: &[(usize, &Record)]) -> ChangeBatch {
         before: images(table, records.iter().map(|(_, r)| r.before.as_ref())),
         after: images(table, records.iter().map(|(_, r)| r.after.as_ref())),
         committed_at: records.iter().map(|(_, r)| r.committed_at).collect(),
-        transaction: Some(Arc::new(UInt64Array::from_iter_values(records.iter().map(|(_, r)| r.transaction)))),
+        transaction: Some(Arc::new(UInt64Array::from_iter_values(
+            records.iter().map(|(_, r)| r.transaction),
+        ))),
         commit_position: Some(records.iter().map(|(_, r)| u128::from(r.commit_position)).collect()),
         position: Some(records.iter().map(|(_, r)| u128::from(r.position)).collect()),
         record: stream().map(|i| i + 1).collect(),

@@ -160,8 +160,7 @@ fn wal2json_columns(table: &TableDef, image: &Image, wanted: impl Fn(usize) -> b
         let value = c.kind.json(image.known(i)?, JsonDialect::Wal2json);
         Some(format!(r#"{{"name":{},"type":"{}","value":{value}}}"#, quoted(&c.name), postgres_type(c.kind)))
     };
-    let columns: Vec<String> =
-        (0..table.columns.len()).filter(|&i| wanted(i)).filter_map(column).collect();
+    let columns: Vec<String> = (0..table.columns.len()).filter(|&i| wanted(i)).filter_map(column).collect();
     format!("[{}]", columns.join(","))
 }
 
