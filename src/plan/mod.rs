@@ -23,6 +23,7 @@ mod ledger;
 mod period;
 mod source;
 mod when;
+mod zone;
 
 pub use calendar::Calendar;
 pub use declaration::{
@@ -35,3 +36,4 @@ pub use ledger::{
 };
 pub use source::{CsvOptions, TableFormat, TableSource};
 pub use when::{Bound, Moment};
+pub use zone::parse_zone;
