@@ -29,7 +29,7 @@ pub use calendar::Calendar;
 pub use declaration::{
     Accepted, Current, Dataset, Figures, Normalisation, Opening, Plan, Reference, Reported,
 };
-pub use filter::Filter;
+pub use filter::{BoundFilter, Filter, FilterError};
 pub use flags::OneDataset;
 pub use ledger::{
     DecimalCoding, Ledger, LedgerClock, LedgerColumns, LedgerFormat, MissingCells, TimestampCoding,
