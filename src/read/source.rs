@@ -1,0 +1,77 @@
+//! [`TableSource`]: what the user said about a table's files.
+
+use std::path::PathBuf;
+
+use arrow::datatypes::DataType;
+use chrono_tz::Tz;
+
+/// What the user said about a table's files.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TableSource {
+    /// File, folder or wildcard.
+    pub pattern: PathBuf,
+    /// The file format; `None`: detected from the content.
+    pub format: Option<TableFormat>,
+    /// How delimited text is read.
+    pub csv: CsvOptions,
+    /// Declared types of columns, for text formats.
+    pub types: Vec<(String, DataType)>,
+    /// Columns that must be numbers, for text formats: decimals with as many
+    /// places as the longest value needs.
+    pub numeric: Vec<String>,
+    /// The zone of times without an offset, in columns declared as instants.
+    pub time_zone: Option<Tz>,
+}
+
+impl TableSource {
+    /// A source about which only the path is known.
+    pub fn at(pattern: impl Into<PathBuf>) -> Self {
+        Self { pattern: pattern.into(), ..Self::default() }
+    }
+}
+
+/// The file formats that hold tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableFormat {
+    /// Apache Parquet.
+    Parquet,
+    /// Comma-separated text (or whatever the delimiter is).
+    Csv,
+    /// Tab-separated text.
+    Tsv,
+    /// JSON objects: one per line, in an array, or one after the other.
+    Ndjson,
+    /// Arrow IPC file or stream.
+    ArrowIpc,
+}
+
+impl TableFormat {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Parquet => "parquet",
+            Self::Csv => "csv",
+            Self::Tsv => "tsv",
+            Self::Ndjson => "ndjson",
+            Self::ArrowIpc => "arrow",
+        }
+    }
+}
+
+/// How delimited text is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CsvOptions {
+    /// The byte between fields; `None`: comma, semicolon, tab or bar, whichever fits.
+    pub delimiter: Option<u8>,
+    /// The unquoted text that stands for null. `None`: an empty field is null,
+    /// but in text columns it is the empty text.
+    pub null: Option<String>,
+    /// Whether the first record names the columns.
+    pub header: bool,
+}
+
+impl Default for CsvOptions {
+    fn default() -> Self {
+        Self { delimiter: None, null: None, header: true }
+    }
+}
