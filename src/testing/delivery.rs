@@ -60,6 +60,8 @@ pub struct Shape {
     pub redeliveries: usize,
     /// Determines which.
     pub seed: u64,
+    /// Only records of these tables; `None`: of all.
+    pub tables: Option<Vec<usize>>,
     /// Number records 1, 2, 3 … as delivered, instead of by their statements' positions.
     pub renumber: bool,
 }
@@ -72,6 +74,7 @@ impl Default for Shape {
             reads: InitialReads::None,
             redeliveries: 0,
             seed: 0,
+            tables: None,
             renumber: false,
         }
     }
@@ -171,6 +174,9 @@ impl History {
         }
         if shape.order == RecordOrder::ByStatement {
             records.sort_by_key(|r| r.position);
+        }
+        if let Some(tables) = &shape.tables {
+            records.retain(|r| tables.contains(&r.table));
         }
         if shape.renumber {
             renumber(&mut records);

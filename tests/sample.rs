@@ -1,0 +1,81 @@
+//! The sample in `data/`: it is exactly what its generator writes, and what is
+//! planted in it is written down. `UPDATE=1` writes it again.
+
+mod company;
+mod files;
+mod planted;
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use files::{packed, sample};
+
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data")
+}
+
+/// The content of a file of `data/`, decompressed: compressors may pack differently on other processors.
+fn content(path: &str) -> Vec<u8> {
+    let bytes = std::fs::read(data().join(path)).unwrap_or_default();
+    let mut content = Vec::new();
+    if path.ends_with(".gz") {
+        flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut content).expect("valid gzip");
+        return content;
+    }
+    bytes
+}
+
+fn paths_below(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).expect("a folder of data/") {
+        let path = entry.expect("an entry of data/").path();
+        if path.is_dir() {
+            paths_below(&path, found);
+        } else {
+            let relative = path.strip_prefix(data()).expect("below data/").to_string_lossy().replace('\\', "/");
+            found.insert(relative);
+        }
+    }
+}
+
+#[test]
+fn data_is_what_the_generator_writes() {
+    let sample = sample();
+    for (path, expected) in &sample.files {
+        if std::env::var_os("UPDATE").is_some() && content(path) != *expected {
+            let file = data().join(path);
+            std::fs::create_dir_all(file.parent().expect("a folder")).expect("data/ can be written");
+            std::fs::write(&file, packed(path, expected)).expect("data/ can be written");
+        }
+        assert!(content(path) == *expected, "data/{path} is not what the generator writes; run with UPDATE=1");
+    }
+    let mut found = BTreeSet::new();
+    paths_below(&data(), &mut found);
+    let known: BTreeSet<String> =
+        sample.files.keys().map(|path| (*path).to_owned()).chain(["README.md".to_owned()]).collect();
+    assert_eq!(found, known, "files in data/");
+}
+
+#[test]
+fn data_is_small() {
+    let bytes: usize = sample().files.iter().map(|(path, content)| packed(path, content).len()).sum();
+    assert!(bytes < 1_500_000, "{bytes} bytes");
+}
+
+#[test]
+fn catalogue_names_every_file_and_every_planted_thing() {
+    let catalogue = std::fs::read_to_string(data().join("README.md")).expect("data/README.md");
+    let sample = sample();
+    for path in sample.files.keys() {
+        assert!(catalogue.contains(&format!("`{path}`")), "data/README.md does not name {path}");
+    }
+    for finding in &sample.findings {
+        let row = |line: &&str| {
+            line.contains(&format!("`{}`", finding.code))
+                && line.contains(finding.dataset)
+                && line.contains(&finding.key)
+        };
+        let (code, dataset, key) = (finding.code, finding.dataset, &finding.key);
+        assert!(catalogue.lines().any(|l| row(&l)), "data/README.md has no row for {code} in {dataset}: {key}");
+    }
+}
