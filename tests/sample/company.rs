@@ -27,9 +27,8 @@ const CLERKS: [&str; 5] = ["a.lund", "b.meyer", "c.okafor", "d.silva", "e.novak"
 const CURRENCIES: [&str; 6] = ["EUR", "EUR", "EUR", "USD", "GBP", "SEK"];
 const COUNTRIES: [&str; 6] = ["DE", "DE", "AT", "DK", "SE", "NL"];
 const SEGMENTS: [&str; 4] = ["retail", "craft", "shipping", "public"];
-const FIRST: [&str; 12] = [
-    "Alster", "Birke", "Deich", "Elbe", "Föhr", "Heide", "Jade", "Kogge", "Lotse", "Möwe", "Norden", "Ufer",
-];
+const FIRST: [&str; 12] =
+    ["Alster", "Birke", "Deich", "Elbe", "Föhr", "Heide", "Jade", "Kogge", "Lotse", "Möwe", "Norden", "Ufer"];
 const SECOND: [&str; 10] =
     ["Bau", "Druck", "Fracht", "Garten", "Handel", "Kontor", "Licht", "Optik", "Werft", "Zimmerei"];
 const LEGAL: [&str; 4] = ["GmbH", "AG", "& Söhne", "eG"];
@@ -315,7 +314,9 @@ impl Company {
         let pending = self.where_is(PAYMENTS, "status", "pending");
         let by = self.prng.between(-50_000, 80_000) / 100 * 100;
         for row in self.some_of(&pending, 1) {
-            self.clerk(|db, t| db.update(t, PAYMENTS, row, |r| r[2] = Value::Decimal(cents(r, 2) + i128::from(by))));
+            self.clerk(|db, t| {
+                db.update(t, PAYMENTS, row, |r| r[2] = Value::Decimal(cents(r, 2) + i128::from(by)))
+            });
         }
     }
 
@@ -337,11 +338,8 @@ impl Company {
         let first = self.where_is_value(LINES, 1, &Value::Int(1));
         for row in self.some_of(&first, 1) {
             let Some(line) = self.db.row(LINES, row).cloned() else { continue };
-            let followers: Vec<u64> = self
-                .where_is_value(LINES, 0, &line[0])
-                .into_iter()
-                .filter(|&r| r != row)
-                .collect();
+            let followers: Vec<u64> =
+                self.where_is_value(LINES, 0, &line[0]).into_iter().filter(|&r| r != row).collect();
             self.clerk(|db, t| {
                 for follower in followers {
                     db.update(t, LINES, follower, |r| {
@@ -500,11 +498,13 @@ impl Company {
     fn single(&mut self, actor: &str, work: impl FnOnce(&mut Database, u64)) {
         let transaction = self.db.begin(actor);
         work(&mut self.db, transaction);
+        // A batch goes from one payment to the next; a clerk drinks coffee in between.
+        self.second += if actor == "batch" { self.prng.between(1, 60) } else { self.prng.between(60, 3_600) };
         self.commit(transaction);
     }
 
     fn commit(&mut self, transaction: u64) {
-        self.second += self.prng.between(2, 900);
+        self.second += 1;
         let micros = self.prng.between(0, 1_000_000);
         self.db.commit(transaction, at(self.day, self.second) + micros * 1_000);
     }
@@ -515,7 +515,11 @@ impl Company {
     }
 
     fn some_of(&mut self, rows: &[u64], count: usize) -> Vec<u64> {
-        if rows.is_empty() { Vec::new() } else { (0..count).map(|_| rows[self.prng.index(rows.len())]).collect() }
+        if rows.is_empty() {
+            Vec::new()
+        } else {
+            (0..count).map(|_| rows[self.prng.index(rows.len())]).collect()
+        }
     }
 
     fn where_is(&self, table: usize, column: &str, text: &str) -> Vec<u64> {

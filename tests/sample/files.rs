@@ -117,3 +117,10 @@ fn bounds_are_midnight_in_hamburg() {
     assert_eq!(text(YEAR_END + 1), "2025-12-31T23:00:00Z");
     assert_eq!(text(HALF_YEAR), "2025-06-30T22:00:00Z");
 }
+
+#[test]
+fn clock_never_steps_back() {
+    let times: Vec<i64> = play().transactions.iter().map(|t| t.committed_at).collect();
+    assert!(times.is_sorted());
+    assert!(times.last().is_some_and(|&last| last < at(20_463, 8 * 3600)), "the extract is taken later");
+}

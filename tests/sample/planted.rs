@@ -10,6 +10,7 @@ use super::company::{ACCOUNTS, CUSTOMERS, INVOICES, LINES, PAYMENTS, at};
 use super::files::QUARTER_END;
 
 /// One planted thing and the discrepancy that must name it.
+#[derive(Debug)]
 pub(crate) struct Finding {
     pub(crate) code: &'static str,
     pub(crate) dataset: &'static str,
@@ -125,8 +126,9 @@ fn remove_correction(payments: &mut Delivery) -> Finding {
 }
 
 fn is_booked_later(payments: &Delivery, record: &Record) -> bool {
-    cell(&record.after, 0)
-        .is_some_and(|key| of_key(payments, PAYMENTS, key).last().is_some_and(|l| l.position > record.position))
+    cell(&record.after, 0).is_some_and(|key| {
+        of_key(payments, PAYMENTS, key).last().is_some_and(|l| l.position > record.position)
+    })
 }
 
 /// The before image of a journal line's first change after the quarter's end is altered by 90.00.
@@ -144,7 +146,10 @@ fn edit_before(lines: &mut Delivery) -> Finding {
         .iter()
         .enumerate()
         .find(|(i, r)| {
-            r.op == Op::Update && r.committed_at > QUARTER_END && key(&r.before) == key(&r.after) && known(*i, r)
+            r.op == Op::Update
+                && r.committed_at > QUARTER_END
+                && key(&r.before) == key(&r.after)
+                && known(*i, r)
         })
         .expect("such a line");
     let before = lines.records[place].before.as_mut().expect("updates have a before image");
