@@ -128,7 +128,7 @@ impl InputArgs {
         })?;
         let time_zone = self.time_zone.as_deref().map(parse_zone).transpose()?;
         let calendar = Calendar { zone: time_zone, fiscal_year_start: None };
-        let at = self.extracted_at.as_deref().map(|text| Bound::parse(text, &calendar)).transpose()?;
+        let at = self.extracted_at.as_deref().map(|text| Bound::parse_point(text, &calendar)).transpose()?;
         let format = self.format.iter().rev().find_map(|f| match f {
             FormatName::Ledger(format) => Some(*format),
             FormatName::Output(_) => None,

@@ -148,13 +148,3 @@ pub struct Accepted {
     /// The last day on which it is accepted, in the plan's time zone.
     pub expires: Option<NaiveDate>,
 }
-
-impl Plan {
-    /// Reads a plan file.
-    ///
-    /// # Errors
-    /// The file cannot be read, or is no valid plan.
-    pub fn open(path: &std::path::Path) -> crate::Result<Self> {
-        Err(crate::Error::NoInput { path: path.to_owned() })
-    }
-}

@@ -89,9 +89,15 @@ impl OneDataset {
             text += &format!("time_zone = {}\n\n", quoted(zone.name()));
         }
         text += &format!("[datasets.{}]\nkey = [{}]\n", quoted(name), list(self.key.clone()));
-        text += &format!("current = {}\n", quoted(&path(&self.current)));
+        let zone = self.time_zone.map(|zone| format!(", time_zone = {}", quoted(zone.name())));
+        let at = self.at.as_ref().map(|at| format!(", at = {}", quoted(&at.to_when())));
+        let declared = zone.into_iter().chain(at).collect::<String>();
+        text += &format!("current = {{ path = {}{declared} }}\n", quoted(&path(&self.current)));
         text += &format!("[datasets.{}.ledger]\n", quoted(name));
         text += &format!("path = [{}]\n", list(self.ledger.iter().map(path).collect()));
+        if let Some(zone) = self.time_zone {
+            text += &format!("time_zone = {}\n", quoted(zone.name()));
+        }
         if let Some(format) = self.format {
             text += &format!("format = {}\n", quoted(format.name()));
         }

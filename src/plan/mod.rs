@@ -17,6 +17,7 @@
 
 mod calendar;
 mod declaration;
+mod file;
 mod filter;
 mod flags;
 mod ledger;

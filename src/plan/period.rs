@@ -140,18 +140,22 @@ impl Period {
 
     /// The first day after the period. `None` if it cannot be expressed.
     pub(super) fn day_after(self, calendar: &Calendar) -> Option<NaiveDate> {
+        Self { number: self.number.checked_add(1)?, ..self }.start(calendar)
+    }
+
+    /// The first day of the period. `None` if it cannot be expressed.
+    pub(super) fn start(self, calendar: &Calendar) -> Option<NaiveDate> {
         let january = |year: i32| NaiveDate::from_ymd_opt(year, 1, 1);
         let months =
             |start: NaiveDate, count: i32| start.checked_add_months(Months::new(count.unsigned_abs()));
+        let n = self.number;
         match self.unit {
-            Unit::Day => self.first_day()?.succ_opt(),
-            Unit::Month => months(january(self.number.div_euclid(12))?, self.number.rem_euclid(12) + 1),
-            Unit::Quarter => months(january(self.number.div_euclid(4))?, (self.number.rem_euclid(4) + 1) * 3),
-            Unit::Year => january(self.number.checked_add(1)?),
-            Unit::FiscalYear => months(calendar.fiscal_year(self.number)?, 12),
-            Unit::FiscalQuarter => {
-                months(calendar.fiscal_year(self.number.div_euclid(4))?, (self.number.rem_euclid(4) + 1) * 3)
-            }
+            Unit::Day => self.first_day(),
+            Unit::Month => months(january(n.div_euclid(12))?, n.rem_euclid(12)),
+            Unit::Quarter => months(january(n.div_euclid(4))?, n.rem_euclid(4) * 3),
+            Unit::Year => january(n),
+            Unit::FiscalYear => calendar.fiscal_year(n),
+            Unit::FiscalQuarter => months(calendar.fiscal_year(n.div_euclid(4))?, n.rem_euclid(4) * 3),
         }
     }
 

@@ -59,13 +59,55 @@ impl Bound {
         }
     }
 
-    /// A bound as a plan writes one (`complete_from`, `at`): any single `WHEN`
-    /// except `last-month-end`.
+    /// A `WHEN` that names the bound; for an exclusive one the last nanosecond within.
+    pub fn to_when(&self) -> String {
+        match self {
+            Self::Before(end) => format_instant(end.saturating_sub(1)),
+            Self::At(last) => format_instant(*last),
+            Self::Position(position) => format!("position:{position}"),
+            Self::Transaction(transaction) => format!("txn:{transaction}"),
+        }
+    }
+
+    /// The end of what a text names: any single `WHEN` except `last-month-end`.
     ///
     /// # Errors
-    /// [`Error::When`], with an example.
+    /// [`Error::When`], with examples.
     pub fn parse(text: &str, calendar: &Calendar) -> Result<Self> {
         one(text.trim(), calendar, None).map(|moment| moment.bound)
+    }
+
+    /// The beginning of what a text names: for a day or period its first instant.
+    ///
+    /// # Errors
+    /// [`Error::When`], with examples.
+    ///
+    /// ```
+    /// use asof::plan::{Bound, Calendar};
+    /// assert_eq!(Bound::parse_start("1970", &Calendar::UTC).unwrap(), Bound::At(0));
+    /// ```
+    pub fn parse_start(text: &str, calendar: &Calendar) -> Result<Self> {
+        let text = text.trim();
+        // Refuses what is wrong or needs a fiscal year that is not declared.
+        let end = Self::parse(text, calendar)?;
+        let Some(Ok(period)) = Period::parse(text) else { return Ok(end) };
+        let start = period.start(calendar).and_then(|day| calendar.start_of(day));
+        start.map(Self::At).ok_or_else(|| out_of_range(text))
+    }
+
+    /// A point: an instant, a position or a transaction, but no day or period.
+    ///
+    /// # Errors
+    /// [`Error::When`], with examples.
+    pub fn parse_point(text: &str, calendar: &Calendar) -> Result<Self> {
+        match Self::parse(text, calendar)? {
+            Self::Before(_) => Err(Error::When {
+                text: text.trim().to_owned(),
+                reason: "a moment of extraction is an instant, not a whole day or period".to_owned(),
+                hint: Some("write for instance 2026-01-10T08:00:00Z, position:… or txn:…".to_owned()),
+            }),
+            point => Ok(point),
+        }
     }
 }
 
