@@ -4,6 +4,7 @@
 mod company;
 mod files;
 mod planted;
+mod rows;
 
 use std::collections::BTreeSet;
 use std::io::Read as _;

@@ -7,7 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use asof::testing::{Database, History, Kind, Prng, Row, TableDef, Value};
+use asof::testing::{Database, History, Prng, Row, Value};
+
+use super::rows::{SEGMENTS, tables};
 
 pub(crate) const SEED: u64 = 2025;
 pub(crate) const CUSTOMERS: usize = 0;
@@ -17,28 +19,20 @@ pub(crate) const INVOICES: usize = 3;
 pub(crate) const LINES: usize = 4;
 
 /// 2025-01-01 as days since 1970.
-const NEW_YEAR: i64 = 20_089;
+pub(crate) const NEW_YEAR: i64 = 20_089;
 /// 2025-09-29, when the late transaction begins, and 2025-10-02, when it commits.
 const LATE: (i64, i64) = (NEW_YEAR + 271, NEW_YEAR + 274);
 /// 2026-01-09: the last working day before the extract.
 const LAST_DAY: i64 = NEW_YEAR + 373;
 
 const CLERKS: [&str; 5] = ["a.lund", "b.meyer", "c.okafor", "d.silva", "e.novak"];
-const CURRENCIES: [&str; 6] = ["EUR", "EUR", "EUR", "USD", "GBP", "SEK"];
-const COUNTRIES: [&str; 6] = ["DE", "DE", "AT", "DK", "SE", "NL"];
-const SEGMENTS: [&str; 4] = ["retail", "craft", "shipping", "public"];
-const FIRST: [&str; 12] =
-    ["Alster", "Birke", "Deich", "Elbe", "Föhr", "Heide", "Jade", "Kogge", "Lotse", "Möwe", "Norden", "Ufer"];
-const SECOND: [&str; 10] =
-    ["Bau", "Druck", "Fracht", "Garten", "Handel", "Kontor", "Licht", "Optik", "Werft", "Zimmerei"];
-const LEGAL: [&str; 4] = ["GmbH", "AG", "& Söhne", "eG"];
 
 /// Nanoseconds since the epoch of a second of a day, UTC.
 pub(crate) fn at(day: i64, second: i64) -> i64 {
     (day * 86_400 + second) * 1_000_000_000
 }
 
-fn money(cents: i64) -> Value {
+pub(crate) fn money(cents: i64) -> Value {
     Value::Decimal(i128::from(cents))
 }
 
@@ -47,80 +41,6 @@ fn cents(row: &Row, column: usize) -> i128 {
         Value::Decimal(cents) => cents,
         _ => 0,
     }
-}
-
-pub(crate) fn tables() -> Vec<TableDef> {
-    use Kind::{Bool, Date, Decimal, Int, Small, Text, Timestamp};
-    const MONEY: Kind = Decimal(18, 2);
-    vec![
-        TableDef::new(
-            "customers",
-            1,
-            &[
-                ("customer_id", Int),
-                ("name", Text),
-                ("country", Text),
-                ("segment", Text),
-                ("email?", Text),
-                ("credit_limit?", MONEY),
-                ("since", Date),
-                ("is_active", Bool),
-            ],
-        ),
-        TableDef::new(
-            "accounts",
-            1,
-            &[
-                ("account_id", Int),
-                ("customer_id", Int),
-                ("currency", Text),
-                ("balance", MONEY),
-                ("status", Text),
-                ("opened_on", Date),
-                ("closed_on?", Date),
-                ("updated_at?", Timestamp),
-            ],
-        ),
-        TableDef::new(
-            "payments",
-            1,
-            &[
-                ("payment_id", Text),
-                ("account_id", Int),
-                ("amount", MONEY),
-                ("currency", Text),
-                ("value_date", Date),
-                ("status", Text),
-                ("reference", Text),
-            ],
-        ),
-        TableDef::new(
-            "invoices",
-            1,
-            &[
-                ("invoice_no", Text),
-                ("customer_id", Int),
-                ("issued_on", Date),
-                ("due_on", Date),
-                ("amount", MONEY),
-                ("paid?", MONEY),
-                ("status", Text),
-                ("memo?", Text),
-            ],
-        ),
-        TableDef::new(
-            "journal_lines",
-            2,
-            &[
-                ("entry_no", Int),
-                ("line_no", Small),
-                ("ledger_account", Text),
-                ("amount", MONEY),
-                ("posted_on", Date),
-                ("memo?", Text),
-            ],
-        ),
-    ]
 }
 
 /// Plays the year.
@@ -152,13 +72,13 @@ pub(crate) fn play() -> History {
     company.db.finish()
 }
 
-struct Company {
-    db: Database,
-    prng: Prng,
-    serial: BTreeMap<usize, i64>,
+pub(crate) struct Company {
+    pub(crate) db: Database,
+    pub(crate) prng: Prng,
+    pub(crate) serial: BTreeMap<usize, i64>,
     /// Payments that were withdrawn and may be handed in again under their old number.
     withdrawn: Vec<Row>,
-    day: i64,
+    pub(crate) day: i64,
     second: i64,
 }
 
@@ -200,7 +120,7 @@ impl Company {
     fn working_day(&mut self) {
         for _ in 0..self.prng.below(3) {
             let row = self.new_payment("pending");
-            self.clerk(|db, t| drop(db.insert(t, PAYMENTS, row)));
+            self.clerk(|db, t| db.insert(t, PAYMENTS, row));
         }
         if self.prng.percent(18) {
             self.edit_customer();
@@ -210,7 +130,7 @@ impl Company {
         }
         if self.prng.percent(25) {
             let row = self.new_invoice();
-            self.clerk(|db, t| drop(db.insert(t, INVOICES, row)));
+            self.clerk(|db, t| db.insert(t, INVOICES, row));
         }
         if self.prng.percent(22) {
             self.settle_invoice();
@@ -237,7 +157,7 @@ impl Company {
             // 2025-04-15: an account for a customer who does not exist.
             104 => {
                 let row = self.new_account(Some(999_001));
-                self.clerk(|db, t| drop(db.insert(t, ACCOUNTS, row)));
+                self.clerk(|db, t| db.insert(t, ACCOUNTS, row));
             }
             // 2025-08-20: an invoice issued in error is deleted.
             231 => {
@@ -324,7 +244,7 @@ impl Company {
     fn withdraw_payment(&mut self) {
         if let Some(mut row) = self.withdrawn.pop() {
             row[4] = Value::Int(self.day);
-            return self.clerk(|db, t| drop(db.insert(t, PAYMENTS, row)));
+            return self.clerk(|db, t| db.insert(t, PAYMENTS, row));
         }
         let pending = self.where_is(PAYMENTS, "status", "pending");
         for row in self.some_of(&pending, 1) {
@@ -389,113 +309,26 @@ impl Company {
                         r[7] = now.clone();
                     });
                 }
-                entry.into_iter().for_each(|line| drop(db.insert(t, LINES, line)));
+                for line in entry {
+                    db.insert(t, LINES, line);
+                }
             });
         }
     }
 
-    fn new_customer(&mut self) -> Row {
-        let p = &mut self.prng;
-        let name = format!(
-            "{} {} {}",
-            FIRST[p.index(FIRST.len())],
-            SECOND[p.index(SECOND.len())],
-            LEGAL[p.index(LEGAL.len())]
-        );
-        let email = format!("office{}@example.com", p.below(900));
-        let row = vec![
-            Value::text(name),
-            Value::text(COUNTRIES[p.index(COUNTRIES.len())]),
-            Value::text(SEGMENTS[p.index(SEGMENTS.len())]),
-            if p.percent(80) { Value::text(email) } else { Value::Null },
-            if p.percent(70) { money(p.between(10, 500) * 10_000) } else { Value::Null },
-            Value::Int((NEW_YEAR - p.between(30, 4_000)).min(self.day)),
-            Value::Bool(true),
-        ];
-        let id = self.next(CUSTOMERS);
-        std::iter::once(Value::Int(1_000 + id)).chain(row).collect()
-    }
-
-    /// An account, of any customer whose number does not divide by eleven: those have none.
-    fn new_account(&mut self, customer: Option<i64>) -> Row {
-        let known = self.serial.get(&CUSTOMERS).copied().unwrap_or(1);
-        let drawn = 1_001 + self.prng.below(known as u64) as i64;
-        let customer = customer.unwrap_or(if drawn % 11 == 0 { drawn - 1 } else { drawn });
-        let currency = CURRENCIES[self.prng.index(CURRENCIES.len())];
-        let balance = if self.day < NEW_YEAR { self.prng.between(0, 5_000_000) } else { 0 };
-        vec![
-            Value::Int(70_000 + self.next(ACCOUNTS)),
-            Value::Int(customer),
-            Value::text(currency),
-            money(balance),
-            Value::text("open"),
-            Value::Int(self.day),
-            Value::Null,
-            Value::Null,
-        ]
-    }
-
-    fn new_payment(&mut self, status: &str) -> Row {
-        let accounts = self.any(ACCOUNTS, 1);
-        let account = accounts.first().and_then(|&r| self.db.row(ACCOUNTS, r)).cloned().unwrap_or_default();
-        let number = self.next(PAYMENTS);
-        let sign = if self.prng.percent(55) { 1 } else { -1 };
-        vec![
-            Value::text(format!("{:07}", number)),
-            account[0].clone(),
-            money(sign * self.prng.between(500, 400_000)),
-            account[2].clone(),
-            Value::Int(self.day + self.prng.between(0, 4)),
-            Value::text(status),
-            Value::text(format!("order {}", self.prng.between(100, 999))),
-        ]
-    }
-
-    fn new_invoice(&mut self) -> Row {
-        let customers = self.serial.get(&CUSTOMERS).copied().unwrap_or(1);
-        let drawn = 1_001 + self.prng.below(customers as u64) as i64;
-        let number = self.next(INVOICES);
-        vec![
-            Value::text(format!("R-{:05}", number)),
-            Value::Int(if drawn % 11 == 0 { drawn - 1 } else { drawn }),
-            Value::Int(self.day),
-            Value::Int(self.day + 30),
-            money(self.prng.between(5_000, 2_000_000)),
-            Value::Null,
-            Value::text("open"),
-            if self.prng.percent(30) { Value::text("second reminder") } else { Value::Null },
-        ]
-    }
-
-    /// Two lines that balance.
-    fn new_entry(&mut self, amount: i64, memo: &str) -> Vec<Row> {
-        let number = self.next(LINES);
-        let line = |no: i64, account: &str, amount: i64| {
-            vec![
-                Value::Int(number),
-                Value::Int(no),
-                Value::text(account),
-                money(amount),
-                Value::Int(self.day),
-                Value::text(memo),
-            ]
-        };
-        vec![line(1, "1200", amount), line(2, "1400", -amount)]
-    }
-
-    fn next(&mut self, table: usize) -> i64 {
+    pub(crate) fn next(&mut self, table: usize) -> i64 {
         let serial = self.serial.entry(table).or_default();
         *serial += 1;
         *serial
     }
 
     /// A transaction of its own, by a clerk, some minutes later.
-    fn clerk(&mut self, work: impl FnOnce(&mut Database, u64)) {
+    fn clerk<R>(&mut self, work: impl FnOnce(&mut Database, u64) -> R) {
         let clerk = CLERKS[self.prng.index(CLERKS.len())];
         self.single(clerk, work);
     }
 
-    fn single(&mut self, actor: &str, work: impl FnOnce(&mut Database, u64)) {
+    fn single<R>(&mut self, actor: &str, work: impl FnOnce(&mut Database, u64) -> R) {
         let transaction = self.db.begin(actor);
         work(&mut self.db, transaction);
         // A batch goes from one payment to the next; a clerk drinks coffee in between.
@@ -509,12 +342,12 @@ impl Company {
         self.db.commit(transaction, at(self.day, self.second) + micros * 1_000);
     }
 
-    fn any(&mut self, table: usize, count: usize) -> Vec<u64> {
+    pub(crate) fn any(&mut self, table: usize, count: usize) -> Vec<u64> {
         let rows = self.db.touchable(0, table);
         self.some_of(&rows, count)
     }
 
-    fn some_of(&mut self, rows: &[u64], count: usize) -> Vec<u64> {
+    pub(crate) fn some_of(&mut self, rows: &[u64], count: usize) -> Vec<u64> {
         if rows.is_empty() {
             Vec::new()
         } else {

@@ -1,0 +1,179 @@
+//! The tables of the sample company, and rows as they are drawn for them.
+
+use asof::testing::{Kind, Row, TableDef, Value};
+
+use super::company::{ACCOUNTS, CUSTOMERS, Company, INVOICES, LINES, NEW_YEAR, PAYMENTS, money};
+
+const CURRENCIES: [&str; 6] = ["EUR", "EUR", "EUR", "USD", "GBP", "SEK"];
+const COUNTRIES: [&str; 6] = ["DE", "DE", "AT", "DK", "SE", "NL"];
+pub(crate) const SEGMENTS: [&str; 4] = ["retail", "craft", "shipping", "public"];
+const FIRST: [&str; 12] =
+    ["Alster", "Birke", "Deich", "Elbe", "Föhr", "Heide", "Jade", "Kogge", "Lotse", "Möwe", "Norden", "Ufer"];
+const SECOND: [&str; 10] =
+    ["Bau", "Druck", "Fracht", "Garten", "Handel", "Kontor", "Licht", "Optik", "Werft", "Zimmerei"];
+const LEGAL: [&str; 4] = ["GmbH", "AG", "& Söhne", "eG"];
+
+pub(crate) fn tables() -> Vec<TableDef> {
+    use Kind::{Bool, Date, Decimal, Int, Small, Text, Timestamp};
+    const MONEY: Kind = Decimal(18, 2);
+    vec![
+        TableDef::new(
+            "customers",
+            1,
+            &[
+                ("customer_id", Int),
+                ("name", Text),
+                ("country", Text),
+                ("segment", Text),
+                ("email?", Text),
+                ("credit_limit?", MONEY),
+                ("since", Date),
+                ("is_active", Bool),
+            ],
+        ),
+        TableDef::new(
+            "accounts",
+            1,
+            &[
+                ("account_id", Int),
+                ("customer_id", Int),
+                ("currency", Text),
+                ("balance", MONEY),
+                ("status", Text),
+                ("opened_on", Date),
+                ("closed_on?", Date),
+                ("updated_at?", Timestamp),
+            ],
+        ),
+        TableDef::new(
+            "payments",
+            1,
+            &[
+                ("payment_id", Text),
+                ("account_id", Int),
+                ("amount", MONEY),
+                ("currency", Text),
+                ("value_date", Date),
+                ("status", Text),
+                ("reference", Text),
+            ],
+        ),
+        TableDef::new(
+            "invoices",
+            1,
+            &[
+                ("invoice_no", Text),
+                ("customer_id", Int),
+                ("issued_on", Date),
+                ("due_on", Date),
+                ("amount", MONEY),
+                ("paid?", MONEY),
+                ("status", Text),
+                ("memo?", Text),
+            ],
+        ),
+        TableDef::new(
+            "journal_lines",
+            2,
+            &[
+                ("entry_no", Int),
+                ("line_no", Small),
+                ("ledger_account", Text),
+                ("amount", MONEY),
+                ("posted_on", Date),
+                ("memo?", Text),
+            ],
+        ),
+    ]
+}
+
+impl Company {
+    pub(crate) fn new_customer(&mut self) -> Row {
+        let p = &mut self.prng;
+        let name = format!(
+            "{} {} {}",
+            FIRST[p.index(FIRST.len())],
+            SECOND[p.index(SECOND.len())],
+            LEGAL[p.index(LEGAL.len())]
+        );
+        let email = format!("office{}@example.com", p.below(900));
+        let row = vec![
+            Value::text(name),
+            Value::text(COUNTRIES[p.index(COUNTRIES.len())]),
+            Value::text(SEGMENTS[p.index(SEGMENTS.len())]),
+            if p.percent(80) { Value::text(email) } else { Value::Null },
+            if p.percent(70) { money(p.between(10, 500) * 10_000) } else { Value::Null },
+            Value::Int((NEW_YEAR - p.between(30, 4_000)).min(self.day)),
+            Value::Bool(true),
+        ];
+        let id = self.next(CUSTOMERS);
+        std::iter::once(Value::Int(1_000 + id)).chain(row).collect()
+    }
+
+    /// An account, of any customer whose number does not divide by eleven: those have none.
+    pub(crate) fn new_account(&mut self, customer: Option<i64>) -> Row {
+        let known = self.serial.get(&CUSTOMERS).copied().unwrap_or(1);
+        let drawn = 1_001 + self.prng.below(known as u64) as i64;
+        let customer = customer.unwrap_or(if drawn % 11 == 0 { drawn - 1 } else { drawn });
+        let currency = CURRENCIES[self.prng.index(CURRENCIES.len())];
+        let balance = if self.day < NEW_YEAR { self.prng.between(0, 5_000_000) } else { 0 };
+        vec![
+            Value::Int(70_000 + self.next(ACCOUNTS)),
+            Value::Int(customer),
+            Value::text(currency),
+            money(balance),
+            Value::text("open"),
+            Value::Int(self.day),
+            Value::Null,
+            Value::Null,
+        ]
+    }
+
+    pub(crate) fn new_payment(&mut self, status: &str) -> Row {
+        let accounts = self.any(ACCOUNTS, 1);
+        let account = accounts.first().and_then(|&r| self.db.row(ACCOUNTS, r)).cloned().unwrap_or_default();
+        let number = self.next(PAYMENTS);
+        let sign = if self.prng.percent(55) { 1 } else { -1 };
+        vec![
+            Value::text(format!("{:07}", number)),
+            account[0].clone(),
+            money(sign * self.prng.between(500, 400_000)),
+            account[2].clone(),
+            Value::Int(self.day + self.prng.between(0, 4)),
+            Value::text(status),
+            Value::text(format!("order {}", self.prng.between(100, 999))),
+        ]
+    }
+
+    pub(crate) fn new_invoice(&mut self) -> Row {
+        let customers = self.serial.get(&CUSTOMERS).copied().unwrap_or(1);
+        let drawn = 1_001 + self.prng.below(customers as u64) as i64;
+        let number = self.next(INVOICES);
+        vec![
+            Value::text(format!("R-{:05}", number)),
+            Value::Int(if drawn % 11 == 0 { drawn - 1 } else { drawn }),
+            Value::Int(self.day),
+            Value::Int(self.day + 30),
+            money(self.prng.between(5_000, 2_000_000)),
+            Value::Null,
+            Value::text("open"),
+            if self.prng.percent(30) { Value::text("second reminder") } else { Value::Null },
+        ]
+    }
+
+    /// Two lines that balance.
+    pub(crate) fn new_entry(&mut self, amount: i64, memo: &str) -> Vec<Row> {
+        let number = self.next(LINES);
+        let line = |no: i64, account: &str, amount: i64| {
+            vec![
+                Value::Int(number),
+                Value::Int(no),
+                Value::text(account),
+                money(amount),
+                Value::Int(self.day),
+                Value::text(memo),
+            ]
+        };
+        vec![line(1, "1200", amount), line(2, "1400", -amount)]
+    }
+}
