@@ -82,3 +82,11 @@ fn catalogue_names_every_file_and_every_planted_thing() {
     let missing: Vec<&Finding> = sample.findings.iter().filter(|f| !has_row(f)).collect();
     assert!(missing.is_empty(), "data/README.md has no row for {missing:#?}");
 }
+
+#[test]
+fn plan_is_valid() {
+    let plan = asof::plan::Plan::open(&data().join("plan.toml")).expect("a valid plan");
+    let names: Vec<&str> = plan.datasets.iter().map(|d| d.name.as_str()).collect();
+    assert_eq!(names, ["customers", "accounts", "payments", "invoices", "journal_lines"]);
+    assert_eq!(plan.dataset("accounts").map(|d| d.reported.len()), Some(3));
+}
