@@ -171,14 +171,8 @@ fn day(value: &Value<'_>) -> Result<NaiveDate> {
 
 /// The file format of a table.
 fn table_format(value: &Value<'_>) -> Result<TableFormat> {
-    const FORMATS: [(&str, TableFormat); 5] = [
-        ("parquet", TableFormat::Parquet),
-        ("csv", TableFormat::Csv),
-        ("tsv", TableFormat::Tsv),
-        ("ndjson", TableFormat::Ndjson),
-        ("arrow", TableFormat::ArrowIpc),
-    ];
-    value.word(&FORMATS, |(name, _)| name).map(|(_, format)| format)
+    use TableFormat::{ArrowIpc, Csv, Ndjson, Parquet, Tsv};
+    value.word(&[Parquet, Csv, Tsv, Ndjson, ArrowIpc], TableFormat::name)
 }
 
 /// How delimited text is read.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use arrow::datatypes::TimeUnit;
+
 use super::{Bound, Filter, TableSource};
 use crate::model::Op;
 
@@ -38,10 +40,14 @@ pub struct Ledger {
     pub placeholder: Option<String>,
     /// What a column means that a record leaves out; `None`: as the format says.
     pub missing: Option<MissingCells>,
-    /// How decimals are written; `None`: detected.
-    pub decimals: Option<DecimalCoding>,
-    /// How timestamps are written; `None`: detected.
-    pub timestamps: Option<TimestampCoding>,
+    /// How decimals are written where records do not say; `None`: detected.
+    pub decimals: Option<ValueCoding>,
+    /// How bytes are written where records do not say; `None`: detected.
+    pub binary: Option<ValueCoding>,
+    /// Unit of timestamps written as integers where records do not say; `None`: the column's own.
+    pub timestamps: Option<TimeUnit>,
+    /// Whether images of updates and deletes are whole; `None`: detected.
+    pub full_images: Option<bool>,
     /// The filter under which the ledger was recorded.
     pub filter: Option<Filter>,
 }
@@ -109,28 +115,14 @@ words! {
 }
 
 words! {
-    /// How decimals are written.
-    DecimalCoding {
-        /// As text or number, digit for digit.
+    /// How values that JSON cannot express are written.
+    ValueCoding {
+        /// As plain text.
         Text = "text",
-        /// As base64 of the unscaled integer.
+        /// As base64.
         Base64 = "base64",
-    }
-}
-
-words! {
-    /// How timestamps are written.
-    TimestampCoding {
-        /// As ISO 8601 text.
-        Text = "text",
-        /// As seconds since the epoch.
-        Seconds = "seconds",
-        /// As milliseconds since the epoch.
-        Milliseconds = "milliseconds",
-        /// As microseconds since the epoch.
-        Microseconds = "microseconds",
-        /// As nanoseconds since the epoch.
-        Nanoseconds = "nanoseconds",
+        /// As hexadecimal digits.
+        Hex = "hex",
     }
 }
 

@@ -22,19 +22,16 @@ mod filter;
 mod flags;
 mod ledger;
 mod period;
-mod source;
 mod when;
 mod zone;
 
+pub use crate::read::{CsvOptions, TableFormat, TableSource};
 pub use calendar::Calendar;
 pub use declaration::{
     Accepted, Current, Dataset, Figures, Normalisation, Opening, Plan, Reference, Reported,
 };
 pub use filter::{BoundFilter, Filter, FilterError};
 pub use flags::OneDataset;
-pub use ledger::{
-    DecimalCoding, Ledger, LedgerClock, LedgerColumns, LedgerFormat, MissingCells, TimestampCoding,
-};
-pub use source::{CsvOptions, TableFormat, TableSource};
+pub use ledger::{Ledger, LedgerClock, LedgerColumns, LedgerFormat, MissingCells, ValueCoding};
 pub use when::{Bound, Moment};
 pub use zone::parse_zone;

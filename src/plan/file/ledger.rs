@@ -1,16 +1,17 @@
 //! The `ledger` of a dataset.
 
+use arrow::datatypes::TimeUnit;
+
 use super::document::{Section, Value};
 use super::{CSV_KEYS, csv, table_format, types, zone};
 use crate::error::Result;
 use crate::model::Op;
-use crate::plan::ledger::{DecimalCoding, TimestampCoding};
 use crate::plan::{
-    Bound, Calendar, Ledger, LedgerClock, LedgerColumns, LedgerFormat, MissingCells, TableSource,
+    Bound, Calendar, Ledger, LedgerClock, LedgerColumns, LedgerFormat, MissingCells, TableSource, ValueCoding,
 };
 
 /// Keys of a ledger, beside those of delimited text.
-pub(super) const KEYS: [&str; 21] = [
+pub(super) const KEYS: [&str; 23] = [
     "path",
     "format",
     "file_format",
@@ -27,6 +28,8 @@ pub(super) const KEYS: [&str; 21] = [
     "placeholder",
     "missing",
     "decimals",
+    "binary",
+    "full_images",
     "timestamps",
     "where",
     "delimiter",
@@ -45,6 +48,13 @@ const COLUMNS: [&str; 10] = [
     "after",
     "image",
     "table",
+];
+
+const TIME_UNITS: [(&str, TimeUnit); 4] = [
+    ("seconds", TimeUnit::Second),
+    ("milliseconds", TimeUnit::Millisecond),
+    ("microseconds", TimeUnit::Microsecond),
+    ("nanoseconds", TimeUnit::Nanosecond),
 ];
 
 /// Reads it.
@@ -185,10 +195,16 @@ fn values(section: &Section<'_>, ledger: &mut Ledger) -> Result<()> {
         ledger.missing = Some(value.word(MissingCells::ALL, MissingCells::name)?);
     }
     if let Some(value) = section.get("decimals") {
-        ledger.decimals = Some(value.word(DecimalCoding::ALL, DecimalCoding::name)?);
+        ledger.decimals = Some(value.word(ValueCoding::ALL, ValueCoding::name)?);
+    }
+    if let Some(value) = section.get("binary") {
+        ledger.binary = Some(value.word(ValueCoding::ALL, ValueCoding::name)?);
     }
     if let Some(value) = section.get("timestamps") {
-        ledger.timestamps = Some(value.word(TimestampCoding::ALL, TimestampCoding::name)?);
+        ledger.timestamps = Some(value.word(&TIME_UNITS, |(name, _)| name)?.1);
+    }
+    if let Some(value) = section.get("full_images") {
+        ledger.full_images = Some(value.boolean()?);
     }
     Ok(())
 }

@@ -40,6 +40,9 @@ time_zone = "Asia/Kolkata"
 missing = "unchanged"
 non_finite = false
 placeholder = "__n/a__"
+decimals = "base64"
+timestamps = "milliseconds"
+full_images = true
 table = "fin.accounts"
 [datasets.accounts.opening]
 path = "evidence/accounts.parquet"
@@ -95,6 +98,8 @@ fn every_key_of_a_ledger_is_read() {
     assert_eq!(ledger.missing, Some(MissingCells::Unchanged));
     assert_eq!(ledger.non_finite, Some(false));
     assert_eq!(ledger.placeholder.as_deref(), Some("__n/a__"));
+    assert_eq!((ledger.decimals, ledger.full_images), (Some(ValueCoding::Base64), Some(true)));
+    assert_eq!(ledger.timestamps, Some(arrow::datatypes::TimeUnit::Millisecond));
     assert_eq!(ledger.names, ["fin.accounts"]);
 }
 
