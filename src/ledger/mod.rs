@@ -1,1 +1,114 @@
-//! ledger: under construction.
+//! Change ledgers: from a format's records to typed changes.
+//!
+//! ```text
+//!  JsonChunk ──► decode (parallel, pure) ──► Decoded ──► Carry::stitch (in order) ──► ChangeBatch
+//!                  ▲                                         │
+//!                  └──────────────── Facts ◄─────────────────┘
+//! ```
+//!
+//! A format is one module and one arm of [`Format`]. It turns records into
+//! [`ChangeBatch`](crate::model::ChangeBatch)es whose cells are of exactly the
+//! table's types, and never claims more of a cell than its record does.
+
+mod chunk;
+mod debezium;
+mod decode;
+mod image;
+mod json;
+mod mapped_json;
+mod mapping;
+mod notes;
+mod placeholder;
+mod position;
+mod route;
+mod stitch;
+mod wal2json;
+
+#[cfg(test)]
+mod testing;
+
+use crate::read::JsonChunk;
+
+pub use decode::{Clock, Control, DecodeOptions, Decoded, Facts, Missing, Note, TableTarget, TextEncoding};
+pub use mapping::{ImageColumns, ImageSide, Mapping, MappingHints, OpWord, image_word};
+pub use position::{PositionIdentity, PositionKind, format_lsn, parse_lsn, parse_position};
+pub use stitch::{Carry, Stream};
+
+/// Who wrote a ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// Any table with columns for op, time and images.
+    Mapped,
+    /// Debezium change events as JSON.
+    Debezium,
+    /// PostgreSQL's wal2json, version 1 or 2.
+    Wal2Json,
+}
+
+impl Format {
+    /// All formats.
+    pub const ALL: &'static [Self] = &[Self::Mapped, Self::Debezium, Self::Wal2Json];
+
+    /// The word for it in plans and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mapped => "mapped",
+            Self::Debezium => "debezium",
+            Self::Wal2Json => "wal2json",
+        }
+    }
+
+    /// The format of JSON records, by the first ones that can only come from one producer.
+    /// Records of none make it a mapped ledger; `None` without any record.
+    ///
+    /// ```
+    /// use asof::ledger::Format;
+    /// assert_eq!(Format::detect([r#"{"action":"B"}"#]), Some(Format::Wal2Json));
+    /// assert_eq!(Format::detect([r#"{"seq":1,"op":"I","after":{"id":7}}"#]), Some(Format::Mapped));
+    /// assert_eq!(Format::detect(["null"]), None);
+    /// ```
+    pub fn detect<'a>(records: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let mut mapped = None;
+        for record in records {
+            if debezium::is_debezium(record) {
+                return Some(Self::Debezium);
+            }
+            if wal2json::is_wal2json(record) {
+                return Some(Self::Wal2Json);
+            }
+            if record.trim_start().starts_with('{') {
+                mapped = Some(Self::Mapped);
+            }
+        }
+        mapped
+    }
+}
+
+/// Finds what the members of a mapped JSON ledger mean, from its first records; the plan's `hints` win.
+///
+/// # Errors
+/// In words, what cannot be found and what to declare.
+pub fn detect_mapping<'a>(
+    records: impl IntoIterator<Item = &'a str>,
+    targets: &[TableTarget],
+    hints: &MappingHints,
+) -> Result<Mapping, String> {
+    mapped_json::detect(records, targets, hints)
+}
+
+/// Decodes a chunk of a JSON ledger for these targets. Pure, so chunks can be decoded in parallel.
+///
+/// Bad records never fail: they are [`Decoded::notes`].
+pub fn decode(
+    format: Format,
+    chunk: &JsonChunk,
+    targets: &[TableTarget],
+    options: &DecodeOptions,
+) -> Decoded {
+    match format {
+        Format::Mapped => mapped_json::decode(chunk, targets, options),
+        Format::Debezium => debezium::decode(chunk, targets, options),
+        Format::Wal2Json => wal2json::decode(chunk, targets, options),
+    }
+}

@@ -1,0 +1,219 @@
+//! What a JSON value of a Debezium ledger is, under all its wrappings.
+
+use std::borrow::Cow;
+
+use super::super::json::{self, Raw, raw_text};
+use super::source::{Connector, Source};
+
+/// How deep a record may be wrapped before it is set aside.
+const DEPTH: u8 = 4;
+
+/// The members of all kinds of records, raw.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    before: Raw<'a>,
+    #[serde(borrow)]
+    after: Raw<'a>,
+    #[serde(borrow)]
+    source: Raw<'a>,
+    #[serde(borrow)]
+    op: Raw<'a>,
+    #[serde(borrow)]
+    transaction: Raw<'a>,
+    #[serde(borrow)]
+    topic: Raw<'a>,
+    #[serde(borrow)]
+    key: Raw<'a>,
+    #[serde(borrow)]
+    value: Raw<'a>,
+    #[serde(borrow)]
+    schema: Raw<'a>,
+    #[serde(borrow)]
+    payload: Raw<'a>,
+    #[serde(borrow)]
+    status: Raw<'a>,
+    #[serde(borrow)]
+    id: Raw<'a>,
+    #[serde(borrow)]
+    event_count: Raw<'a>,
+    #[serde(borrow)]
+    ddl: Raw<'a>,
+    #[serde(borrow, rename = "tableChanges")]
+    table_changes: Raw<'a>,
+    #[serde(borrow)]
+    ts_ms: Raw<'a>,
+    #[serde(borrow, rename = "__op")]
+    flat_op: Raw<'a>,
+    #[serde(borrow, rename = "__deleted")]
+    flat_deleted: Raw<'a>,
+}
+
+/// A change event, raw.
+#[derive(Debug)]
+pub(super) struct Event<'a> {
+    pub(super) op: Cow<'a, str>,
+    pub(super) before: Option<&'a str>,
+    pub(super) after: Option<&'a str>,
+    pub(super) source: Source<'a>,
+    pub(super) topic: Option<Cow<'a, str>>,
+    /// The message key, as raw JSON.
+    pub(super) key: Option<&'a str>,
+    /// The schema of the value, as raw JSON.
+    pub(super) schema: Option<&'a str>,
+    transaction: Option<&'a str>,
+}
+
+/// What a JSON value turns out to be.
+#[derive(Debug)]
+pub(super) enum Opened<'a> {
+    Event(Event<'a>),
+    /// The end of a transaction, with its number of records.
+    End {
+        transaction: Cow<'a, str>,
+        events: u64,
+    },
+    /// Nothing that concerns a row.
+    NoChange,
+    /// Something else; says what.
+    Unknown(String),
+}
+
+/// What a record is wrapped in.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wrapping<'a> {
+    pub(super) topic: Option<&'a str>,
+    pub(super) key: Option<&'a str>,
+    pub(super) schema: Option<&'a str>,
+    pub(super) depth: u8,
+}
+
+/// Opens a JSON value and hands out what is in it.
+pub(super) fn open(text: &str, wrapping: Wrapping<'_>, found: &mut dyn FnMut(Opened<'_>)) {
+    let text = text.trim_ascii();
+    if text.is_empty() || text == "null" || text == "\"\"" {
+        return found(Opened::NoChange); // a tombstone
+    }
+    if wrapping.depth > DEPTH {
+        return found(Opened::Unknown("the record is wrapped too often".to_owned()));
+    }
+    let deeper = Wrapping { depth: wrapping.depth + 1, ..wrapping };
+    // Some tools print the key and the value as JSON texts that hold JSON.
+    if text.starts_with('"') {
+        return match json::text(text) {
+            Some(inner) => open(&inner, deeper, found),
+            None => found(Opened::Unknown("the record is not valid JSON".to_owned())),
+        };
+    }
+    if let Some(inner) = wrapping.key.filter(|k| k.starts_with('"')).and_then(json::text) {
+        return open(text, Wrapping { key: Some(&inner), ..deeper }, found);
+    }
+    match serde_json::from_str::<Envelope<'_>>(text) {
+        Ok(envelope) => classify(text, &envelope, deeper, found),
+        Err(error) => found(Opened::Unknown(format!("expected a JSON object: {error}"))),
+    }
+}
+
+fn classify(text: &str, envelope: &Envelope<'_>, wrapping: Wrapping<'_>, found: &mut dyn FnMut(Opened<'_>)) {
+    let raw = raw_text;
+    let topic = raw(envelope.topic).or(wrapping.topic);
+    if let (Some(op), true) = (raw(envelope.op), is_change(envelope)) {
+        return found(Opened::Event(Event {
+            op: json::text(op).unwrap_or(Cow::Borrowed(op)),
+            before: raw(envelope.before),
+            after: raw(envelope.after),
+            source: raw(envelope.source).and_then(|s| serde_json::from_str(s).ok()).unwrap_or_default(),
+            topic: topic.and_then(json::text),
+            key: wrapping.key,
+            schema: wrapping.schema,
+            transaction: raw(envelope.transaction),
+        }));
+    }
+    let key = raw(envelope.key).or(wrapping.key);
+    if let Some(payload) = raw(envelope.payload) {
+        let schema = raw(envelope.schema).or(wrapping.schema);
+        return open(payload, Wrapping { topic, key, schema, ..wrapping }, found);
+    }
+    if let Some(value) = raw(envelope.value) {
+        return open(value, Wrapping { topic, key, ..wrapping }, found);
+    }
+    if let (Some(status), Some(id)) = (raw(envelope.status), raw(envelope.id)) {
+        let end = json::text(status).as_deref() == Some("END");
+        return found(match (end, json::text(id), json::integer(envelope.event_count)) {
+            (true, Some(transaction), Some(events)) => Opened::End { transaction, events },
+            _ => Opened::NoChange,
+        });
+    }
+    if envelope.flat_op.is_some() || envelope.flat_deleted.is_some() {
+        let message =
+            "a flattened record (ExtractNewRecordState) has no before image; use the unflattened topic";
+        return found(Opened::Unknown(message.to_owned()));
+    }
+    let wrapped_nothing = envelope.topic.is_some() || envelope.schema.is_some();
+    let schema_change = envelope.ddl.is_some() || envelope.table_changes.is_some();
+    if wrapped_nothing || schema_change || is_heartbeat(text, envelope) {
+        return found(Opened::NoChange);
+    }
+    found(Opened::Unknown("expected a Debezium event, found a JSON object without `op`".to_owned()));
+}
+
+fn is_change(envelope: &Envelope<'_>) -> bool {
+    envelope.payload.is_none() || envelope.source.is_some()
+}
+
+/// `{"ts_ms": …}` and nothing else, or the key of one.
+fn is_heartbeat(text: &str, envelope: &Envelope<'_>) -> bool {
+    let mut others = 0;
+    let known = json::members(text, |name, _| others += u32::from(name != "ts_ms" && name != "serverName"));
+    known.is_ok() && others == 0 && (envelope.ts_ms.is_some() || text.contains("serverName"))
+}
+
+impl<'a> Event<'a> {
+    /// Database, schema and table, from the source block, else from the topic's last parts.
+    pub(super) fn table(&self) -> [Option<Cow<'_, str>>; 3] {
+        let source = &self.source;
+        let table = json::scalar(source.table).or_else(|| json::scalar(source.collection));
+        if table.is_some() {
+            return [json::scalar(source.db), json::scalar(source.schema), table];
+        }
+        let topic = self.topic.as_deref().unwrap_or("");
+        let (prefix, table) = topic.rsplit_once('.').unwrap_or(("", topic));
+        let schema = prefix.rsplit_once('.').map_or(prefix, |(_, last)| last);
+        [None, Some(Cow::Borrowed(schema)), Some(Cow::Borrowed(table))]
+    }
+
+    /// The id in the `transaction` block. PostgreSQL puts the change's LSN after it.
+    pub(super) fn transaction_id(&self, connector: Connector) -> Option<Cow<'a, str>> {
+        let mut id = None;
+        json::members(self.transaction?, |name, raw| {
+            if name == "id" {
+                id = json::text(raw);
+            }
+        })
+        .ok()?;
+        match (connector, id?) {
+            (Connector::Postgres, Cow::Borrowed(id)) => Some(Cow::Borrowed(before_colon(id))),
+            (Connector::Postgres, Cow::Owned(id)) => Some(Cow::Owned(before_colon(&id).to_owned())),
+            (_, id) => Some(id),
+        }
+    }
+}
+
+fn before_colon(id: &str) -> &str {
+    id.split(':').next().unwrap_or(id)
+}
+
+/// Whether a JSON value can only come from Debezium.
+pub(in super::super) fn is_debezium(text: &str) -> bool {
+    let mut sure = false;
+    open(text, Wrapping::default(), &mut |opened| {
+        sure = match opened {
+            Opened::Event(event) => event.source.is_stated(),
+            Opened::End { .. } => true,
+            Opened::NoChange => text.contains("\"tableChanges\"") || text.contains("__debezium-heartbeat"),
+            Opened::Unknown(_) => false,
+        };
+    });
+    sure
+}

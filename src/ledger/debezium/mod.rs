@@ -1,0 +1,466 @@
+//! Debezium change events as JSON, with or without schema, bare or wrapped.
+//!
+//! A record is an event (`op` and `source`), the end of a transaction, or
+//! something that changes no row: tombstones, heartbeats, schema changes, logical
+//! messages, begins. Values come bare, as `{"schema", "payload"}`, as
+//! `{"topic", "key", "value"}`, or after a key on the same line.
+//!
+//! What a before image is worth depends on the database. PostgreSQL without
+//! `REPLICA IDENTITY FULL` writes none for updates, and for deletes the key
+//! with made-up zeros beside it; whether a table is like that is decided per
+//! table (see [`Facts`](super::Facts)), for the side that claims less. An
+//! `op` of `c` with a snapshot mark is an initial read.
+//!
+//! Limits: documents of MongoDB and flattened records (`ExtractNewRecordState`,
+//! which have no before images) are set aside. A text equal to the placeholder
+//! for values that were not recorded cannot be told from it in updates.
+
+mod encoding;
+mod envelope;
+mod source;
+mod values;
+
+use arrow::datatypes::DataType;
+
+use self::encoding::{Described, Modes, Schemas, search};
+pub(super) use self::envelope::is_debezium;
+use self::envelope::{Event, Opened, Wrapping, open};
+use self::source::{Connector, Position};
+use self::values::{Encoding, Values};
+use super::chunk;
+use super::decode::{Control, DecodeOptions, Decoded, Facts, Reset, TableTarget, add_few};
+use super::image::{Meta, Rows, Settle, Staged, Stated};
+use super::json;
+use super::notes::Notes;
+use super::placeholder::Placeholder;
+use super::position::PositionKind;
+use super::route::Routes;
+use crate::model::{DiscrepancyKind, Op};
+use crate::read::JsonChunk;
+
+/// Decodes a chunk.
+pub(super) fn decode(chunk: &JsonChunk, targets: &[TableTarget], options: &DecodeOptions) -> Decoded {
+    let mut decoder = Decoder::new(chunk, targets, options);
+    for (index, record) in chunk.records.iter().enumerate() {
+        (decoder.index, decoder.record) = (index, record.number);
+        match chunk::value(chunk, record) {
+            Ok(text) => {
+                let wrapping = Wrapping { key: chunk::key(chunk, record), ..Wrapping::default() };
+                open(text, wrapping, &mut |opened| decoder.opened(opened));
+            }
+            Err(_) => decoder.notes.unparsable(None, record.number, "the record is not valid UTF-8"),
+        }
+    }
+    decoder.finish()
+}
+
+struct Decoder<'o> {
+    chunk: &'o JsonChunk,
+    options: &'o DecodeOptions,
+    rows: Vec<Rows<'o>>,
+    tables: Vec<TableState>,
+    routes: Routes<'o>,
+    placeholder: Placeholder,
+    schemas: Schemas,
+    notes: Notes,
+    decoded: Decoded,
+    facts: Facts,
+    /// Which questions about the chunk's encodings have been looked into.
+    searched: Modes<bool>,
+    index: usize,
+    record: u64,
+}
+
+/// What the decoder remembers per target.
+struct TableState {
+    encodings: Vec<Encoding>,
+    variable: Vec<bool>,
+    assumed: Vec<Option<(i64, i64)>>,
+    /// Per column, cells that equal a default which can stand for null.
+    defaults: Vec<u64>,
+    /// Per column, whether a null was written although there is a default.
+    nulls: Vec<bool>,
+}
+
+impl TableState {
+    fn new(target: &TableTarget, options: &DecodeOptions) -> Self {
+        let fields = target.schema.arrow().fields();
+        let encodings: Vec<Encoding> =
+            fields.iter().map(|f| Encoding::of_type(f.data_type(), options.epoch)).collect();
+        Self {
+            variable: vec![false; encodings.len()],
+            assumed: vec![None; encodings.len()],
+            defaults: vec![0; encodings.len()],
+            nulls: vec![false; encodings.len()],
+            encodings,
+        }
+    }
+
+    /// Takes in what a record's schema says.
+    fn describe(&mut self, described: &Described, staged: &Staged<'_>) {
+        self.variable.iter_mut().zip(&described.variable).for_each(|(s, d)| *s |= d);
+        for image in [&staged.before, &staged.after].into_iter().flatten() {
+            for (column, (cell, default)) in image.iter().zip(&described.defaults).enumerate() {
+                match (cell, default) {
+                    (Stated::Json(raw), Some(default)) => self.defaults[column] += u64::from(raw == default),
+                    (Stated::Null, Some(_)) => self.nulls[column] = true,
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+impl<'o> Decoder<'o> {
+    fn new(chunk: &'o JsonChunk, targets: &'o [TableTarget], options: &'o DecodeOptions) -> Self {
+        Self {
+            chunk,
+            options,
+            rows: targets.iter().enumerate().map(|(i, t)| Rows::new(i, t, options)).collect(),
+            tables: targets.iter().map(|t| TableState::new(t, options)).collect(),
+            routes: Routes::new(targets),
+            placeholder: Placeholder::new(&options.placeholder),
+            schemas: Schemas::default(),
+            notes: Notes::default(),
+            decoded: Decoded::default(),
+            facts: Facts { decimals: options.decimals, binary: options.binary, ..Facts::default() },
+            searched: Modes { decimals: options.decimals.is_some(), binary: options.binary.is_some() },
+            index: 0,
+            record: 0,
+        }
+    }
+
+    fn opened(&mut self, opened: Opened<'_>) {
+        match opened {
+            Opened::Event(event) => self.event(&event),
+            Opened::End { transaction, events } => {
+                let control = Control { record: self.record, transaction: transaction.into_owned(), events };
+                self.decoded.controls.push(control);
+            }
+            Opened::NoChange => {}
+            Opened::Unknown(message) => self.notes.unparsable(None, self.record, message),
+        }
+    }
+
+    fn event(&mut self, event: &Event<'_>) {
+        let source = &event.source;
+        let connector = source.connector();
+        let block = event.transaction_id(connector);
+        if let Some(id) = &block {
+            match self.decoded.edge.events.get_mut(id.as_ref()) {
+                Some(count) => *count += 1,
+                None => drop(self.decoded.edge.events.insert(id.clone().into_owned(), 1)),
+            }
+        }
+        let op = match event.op.as_ref() {
+            "c" if source.is_snapshot() => Op::Read,
+            "c" => Op::Insert,
+            "r" => Op::Read,
+            "u" => Op::Update,
+            "d" => Op::Delete,
+            "t" => Op::Truncate,
+            "m" => return,
+            other => {
+                let message = format!("expected an op of c, u, d, r, t or m, found {other:?}");
+                return self.notes.unparsable(None, self.record, message);
+            }
+        };
+        let stream = self.decoded.edge.places;
+        self.decoded.edge.places += 1;
+        let position = self.position(event, connector, op == Op::Read);
+        let Some(target) = self.routes.find(event.table()) else { return };
+        let committed_at = source.committed_at().unwrap_or_else(|found| {
+            let message = format!("expected a time between the years 1677 and 2262, found {found}");
+            self.notes.unparsable(Some(target), self.record, message);
+            None
+        });
+        self.decoded.edge.clock.get_or_insert(source.clock(connector));
+        let (transaction, actor) = (source.transaction(connector, block), source.actor());
+        let keyless = self.rows[target].target.schema.is_keyless();
+        let meta = Meta {
+            op: Some(op),
+            record: self.record,
+            stream,
+            committed_at,
+            commit_position: position.commit,
+            position: position.own,
+            transaction: transaction.as_deref(),
+            actor: actor.as_deref(),
+            weak: connector == Connector::Postgres
+                && event.before.is_some()
+                && matches!(op, Op::Update | Op::Delete)
+                && !keyless,
+        };
+        match self.stage(target, event, op, connector) {
+            Ok(staged) => self.push(target, event, &meta, &staged),
+            Err(message) => self.notes.unparsable(Some(target), self.record, message),
+        }
+    }
+
+    /// The change's position, and what it says about the stream's.
+    fn position(&mut self, event: &Event<'_>, connector: Connector, read: bool) -> Position {
+        let edge = &mut self.decoded.edge;
+        let Some((kind, position)) = event.source.position(connector, read) else {
+            edge.unplaced = true;
+            return Position::default();
+        };
+        let place = edge.places - 1;
+        match &edge.kind {
+            Some(known) => edge.incomparable |= *known != kind,
+            None => edge.kind = Some(kind.clone()),
+        }
+        if let (PositionKind::Binlog(_), Some(server)) = (&kind, event.source.server()) {
+            edge.incomparable |= *edge.server.get_or_insert(server) != server;
+        }
+        if let Some(lsn) = position.reset {
+            let transaction = event.source.transaction_number();
+            match edge.resets.last_mut() {
+                Some(r) if r.end == place && r.read == read && r.transaction == transaction => r.end += 1,
+                _ => {
+                    let before = edge.last_commit;
+                    edge.resets.push(Reset { start: place, end: place + 1, lsn, before, read, transaction });
+                }
+            }
+        } else if kind == PositionKind::DebeziumLsn {
+            edge.last_commit = edge.last_commit.max((position.commit.unwrap_or(0) >> 1) as u64);
+        }
+        position
+    }
+
+    /// Both images as slices, with what the op and the database imply.
+    fn stage<'r>(
+        &mut self,
+        target: usize,
+        event: &Event<'r>,
+        op: Op,
+        connector: Connector,
+    ) -> Result<Staged<'r>, String> {
+        let rows = &mut self.rows[target];
+        let mut staged = Staged::default();
+        if op == Op::Truncate {
+            return Ok(staged);
+        }
+        // In a whole row of PostgreSQL, a placeholder is a text of that content.
+        let whole_rows = connector == Connector::Postgres;
+        let old = matches!(op, Op::Update | Op::Delete);
+        if old {
+            staged.before = image(rows, event.before, "before")?;
+            if !whole_rows {
+                self.placeholder.blank(&mut staged.before, Stated::Absent);
+            }
+        }
+        if op != Op::Delete {
+            staged.after = image(rows, event.after, "after")?;
+            if staged.after.is_none() {
+                return Err(format!("expected an after image of this {}, found none", op.name()));
+            }
+            if op == Op::Update {
+                self.placeholder.blank(&mut staged.after, Stated::Unchanged);
+            } else if !whole_rows {
+                self.placeholder.blank(&mut staged.after, Stated::Absent);
+            }
+        }
+        if !rows.target.schema.is_keyless() {
+            if old && staged.before.is_none() {
+                staged.before = Some(rows.blank(Stated::Absent));
+            }
+            rows.share_key(&mut staged);
+            key_from_message(rows, &mut staged, event.key);
+            carry_unchanged(&mut staged);
+        } else if old && staged.before.is_none() {
+            return Err(format!(
+                "expected a before image of this {} in a table without key, found none",
+                op.name()
+            ));
+        }
+        Ok(staged)
+    }
+
+    fn push(&mut self, target: usize, event: &Event<'_>, meta: &Meta<'_>, staged: &Staged<'_>) {
+        if meta.weak || meta.op == Some(Op::Update) && event.source.connector() == Connector::Postgres {
+            learn(&mut self.rows[target], event, meta, staged);
+        }
+        if event.schema.is_none() {
+            self.search_modes(target, staged);
+        }
+        let (rows, state) = (&mut self.rows[target], &mut self.tables[target]);
+        let described = event.schema.map(|schema| self.schemas.describe(schema, target, rows.target));
+        if let Some(described) = described {
+            state.describe(described, staged);
+        }
+        let mut values = Values {
+            assuming: described.is_none() && self.options.epoch.is_none(),
+            encodings: described.map_or(&state.encodings, |d| &d.encodings),
+            decimals: self.facts.decimals.or(self.options.facts.decimals),
+            binary: self.facts.binary.or(self.options.facts.binary),
+            variable: &mut state.variable,
+            assumed: &mut state.assumed,
+        };
+        if rows.push(meta, staged, &mut values, &mut self.notes).is_err() {
+            let message = "expected the key in the images or in the message key, found none";
+            self.notes.unparsable(Some(target), self.record, message);
+        }
+    }
+
+    /// Looks ahead for what proves how decimals and bytes are written, the first time that it matters.
+    fn search_modes(&mut self, target: usize, staged: &Staged<'_>) {
+        let cells = staged.before.iter().chain(&staged.after);
+        let mut needed = Modes::default();
+        for (cell, encoding) in cells.flat_map(|cells| cells.iter().zip(&self.tables[target].encodings)) {
+            if matches!(cell, Stated::Json(raw) if raw.starts_with('"')) {
+                needed.decimals |= matches!(encoding, Encoding::DecimalByMode(_)) && !self.searched.decimals;
+                needed.binary |= *encoding == Encoding::BytesByMode && !self.searched.binary;
+            }
+        }
+        if needed == Modes::default() {
+            return;
+        }
+        let (rows, tables, routes) = (&self.rows, &self.tables, &self.routes);
+        let found = search(self.chunk, self.index, needed, &mut |event, cell| {
+            let Some(target) = routes.target(&event.table()) else { return };
+            for image in [event.before, event.after].into_iter().flatten() {
+                let _ = json::members(image, |name, raw| {
+                    if let Some(column) = encoding::column(rows[target].target, name) {
+                        cell(raw, tables[target].encodings[column]);
+                    }
+                });
+            }
+        });
+        self.searched.decimals |= needed.decimals;
+        self.searched.binary |= needed.binary;
+        self.facts.decimals = self.facts.decimals.or(found.decimals);
+        self.facts.binary = self.facts.binary.or(found.binary);
+    }
+
+    fn finish(mut self) -> Decoded {
+        let full_identity = self.options.full_identity;
+        let non_finite = self.options.non_finite;
+        for (index, (mut rows, state)) in self.rows.into_iter().zip(self.tables).enumerate() {
+            mark_variable(&mut rows, &state, &mut self.notes);
+            note_defaults(&rows, &state, &mut self.notes);
+            let refused = refused_units(&rows, &state, &mut self.notes);
+            let facts = self.options.facts.target(index);
+            let settle = Settle { facts: &facts, full_identity, non_finite, refused: &refused };
+            rows.note_unknown(&mut self.notes);
+            let (batch, facts, used) = rows.finish(&settle);
+            self.decoded.changes.push(batch);
+            self.facts.targets.push(facts);
+            self.decoded.edge.used.push(used);
+        }
+        self.decoded.tables = self.routes.finish();
+        self.decoded.facts = self.facts;
+        self.decoded.notes = self.notes.finish();
+        self.decoded
+    }
+}
+
+/// An image as slices.
+fn image<'r>(
+    rows: &mut Rows<'_>,
+    raw: Option<&'r str>,
+    side: &str,
+) -> Result<Option<Vec<Stated<'r>>>, String> {
+    let image = raw.map(|raw| rows.image(raw, Stated::Absent)).transpose();
+    image.map_err(|error| format!("expected an object as {side} image: {error}"))
+}
+
+/// Takes key cells that no image has from the message key.
+fn key_from_message<'r>(rows: &Rows<'_>, staged: &mut Staged<'r>, key: Option<&'r str>) {
+    let columns = rows.target.schema.key();
+    let lacking = |image: &Option<Vec<Stated<'_>>>| {
+        image.as_ref().is_some_and(|cells| columns.iter().any(|&k| !cells[k].is_stated()))
+    };
+    let Some(mut key) = key.filter(|_| lacking(&staged.before) || lacking(&staged.after)) else { return };
+    let mut payload = None;
+    let _ = json::members(key, |name, raw| {
+        if name == "payload" && raw.starts_with('{') {
+            payload = Some(raw);
+        }
+    });
+    key = payload.unwrap_or(key);
+    for image in [&mut staged.before, &mut staged.after].into_iter().flatten() {
+        let _ = json::members(key, |name, raw| {
+            let column = encoding::column(rows.target, name).filter(|c| columns.contains(c));
+            if let Some(column) = column.filter(|&c| !image[c].is_stated()) {
+                image[column] = Stated::raw(raw);
+            }
+        });
+    }
+}
+
+/// What an update did not touch, it did not touch on either side.
+fn carry_unchanged(staged: &mut Staged<'_>) {
+    let (Some(before), Some(after)) = (&mut staged.before, &staged.after) else { return };
+    for (old, new) in before.iter_mut().zip(after) {
+        if *new == Stated::Unchanged && !old.is_stated() {
+            *old = Stated::Unchanged;
+        }
+    }
+}
+
+/// What an update or delete of PostgreSQL tells about the table's before images.
+fn learn(rows: &mut Rows<'_>, event: &Event<'_>, meta: &Meta<'_>, staged: &Staged<'_>) {
+    match (meta.op, event.before) {
+        (Some(Op::Update), None) => rows.facts.partial_update = true,
+        (Some(Op::Update), Some(_)) => rows.facts.whole_update = true,
+        _ if rows.facts.whole_images().is_some() => {}
+        _ => {
+            let cells = staged.before.iter().flatten().enumerate();
+            for (column, cell) in cells.filter(|(column, _)| !rows.target.schema.is_key(*column)) {
+                let raw = if let Stated::Json(raw) = cell { raw } else { "" };
+                let hash = xxhash_rust::xxh3::xxh3_64(raw.as_bytes());
+                add_few(&mut rows.facts.delete_values[column], &[hash], 3);
+            }
+        }
+    }
+}
+
+/// Text columns in which numbers of variable scale stand: zeros at their end are lost, and NaN is written as null.
+fn mark_variable(rows: &mut Rows<'_>, state: &TableState, notes: &mut Notes) {
+    for (column, variable) in state.variable.iter().enumerate() {
+        let schema = &rows.target.schema;
+        let text =
+            matches!(schema.data_type(column), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+        if !variable || !text {
+            continue;
+        }
+        rows.facts.scale_lost[column] = true;
+        rows.facts.non_finite[column] = true;
+        let message =
+            "the ledger drops trailing zeros of these numbers; their texts are equal as numbers only";
+        notes.once(DiscrepancyKind::LossyValue, rows.index, schema.name(column), message);
+    }
+}
+
+/// Columns whose defaults may stand for nulls: converters replace null by the default unless told not to.
+fn note_defaults(rows: &Rows<'_>, state: &TableState, notes: &mut Notes) {
+    for (column, (count, nulls)) in state.defaults.iter().zip(&state.nulls).enumerate() {
+        if *count > 0 && !nulls {
+            let message = "this ledger's converter may have written the column's default for null; the values are \
+                           taken as they stand";
+            notes.once(DiscrepancyKind::AmbiguousNull, rows.index, rows.target.schema.name(column), message);
+        }
+    }
+}
+
+/// Columns whose integers make no sense in the column's unit, while they would in another one.
+fn refused_units(rows: &Rows<'_>, state: &TableState, notes: &mut Notes) -> Vec<bool> {
+    let mut refused = vec![false; state.assumed.len()];
+    for (column, range) in state.assumed.iter().enumerate() {
+        let data_type = rows.target.schema.data_type(column);
+        let (DataType::Timestamp(unit, _), Some((least, greatest))) = (data_type, *range) else { continue };
+        if values::plausible(least, greatest, *unit) {
+            continue;
+        }
+        refused[column] = true;
+        let message = format!(
+            "whole numbers from {least} to {greatest} make no sense in the column's own unit, and nothing \
+             says in which one they are; the cells count as not recorded (declare `timestamps`)"
+        );
+        notes.once(DiscrepancyKind::LossyValue, rows.index, rows.target.schema.name(column), message);
+    }
+    refused
+}
+
+#[cfg(test)]
+mod tests;

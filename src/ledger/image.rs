@@ -1,0 +1,545 @@
+//! [`Rows`]: the changes of one target, grown row by row into a [`ChangeBatch`].
+//!
+//! A decoder stages both images of a record as slices of its text, one
+//! [`Stated`] per column; `push` turns them into typed cells. Cells whose meaning
+//! depends on the rest of the chunk get a provisional state, which `finish`
+//! settles:
+//!
+//! ```text
+//!  LEFT_OUT_OLD  wal2json 1 leaves the column out of the old row   → null or absent
+//!  LEFT_OUT_NEW  an update leaves the column out of the new row    → unchanged or absent
+//!  WEAK          a before image that may hold made-up values       → known or absent
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, StringBuilder, make_array, new_null_array};
+use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
+use arrow::datatypes::DataType;
+
+use super::decode::{DecodeOptions, TableTarget, TargetFacts, Used};
+use super::json;
+use super::notes::Notes;
+use crate::model::{CellState, ChangeBatch, DiscrepancyKind, Images, NO_TIME, Op};
+use crate::read::cell::{BinaryText, CellBuilder, CellOptions, Misfit};
+
+const KNOWN: u8 = CellState::Known as u8;
+const UNCHANGED: u8 = CellState::Unchanged as u8;
+const ABSENT: u8 = CellState::Absent as u8;
+const AMBIGUOUS: u8 = CellState::AmbiguousNull as u8;
+const LEFT_OUT_OLD: u8 = 16;
+const LEFT_OUT_NEW: u8 = 17;
+
+/// What a record says about one cell of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Stated<'a> {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// The change did not touch it.
+    Unchanged,
+    /// It is left out of the old row of wal2json 1.
+    LeftOutOld,
+    /// It is left out of the new row of an update.
+    LeftOutNew,
+    /// It is null.
+    Null,
+    /// A raw JSON value that is not null.
+    Json(&'a str),
+}
+
+impl<'a> Stated<'a> {
+    /// What a raw JSON value says.
+    pub(super) fn raw(raw: &'a str) -> Self {
+        if raw == "null" { Self::Null } else { Self::Json(raw) }
+    }
+
+    /// Whether it is a value or null.
+    pub(super) fn is_stated(&self) -> bool {
+        matches!(self, Self::Json(_) | Self::Null)
+    }
+}
+
+/// The images of one record.
+#[derive(Debug, Default)]
+pub(super) struct Staged<'a> {
+    pub(super) before: Option<Vec<Stated<'a>>>,
+    pub(super) after: Option<Vec<Stated<'a>>>,
+}
+
+/// What a record says beside its images.
+#[derive(Debug, Default)]
+pub(super) struct Meta<'a> {
+    pub(super) op: Option<Op>,
+    pub(super) record: u64,
+    pub(super) stream: u64,
+    pub(super) committed_at: Option<i64>,
+    pub(super) commit_position: Option<u128>,
+    pub(super) position: Option<u128>,
+    pub(super) transaction: Option<&'a str>,
+    pub(super) actor: Option<&'a str>,
+    /// The before image may hold values that the producer made up.
+    pub(super) weak: bool,
+}
+
+/// How a format writes a value of a column, into its typed builder.
+pub(super) trait Writer {
+    /// Pushes a value that is not null.
+    ///
+    /// # Errors
+    /// The column cannot hold exactly that value; nothing has been pushed.
+    fn write(&mut self, cells: &mut CellBuilder, column: usize, raw: &str) -> Result<(), Misfit>;
+}
+
+/// The names of a table's columns, found fast when they come in order.
+#[derive(Debug)]
+pub(super) struct Names {
+    names: Vec<String>,
+    exact: HashMap<String, usize>,
+    folded: HashMap<String, Option<usize>>,
+    pub(super) unknown: Vec<String>,
+}
+
+impl Names {
+    fn new(target: &TableTarget) -> Self {
+        let names: Vec<String> = target.schema.names().map(str::to_owned).collect();
+        let exact = names.iter().cloned().zip(0..).collect();
+        let mut folded: HashMap<String, Option<usize>> = HashMap::new();
+        for (column, name) in names.iter().enumerate() {
+            folded.entry(name.to_lowercase()).and_modify(|c| *c = None).or_insert(Some(column));
+        }
+        Self { names, exact, folded, unknown: Vec::new() }
+    }
+
+    /// The column of this name, tried first at the place `expected`; else any one
+    /// that differs in case alone.
+    pub(super) fn find(&mut self, name: &str, expected: usize) -> Option<usize> {
+        if self.names.get(expected).is_some_and(|n| n == name) {
+            return Some(expected);
+        }
+        if let Some(&column) = self.exact.get(name) {
+            return Some(column);
+        }
+        let folded = self.folded.get(&name.to_lowercase()).copied().flatten();
+        if folded.is_none() && !self.unknown.iter().any(|u| u == name) {
+            self.unknown.push(name.to_owned());
+        }
+        folded
+    }
+}
+
+/// One column of one side.
+struct Column {
+    cells: Option<CellBuilder>,
+    data_type: DataType,
+    states: Vec<u8>,
+    stated: bool,
+}
+
+impl Column {
+    fn null(&mut self, state: u8) {
+        if let Some(cells) = &mut self.cells {
+            cells.push_null();
+        }
+        self.states.push(state);
+    }
+}
+
+/// One side of all rows.
+struct Side {
+    columns: Vec<Column>,
+    present: Vec<bool>,
+}
+
+impl Side {
+    fn new(target: &TableTarget, options: &DecodeOptions) -> Self {
+        let cell_options = CellOptions { zone: options.time_zone, binary: BinaryText::Hex };
+        let columns = target.schema.arrow().fields().iter().map(|field| Column {
+            cells: CellBuilder::with_options(field.data_type(), &cell_options),
+            data_type: field.data_type().clone(),
+            states: Vec::new(),
+            stated: false,
+        });
+        Self { columns: columns.collect(), present: Vec::new() }
+    }
+}
+
+/// The changes of one target.
+pub(super) struct Rows<'o> {
+    pub(super) target: &'o TableTarget,
+    pub(super) index: usize,
+    pub(super) names: Names,
+    pub(super) facts: TargetFacts,
+    before: Side,
+    after: Side,
+    batch: ChangeBatch,
+    transactions: StringBuilder,
+    actors: StringBuilder,
+    commit_positions: Vec<Option<u128>>,
+    positions: Vec<Option<u128>>,
+    weak: Vec<bool>,
+    set_aside: Vec<bool>,
+}
+
+/// A record that has no usable key, or none of the images that its op needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoKey;
+
+impl<'o> Rows<'o> {
+    pub(super) fn new(index: usize, target: &'o TableTarget, options: &DecodeOptions) -> Self {
+        let columns = target.schema.len();
+        let facts = TargetFacts {
+            delete_values: vec![Vec::new(); columns],
+            stated: vec![false; columns],
+            non_finite: vec![false; columns],
+            scale_lost: vec![false; columns],
+            quoted: vec![false; columns],
+            ..TargetFacts::default()
+        };
+        Self {
+            target,
+            index,
+            names: Names::new(target),
+            facts,
+            before: Side::new(target, options),
+            after: Side::new(target, options),
+            batch: ChangeBatch::default(),
+            transactions: StringBuilder::new(),
+            actors: StringBuilder::new(),
+            commit_positions: Vec::new(),
+            positions: Vec::new(),
+            weak: Vec::new(),
+            set_aside: Vec::new(),
+        }
+    }
+
+    /// An image of which nothing is stated yet.
+    pub(super) fn blank<'a>(&self, all: Stated<'a>) -> Vec<Stated<'a>> {
+        vec![all; self.target.schema.len()]
+    }
+
+    /// An image as slices; what the object leaves out is `missing`.
+    pub(super) fn image<'a>(
+        &mut self,
+        object: &'a str,
+        missing: Stated<'a>,
+    ) -> Result<Vec<Stated<'a>>, serde_json::Error> {
+        let mut cells = self.blank(missing);
+        let mut expected = 0;
+        json::members(object, |name, raw| {
+            if let Some(column) = self.names.find(name, expected) {
+                cells[column] = Stated::raw(raw);
+                expected = column;
+            }
+            expected += 1;
+        })?;
+        Ok(cells)
+    }
+
+    /// Fills key cells that one image leaves out from the other one.
+    pub(super) fn share_key(&self, staged: &mut Staged<'_>) {
+        let (Some(before), Some(after)) = (&mut staged.before, &mut staged.after) else { return };
+        for &column in self.target.schema.key() {
+            if !before[column].is_stated() {
+                before[column] = after[column];
+            } else if !after[column].is_stated() {
+                after[column] = before[column];
+            }
+        }
+    }
+
+    /// Adds a change.
+    ///
+    /// # Errors
+    /// A present image has no key; nothing has been added.
+    pub(super) fn push(
+        &mut self,
+        meta: &Meta<'_>,
+        staged: &Staged<'_>,
+        writer: &mut impl Writer,
+        notes: &mut Notes,
+    ) -> Result<(), NoKey> {
+        let keyed = |image: &Option<Vec<Stated<'_>>>| {
+            image.as_ref().is_none_or(|cells| self.target.schema.key().iter().all(|&k| cells[k].is_stated()))
+        };
+        if !keyed(&staged.before) || !keyed(&staged.after) {
+            return Err(NoKey);
+        }
+        let mut place =
+            Place { index: self.index, target: self.target, record: meta.record, notes, key_lost: false };
+        push_side(&mut self.before, staged.before.as_deref(), writer, &mut place);
+        push_side(&mut self.after, staged.after.as_deref(), writer, &mut place);
+        self.set_aside.push(place.key_lost);
+        self.weak.push(meta.weak);
+        self.batch.ops.push(meta.op.unwrap_or(Op::Upsert) as u8);
+        self.batch.committed_at.push(meta.committed_at.unwrap_or(NO_TIME));
+        self.batch.record.push(meta.record);
+        self.batch.stream.push(meta.stream);
+        self.commit_positions.push(meta.commit_position);
+        self.positions.push(meta.position);
+        self.transactions.append_option(meta.transaction);
+        self.actors.append_option(meta.actor);
+        Ok(())
+    }
+
+    /// Notes ledger columns that the table does not have.
+    pub(super) fn note_unknown(&self, notes: &mut Notes) {
+        for name in &self.names.unknown {
+            let message = "the ledger has this column, the table does not; it is left out";
+            notes.once(DiscrepancyKind::UnknownColumn, self.index, name, message);
+        }
+    }
+
+    /// The whole chunk, with every doubtful cell settled.
+    pub(super) fn finish(mut self, settle: &Settle<'_>) -> (ChangeBatch, TargetFacts, Used) {
+        for (column, stated) in self.facts.stated.iter_mut().enumerate() {
+            *stated = self.before.columns[column].stated || self.after.columns[column].stated;
+        }
+        let mut known = settle.facts.clone();
+        known.merge(&self.facts);
+        let columns = self.target.schema.len();
+        let mut used =
+            Used { plain_nulls: vec![false; columns], unseen: vec![false; columns], ..Used::default() };
+        let whole = settle.full_identity.or(known.whole_images()).unwrap_or(self.target.schema.is_keyless());
+        let weak: &[bool] = if self.weak.contains(&true) { &self.weak } else { &[] };
+        if !weak.is_empty() {
+            (used.whole, used.key_only) = (whole, !whole);
+        }
+        let mut context =
+            SideContext { known: &known, settle, schema: self.target, weak: &[], used: &mut used };
+        self.batch.after = finish_side(self.after, &mut context);
+        context.weak = if whole { &[] } else { weak };
+        self.batch.before = finish_side(self.before, &mut context);
+        self.batch.commit_position = all(&self.commit_positions);
+        self.batch.position = all(&self.positions);
+        self.batch.transaction = text_array(self.transactions);
+        self.batch.actor = text_array(self.actors);
+        let batch =
+            if self.set_aside.contains(&true) { filter(&self.batch, &self.set_aside) } else { self.batch };
+        debug_assert!(batch.is_consistent(), "every part has one entry per change");
+        (batch, self.facts, used)
+    }
+}
+
+/// What `finish` needs to know beyond the rows.
+pub(super) struct Settle<'a> {
+    /// What other chunks told about the target.
+    pub(super) facts: &'a TargetFacts,
+    /// Whether before images are whole, if declared.
+    pub(super) full_identity: Option<bool>,
+    /// Whether nulls can stand for NaN or infinity, if declared.
+    pub(super) non_finite: Option<bool>,
+    /// Per column, whether its values turned out to be unreadable.
+    pub(super) refused: &'a [bool],
+}
+
+struct Place<'n, 'o> {
+    index: usize,
+    target: &'o TableTarget,
+    record: u64,
+    notes: &'n mut Notes,
+    key_lost: bool,
+}
+
+fn push_side(
+    side: &mut Side,
+    image: Option<&[Stated<'_>]>,
+    writer: &mut impl Writer,
+    place: &mut Place<'_, '_>,
+) {
+    side.present.push(image.is_some());
+    let Some(image) = image else {
+        side.columns.iter_mut().for_each(|c| c.null(KNOWN));
+        return;
+    };
+    for (index, (column, stated)) in side.columns.iter_mut().zip(image).enumerate() {
+        match stated {
+            Stated::Absent => column.null(ABSENT),
+            Stated::Unchanged => column.null(UNCHANGED),
+            Stated::LeftOutOld => column.null(LEFT_OUT_OLD),
+            Stated::LeftOutNew => column.null(LEFT_OUT_NEW),
+            Stated::Null => {
+                column.stated = true;
+                column.null(KNOWN);
+            }
+            Stated::Json(raw) => push_value(column, index, raw, writer, place),
+        }
+    }
+}
+
+fn push_value(
+    column: &mut Column,
+    index: usize,
+    raw: &str,
+    writer: &mut impl Writer,
+    place: &mut Place<'_, '_>,
+) {
+    column.stated = true;
+    let Some(cells) = &mut column.cells else {
+        column.states.push(ABSENT);
+        return;
+    };
+    match writer.write(cells, index, raw) {
+        Ok(()) => column.states.push(KNOWN),
+        Err(misfit) => {
+            column.null(ABSENT);
+            let schema = &place.target.schema;
+            let name = schema.name(index);
+            let mut message = format!("{misfit}; the cell counts as not recorded");
+            if schema.is_key(index) {
+                place.key_lost = true;
+                message = format!("{misfit} in the key; the record is set aside");
+            }
+            place.notes.add(
+                DiscrepancyKind::LossyValue,
+                Some(place.index),
+                place.record,
+                Some(name),
+                message,
+            );
+        }
+    }
+}
+
+struct SideContext<'a> {
+    known: &'a TargetFacts,
+    settle: &'a Settle<'a>,
+    schema: &'a TableTarget,
+    weak: &'a [bool],
+    used: &'a mut Used,
+}
+
+fn finish_side(side: Side, context: &mut SideContext<'_>) -> Images {
+    let rows = side.present.len();
+    let mut images = Images::default();
+    if side.present.contains(&false) {
+        images.present = Some(BooleanBuffer::from(side.present.as_slice()));
+    }
+    for (index, column) in side.columns.into_iter().enumerate() {
+        let Column { cells, data_type, mut states, .. } = column;
+        let array = cells.map_or_else(|| new_null_array(&data_type, rows), CellBuilder::finish);
+        let array = settle_column(index, array, &mut states, context);
+        ambiguous_nulls(index, &array, &side.present, &mut states, context);
+        images.columns.push(Some(array));
+        images.states.push(states.iter().any(|&s| s != KNOWN).then(|| ScalarBuffer::from(states)));
+    }
+    images
+}
+
+/// Resolves provisional states, and takes weak cells back where images turn out not to be whole.
+fn settle_column(
+    index: usize,
+    array: ArrayRef,
+    states: &mut [u8],
+    context: &mut SideContext<'_>,
+) -> ArrayRef {
+    if states.contains(&LEFT_OUT_OLD) {
+        let null = context.known.left_out_is_null();
+        context.used.left_out = Some(null);
+        replace(states, LEFT_OUT_OLD, if null { KNOWN } else { ABSENT });
+    }
+    if states.contains(&LEFT_OUT_NEW) {
+        let seen = context.known.stated[index];
+        context.used.unseen[index] |= !seen;
+        replace(states, LEFT_OUT_NEW, if seen { UNCHANGED } else { ABSENT });
+    }
+    if context.settle.refused.get(index) == Some(&true) {
+        let valued = array.nulls().map_or(vec![true; array.len()], |n| n.iter().collect());
+        states.iter_mut().zip(&valued).filter(|(s, v)| **v && **s == KNOWN).for_each(|(s, _)| *s = ABSENT);
+        return new_null_array(array.data_type(), array.len());
+    }
+    if context.weak.is_empty() || context.schema.schema.is_key(index) {
+        return array;
+    }
+    for (state, weak) in states.iter_mut().zip(context.weak) {
+        // A cell that is known to be unchanged stays so: that is not a value.
+        if *weak && *state == KNOWN {
+            *state = ABSENT;
+        }
+    }
+    without(&array, context.weak)
+}
+
+fn replace(states: &mut [u8], from: u8, to: u8) {
+    states.iter_mut().filter(|s| **s == from).for_each(|s| *s = to);
+}
+
+fn ambiguous_nulls(
+    index: usize,
+    array: &ArrayRef,
+    present: &[bool],
+    states: &mut [u8],
+    context: &mut SideContext<'_>,
+) {
+    let Some(nulls) = array.nulls().filter(|n| n.null_count() > 0) else { return };
+    let doubtful = context.known.non_finite[index] && !context.known.quoted[index];
+    let possible = doubtful && context.settle.non_finite != Some(false);
+    for (row, state) in states.iter_mut().enumerate() {
+        if *state == KNOWN && present[row] && nulls.is_null(row) {
+            if possible {
+                *state = AMBIGUOUS;
+            } else {
+                context.used.plain_nulls[index] = true;
+            }
+        }
+    }
+}
+
+/// The array with more nulls.
+fn without(array: &ArrayRef, rows: &[bool]) -> ArrayRef {
+    let more = NullBuffer::from_iter(rows.iter().map(|&gone| !gone));
+    let nulls = NullBuffer::union(array.nulls(), Some(&more));
+    if array.data_type() == &DataType::Null {
+        return Arc::clone(array);
+    }
+    match array.to_data().into_builder().nulls(nulls).build() {
+        Ok(data) => make_array(data),
+        // Cannot happen with a null buffer of the array's length; all nulls claim nothing.
+        Err(_) => new_null_array(array.data_type(), array.len()),
+    }
+}
+
+fn all(values: &[Option<u128>]) -> Option<Vec<u128>> {
+    if values.is_empty() { None } else { values.iter().copied().collect() }
+}
+
+fn text_array(mut texts: StringBuilder) -> Option<ArrayRef> {
+    let array = texts.finish();
+    (array.null_count() < array.len()).then(|| Arc::new(array) as ArrayRef)
+}
+
+/// The batch without the rows that are set aside. Rare, so it may be slow.
+fn filter(batch: &ChangeBatch, set_aside: &[bool]) -> ChangeBatch {
+    let keep: Vec<u32> = (0..).zip(set_aside).filter(|(_, gone)| !**gone).map(|(row, _)| row).collect();
+    let rows = arrow::array::UInt32Array::from(keep.clone());
+    let array = |a: &ArrayRef| {
+        arrow::compute::take(a, &rows, None).unwrap_or_else(|_| new_null_array(a.data_type(), rows.len()))
+    };
+    let pick = |values: &[u64]| keep.iter().map(|&r| values[r as usize]).collect();
+    let images = |i: &Images| Images {
+        columns: i.columns.iter().map(|c| c.as_ref().map(&array)).collect(),
+        present: i.present.as_ref().map(|p| keep.iter().map(|&r| p.value(r as usize)).collect()),
+        states: i
+            .states
+            .iter()
+            .map(|s| s.as_ref().map(|s| keep.iter().map(|&r| s[r as usize]).collect()))
+            .collect(),
+    };
+    ChangeBatch {
+        ops: keep.iter().map(|&r| batch.ops[r as usize]).collect(),
+        before: images(&batch.before),
+        after: images(&batch.after),
+        committed_at: keep.iter().map(|&r| batch.committed_at[r as usize]).collect(),
+        transaction: batch.transaction.as_ref().map(&array),
+        commit_position: batch
+            .commit_position
+            .as_ref()
+            .map(|p| keep.iter().map(|&r| p[r as usize]).collect()),
+        position: batch.position.as_ref().map(|p| keep.iter().map(|&r| p[r as usize]).collect()),
+        record: pick(&batch.record),
+        file: batch.file,
+        stream: pick(&batch.stream),
+        actor: batch.actor.as_ref().map(array),
+    }
+}
