@@ -25,6 +25,7 @@ use arrow::datatypes::{self as types, DataType, TimeUnit};
 use chrono_tz::Tz;
 
 pub use moment::{format_days, parse_days};
+pub(crate) use number::Written;
 
 /// Why a value does not go into a column: what the column needs and what the source states.
 #[derive(Debug, Clone, PartialEq, Eq)]

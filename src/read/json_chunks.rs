@@ -196,7 +196,7 @@ impl Layout {
             return whole.then_some(if keyed { Self::KeyedLines } else { Self::Lines });
         }
         match value_end(text, start) {
-            Ends::At(end) if end <= line => Some(Self::after(&text[end..line], line < text.len())),
+            Ends::At(end) if end <= line => Self::after(&text[end..line], line < text.len(), at_end),
             Ends::At(_) => Some(Self::Values),
             Ends::Broken(_) => Some(Self::Lines),
             Ends::Beyond if !at_end => None,
@@ -209,12 +209,12 @@ impl Layout {
     }
 
     /// By what follows the first value on its line.
-    fn after(rest: &[u8], is_whole_line: bool) -> Self {
+    fn after(rest: &[u8], is_whole_line: bool, at_end: bool) -> Option<Self> {
         match rest.iter().position(|b| !b.is_ascii_whitespace()) {
-            None if is_whole_line => Self::Lines,
-            None => Self::Values,
-            Some(at) if rest[..at].contains(&b'\t') => Self::KeyedLines,
-            Some(_) => Self::Values,
+            None if is_whole_line => Some(Self::Lines),
+            None => at_end.then_some(Self::Values),
+            Some(at) if rest[..at].contains(&b'\t') => Some(Self::KeyedLines),
+            Some(_) => Some(Self::Values),
         }
     }
 }

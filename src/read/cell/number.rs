@@ -450,9 +450,12 @@ pub(crate) fn faithful<F: Float>(text: &str) -> Option<F> {
     if digits.len() <= F::DIGITS {
         return Some(value);
     }
-    let printed = format!("{:.*e}", digits.len() - 1, value);
-    let mantissa = printed.split('e').next().unwrap_or_default();
-    mantissa.bytes().filter(u8::is_ascii_digit).eq(digits).then_some(value)
+    let is = |printed: String| {
+        let mantissa = printed.split('e').next().unwrap_or_default();
+        mantissa.bytes().filter(u8::is_ascii_digit).eq(digits.iter().copied())
+    };
+    // The shortest print may break a tie the other way than the correctly rounded one.
+    (is(format!("{value:e}")) || is(format!("{:.*e}", digits.len() - 1, value))).then_some(value)
 }
 
 /// Floats of 32 or 64 bits.

@@ -1,0 +1,358 @@
+//! Parquet files: footers parsed and checked once and shared, row groups read by
+//! column and row.
+//!
+//! A footer is believed only after its row counts, offsets and sizes have been
+//! compared with each other and with the file. Types are those of the file, with
+//! three exceptions: dictionaries that a writer noted are read as their values,
+//! INT96 is read as microseconds, and text or bytes of a row group beyond 2 GiB
+//! get 64-bit offsets.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
+};
+use parquet::basic::{Compression, Type as PhysicalType};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
+use parquet::schema::types::SchemaDescriptor;
+
+use super::guard::guarded;
+use super::input::InputFile;
+use crate::error::{At, Error, Result};
+
+/// One row group of a table's Parquet files, for everything below the level of values.
+#[derive(Debug, Clone, Copy)]
+pub struct ParquetGroup<'a> {
+    /// The file.
+    pub file: &'a InputFile,
+    /// The file's footer.
+    pub metadata: &'a Arc<ParquetMetaData>,
+    /// Which of its row groups.
+    pub row_group: usize,
+}
+
+/// A Parquet file whose footer has been parsed and checked.
+#[derive(Debug, Clone)]
+pub(crate) struct ParquetFile {
+    pub(crate) file: InputFile,
+    metadata: ArrowReaderMetadata,
+}
+
+impl ParquetFile {
+    pub(crate) fn open(file: InputFile) -> Result<Self> {
+        let path = file.path.clone();
+        guarded(&path, || {
+            let metadata = load(&file)?;
+            check(&path, metadata.metadata(), file.size)?;
+            let plain = || without_hints(&metadata).and_then(simplified);
+            let metadata =
+                simplified(metadata.clone()).or_else(|_| plain()).map_err(|e| footer_error(&path, e))?;
+            Ok(Self { file, metadata })
+        })
+    }
+
+    /// The same file read with the column types of another one.
+    ///
+    /// # Errors
+    /// Names the first column that differs.
+    pub(crate) fn conform(self, first: &Self) -> Result<Self> {
+        same_columns(&self.file.path, self.schema(), &first.file.path, first.schema())?;
+        let types = first.schema().fields().iter();
+        let with_type = |(own, other): (&Arc<Field>, &Arc<Field>)| {
+            Arc::new(own.as_ref().clone().with_data_type(other.data_type().clone()))
+        };
+        let fields: Fields = self.schema().fields().iter().zip(types).map(with_type).collect();
+        if fields == *self.schema().fields() {
+            return Ok(self);
+        }
+        let wanted = Arc::new(Schema::new_with_metadata(fields, self.schema().metadata().clone()));
+        let options = ArrowReaderOptions::new().with_schema(wanted);
+        let metadata = Arc::clone(self.metadata.metadata());
+        match ArrowReaderMetadata::try_new(metadata, options) {
+            Ok(metadata) => Ok(Self { file: self.file, metadata }),
+            Err(_) => Err(first_difference(&self.file.path, self.schema(), &first.file.path, first.schema())),
+        }
+    }
+
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        self.metadata.schema()
+    }
+
+    pub(crate) fn metadata(&self) -> &Arc<ParquetMetaData> {
+        self.metadata.metadata()
+    }
+
+    /// The columns asked for, in this order, of all or some rows of a row group.
+    pub(crate) fn read(
+        &self,
+        group: usize,
+        columns: &[usize],
+        rows: Option<&[u32]>,
+    ) -> Result<Vec<ArrayRef>> {
+        if columns.is_empty() {
+            return Ok(Vec::new());
+        }
+        guarded(&self.file.path, || {
+            let batch = self.read_group(group, columns, rows)?;
+            // The batch has each column once, in the order of the file.
+            let mut present: Vec<usize> = columns.to_vec();
+            present.sort_unstable();
+            present.dedup();
+            let place = |c: &usize| present.partition_point(|p| p < c);
+            Ok(columns.iter().map(|c| Arc::clone(batch.column(place(c)))).collect())
+        })
+    }
+
+    fn read_group(&self, group: usize, columns: &[usize], rows: Option<&[u32]>) -> Result<RecordBatch> {
+        let path = &self.file.path;
+        let total = self.metadata().row_group(group).num_rows() as usize;
+        let wanted = rows.map_or(total, <[u32]>::len);
+        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), columns.iter().copied());
+        let builder =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.handle()?, self.metadata.clone())
+                .with_row_groups(vec![group])
+                .with_projection(mask)
+                .with_batch_size(wanted.max(1));
+        let builder = match rows.filter(|r| r.len() < total) {
+            Some(rows) => builder.with_row_selection(selection(rows, total)),
+            None => builder,
+        };
+        let reader = builder.build().map_err(Error::parquet(path))?;
+        let schema = arrow::record_batch::RecordBatchReader::schema(&reader);
+        let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|e| arrow_error(path, e))?;
+        let batch = match <[RecordBatch; 1]>::try_from(batches) {
+            Ok([batch]) => batch,
+            Err(batches) => concat_batches(&schema, &batches).map_err(Error::arrow(path))?,
+        };
+        if batch.num_rows() != wanted {
+            return Err(malformed(
+                path,
+                At::default(),
+                format!("{wanted} rows in row group {}", group + 1),
+                batch.num_rows().to_string(),
+            ));
+        }
+        Ok(batch)
+    }
+}
+
+/// The rows with these rising numbers, as runs.
+fn selection(rows: &[u32], total: usize) -> RowSelection {
+    let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
+    for &row in rows {
+        let row = row as usize;
+        match runs.last_mut() {
+            Some(run) if run.end == row => run.end += 1,
+            _ => runs.push(row..row + 1),
+        }
+    }
+    RowSelection::from_consecutive_ranges(runs.into_iter(), total)
+}
+
+fn load(file: &InputFile) -> Result<ArrowReaderMetadata> {
+    let handle = file.handle()?;
+    if file.size < 12 {
+        return Err(cut_off(&file.path, format!("{} bytes", file.size)));
+    }
+    let whole = ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new());
+    // The Arrow schema that a writer may note is a hint; a wrong one is left aside.
+    let plain =
+        |_| ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new().with_skip_arrow_metadata(true));
+    whole.or_else(plain).map_err(|e| footer_error(&file.path, e))
+}
+
+fn cut_off(path: &Path, found: String) -> Error {
+    Error::Malformed {
+        path: path.to_owned(),
+        at: At::default(),
+        expected: "a Parquet file with its footer".to_owned(),
+        found,
+        hint: Some("the file is cut off or damaged; fetch it again".to_owned()),
+    }
+}
+
+fn footer_error(path: &Path, error: ParquetError) -> Error {
+    match error {
+        ParquetError::NYI(feature) => Error::Unsupported { path: path.to_owned(), feature, hint: None },
+        other => cut_off(path, other.to_string()),
+    }
+}
+
+/// Takes errors of the operating system apart from those of the content.
+fn arrow_error(path: &Path, error: arrow::error::ArrowError) -> Error {
+    match error {
+        arrow::error::ArrowError::ParquetError(message) => {
+            malformed(path, At::default(), "readable pages".to_owned(), message)
+        }
+        other => Error::arrow(path)(other),
+    }
+}
+
+fn malformed(path: &Path, at: At, expected: String, found: String) -> Error {
+    let hint = Some("the file is damaged; fetch it again".to_owned());
+    Error::Malformed { path: path.to_owned(), at, expected, found, hint }
+}
+
+/// Compares the counts, offsets and sizes of a footer with each other and the file.
+fn check(path: &Path, metadata: &ParquetMetaData, size: u64) -> Result<()> {
+    let mut rows = 0_i64;
+    for (number, group) in metadata.row_groups().iter().enumerate() {
+        if group.num_rows() < 0 || group.num_rows() > i64::from(u32::MAX) {
+            let expected = format!("at most {} rows in row group {}", u32::MAX, number + 1);
+            return Err(malformed(path, At::default(), expected, group.num_rows().to_string()));
+        }
+        rows += group.num_rows();
+        for column in group.columns() {
+            check_chunk(path, number, group, column, size)?;
+        }
+    }
+    if rows != metadata.file_metadata().num_rows() {
+        let expected = format!("{} rows in all row groups", metadata.file_metadata().num_rows());
+        return Err(malformed(path, At::default(), expected, rows.to_string()));
+    }
+    Ok(())
+}
+
+fn check_chunk(
+    path: &Path,
+    group: usize,
+    rows: &RowGroupMetaData,
+    column: &ColumnChunkMetaData,
+    size: u64,
+) -> Result<()> {
+    let name = column.column_path().string();
+    let unsupported = |feature: String| {
+        let hint = Some("rewrite the file, for instance with DuckDB or pyarrow".to_owned());
+        Err(Error::Unsupported { path: path.to_owned(), feature, hint })
+    };
+    if column.file_path().is_some() {
+        return unsupported(format!("column {name:?}, which lies in another file,"));
+    }
+    if matches!(column.compression(), Compression::LZO) {
+        return unsupported(format!("column {name:?}, which is compressed by LZO,"));
+    }
+    let wrong = |expected: String, found: String| {
+        Err(malformed(path, At::default().column(name.clone()), expected, found))
+    };
+    let in_group = format!("in row group {}", group + 1);
+    let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+    let (length, first_data) = (column.compressed_size(), column.data_page_offset());
+    let end = u64::try_from(start).ok().zip(u64::try_from(length).ok()).and_then(|(s, l)| s.checked_add(l));
+    if end.is_none_or(|end| end > size) || first_data < 0 || column.uncompressed_size() < 0 {
+        let found = format!("{length} bytes at {start}");
+        return wrong(format!("a chunk within the file's {size} bytes {in_group}"), found);
+    }
+    let is_flat = column.column_descr().max_rep_level() == 0;
+    if column.num_values() < 0 || (is_flat && column.num_values() != rows.num_rows()) {
+        return wrong(format!("{} values {in_group}", rows.num_rows()), column.num_values().to_string());
+    }
+    Ok(())
+}
+
+/// The same metadata with the exceptions to the file's types that the module names.
+fn simplified(metadata: ArrowReaderMetadata) -> Result<ArrowReaderMetadata, ParquetError> {
+    let parquet = metadata.parquet_schema();
+    let schema = metadata.schema();
+    let of_root = |root: usize| Exceptions {
+        is_int96: has_leaf(parquet, root, |leaf| parquet.column(leaf).physical_type() == PhysicalType::INT96),
+        is_long: has_leaf(parquet, root, |leaf| {
+            let bytes = |g: &RowGroupMetaData| g.column(leaf).uncompressed_size();
+            metadata.metadata().row_groups().iter().any(|g| bytes(g) > i64::from(i32::MAX))
+        }),
+    };
+    let fields = schema.fields().iter().enumerate();
+    let fields: Fields = fields.map(|(root, field)| plain_field(field, of_root(root))).collect();
+    if fields == *schema.fields() {
+        return Ok(metadata);
+    }
+    let wanted = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
+    let options = ArrowReaderOptions::new().with_schema(wanted);
+    ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)
+}
+
+/// The same metadata with the types of the Parquet schema alone.
+fn without_hints(metadata: &ArrowReaderMetadata) -> Result<ArrowReaderMetadata, ParquetError> {
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)
+}
+
+fn has_leaf(parquet: &SchemaDescriptor, root: usize, is: impl Fn(usize) -> bool) -> bool {
+    (0..parquet.num_columns()).any(|leaf| parquet.get_column_root_idx(leaf) == root && is(leaf))
+}
+
+/// What makes a column's type differ from the one that the file suggests.
+#[derive(Clone, Copy)]
+struct Exceptions {
+    is_int96: bool,
+    is_long: bool,
+}
+
+fn plain_field(field: &Arc<Field>, exceptions: Exceptions) -> Arc<Field> {
+    let plain = plain_type(field.data_type(), exceptions);
+    if plain == *field.data_type() { Arc::clone(field) } else { Arc::new(rebuilt(field, plain)) }
+}
+
+/// The field with another type; a dictionary's marks go with the dictionary.
+fn rebuilt(field: &Field, data_type: DataType) -> Field {
+    Field::new(field.name(), data_type, field.is_nullable()).with_metadata(field.metadata().clone())
+}
+
+fn plain_type(data_type: &DataType, exceptions: Exceptions) -> DataType {
+    use DataType as D;
+    match data_type {
+        D::Dictionary(_, values) => plain_type(values, exceptions),
+        D::RunEndEncoded(_, values) => plain_type(values.data_type(), exceptions),
+        D::Timestamp(TimeUnit::Nanosecond, None) if exceptions.is_int96 => {
+            D::Timestamp(TimeUnit::Microsecond, None)
+        }
+        D::Utf8 if exceptions.is_long => D::LargeUtf8,
+        D::Binary if exceptions.is_long => D::LargeBinary,
+        D::List(item) => D::List(plain_field(item, exceptions)),
+        D::LargeList(item) => D::LargeList(plain_field(item, exceptions)),
+        D::FixedSizeList(item, n) => D::FixedSizeList(plain_field(item, exceptions), *n),
+        D::Struct(fields) => D::Struct(fields.iter().map(|f| plain_field(f, exceptions)).collect()),
+        D::Map(entries, ordered) => D::Map(plain_field(entries, exceptions), *ordered),
+        other => other.clone(),
+    }
+}
+
+/// Checks that two files of a table have the same column names.
+///
+/// # Errors
+/// Names the first column that differs.
+pub(crate) fn same_columns(path: &Path, own: &Schema, first_path: &Path, first: &Schema) -> Result<()> {
+    let names = |s: &Schema| s.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
+    if names(own) == names(first) { Ok(()) } else { Err(first_difference(path, own, first_path, first)) }
+}
+
+/// The message about the first column in which two files of a table differ.
+pub(crate) fn first_difference(path: &Path, own: &Schema, first_path: &Path, first: &Schema) -> Error {
+    let show = |f: Option<&Arc<Field>>| {
+        f.map_or_else(
+            || "no further column".to_owned(),
+            |f| format!("{:?} of type {}", f.name(), f.data_type()),
+        )
+    };
+    let (own, first) = (own.fields(), first.fields());
+    let same = |i: &usize| match (own.get(*i), first.get(*i)) {
+        (Some(a), Some(b)) => a.name() == b.name() && a.data_type() == b.data_type(),
+        _ => false,
+    };
+    let at = (0..own.len().min(first.len())).find(|i| !same(i)).unwrap_or(own.len().min(first.len()));
+    let column = first.get(at).or(own.get(at)).map(|f| f.name().clone());
+    Error::Malformed {
+        path: path.to_owned(),
+        at: At { column, ..At::default() },
+        expected: format!("as column {}, as in {}, {}", at + 1, first_path.display(), show(first.get(at))),
+        found: show(own.get(at)),
+        hint: Some(
+            "all files of a table need the same columns; name fewer files, or rewrite this one".to_owned(),
+        ),
+    }
+}

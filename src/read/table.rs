@@ -1,0 +1,443 @@
+//! [`Table`]: files of any format → groups of typed rows that can be read again,
+//! in any order and in parallel, any column alone.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+
+use super::block::record_of;
+use super::cell::{CellBuilder, CellOptions};
+use super::csv::{CsvReader, delimiter_of};
+use super::infer::{Evidence, TypeDecision};
+use super::input::{InputFile, read_error};
+use super::json_table::JsonReader;
+use super::parquet::{ParquetFile, ParquetGroup};
+use super::paths::{self, FoundFile};
+use super::source::{TableFormat, TableSource};
+use super::spool::{Spool, SpooledTable, assemble};
+use super::typed::{self, Notation, TextReader, TypedTable};
+use crate::error::{At, Error, Result};
+use crate::model::Discrepancy;
+
+/// Consecutive rows of one file.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    pub(crate) file: usize,
+    /// Number of the first row's record in the file, from 1.
+    pub(crate) first: u64,
+    /// Numbers of the records between that are no rows.
+    pub(crate) gaps: Vec<u64>,
+    pub(crate) rows: usize,
+    /// Which row group of its file, or which batch of the spool.
+    pub(crate) index: usize,
+}
+
+/// Where the values are.
+#[derive(Debug)]
+enum Body {
+    /// In the files themselves.
+    Parquet(Vec<ParquetFile>),
+    /// In the spool.
+    Spooled(SpooledTable),
+}
+
+/// Columns that the names of folders state: per column, its value for each file.
+#[derive(Debug, Default)]
+struct Partitions {
+    values: Vec<ArrayRef>,
+}
+
+/// An opened table.
+///
+/// ```
+/// use asof::read::{Spool, Table, TableSource};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("accounts.csv");
+/// std::fs::write(&path, "id,code,balance\n1,007,12.50\n2,010,\n").unwrap();
+///
+/// let table = Table::open(&TableSource::at(path), &Spool::new(None)).unwrap();
+/// let types: Vec<String> = table.schema().fields().iter().map(|f| f.data_type().to_string()).collect();
+/// assert_eq!(types, ["Int64", "Utf8", "Decimal128(38, 2)"]);
+/// let balances = table.read(0, &[2], Some(&[1])).unwrap();
+/// assert_eq!(balances.column(0).null_count(), 1);
+/// ```
+#[derive(Debug)]
+pub struct Table {
+    format: TableFormat,
+    schema: SchemaRef,
+    files: Vec<InputFile>,
+    groups: Vec<Group>,
+    body: Body,
+    partitions: Partitions,
+    decisions: Vec<TypeDecision>,
+    discrepancies: Vec<Discrepancy>,
+}
+
+impl Table {
+    /// Finds the files, sees what they are and makes their rows readable.
+    ///
+    /// Text formats are read wholly here: for their types and into the spool. Of
+    /// Parquet only the footers are read.
+    ///
+    /// # Errors
+    /// No file, a file that cannot be read or is not what it should be, or files
+    /// whose columns differ.
+    pub fn open(source: &TableSource, spool: &Spool) -> Result<Self> {
+        let found = paths::find(&source.pattern)?;
+        let files = found.iter().map(|f| InputFile::open(&f.path, spool)).collect::<Result<Vec<_>>>()?;
+        let format = format_of(source, &files)?;
+        let mut table = match format {
+            TableFormat::Parquet => open_parquet(files)?,
+            TableFormat::ArrowIpc => open_ipc(files, spool)?,
+            _ => open_text(files, source, format, spool)?,
+        };
+        table.add_partitions(&found, source)?;
+        Ok(table)
+    }
+
+    /// The format of the files.
+    pub fn format(&self) -> TableFormat {
+        self.format
+    }
+
+    /// The columns: those of the files, then those of Hive partitions.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// How many groups of rows there are: row groups of Parquet files, else of at most 65,536 rows.
+    pub fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// How many rows a group has.
+    pub fn rows(&self, group: usize) -> usize {
+        self.groups[group].rows
+    }
+
+    /// How many rows all groups have.
+    pub fn total_rows(&self) -> u64 {
+        self.groups.iter().map(|g| g.rows as u64).sum()
+    }
+
+    /// The file of a group, and the number of its first row's record there, from 1.
+    pub fn place(&self, group: usize) -> (usize, u64) {
+        (self.groups[group].file, self.groups[group].first)
+    }
+
+    /// The number of a row's record in its file, from 1; counts records that were set aside.
+    pub fn record(&self, group: usize, row: usize) -> u64 {
+        let group = &self.groups[group];
+        record_of(group.first, &group.gaps, row)
+    }
+
+    /// The files, in the order of their path bytes.
+    pub fn files(&self) -> &[InputFile] {
+        &self.files
+    }
+
+    /// Exactly one batch: the columns with these numbers, in this order, of all rows
+    /// of a group or of those with the rising numbers `rows`.
+    ///
+    /// # Errors
+    /// The file is damaged, gone or changed, or the temporary file cannot be read.
+    pub fn read(&self, group: usize, columns: &[usize], rows: Option<&[u32]>) -> Result<RecordBatch> {
+        debug_assert!(rows.is_none_or(|r| r.is_sorted_by(|a, b| a < b)), "row numbers rise");
+        let own = self.schema.fields().len() - self.partitions.values.len();
+        let inner: Vec<usize> = columns.iter().copied().filter(|c| *c < own).collect();
+        let place = &self.groups[group];
+        let path = &self.files[place.file].path;
+        let values = match &self.body {
+            Body::Parquet(files) => files[place.file].read(place.index, &inner, rows)?,
+            Body::Spooled(table) => table.read(place.index, &inner, rows)?.columns().to_vec(),
+        };
+        let count = rows.map_or(place.rows, <[u32]>::len);
+        let mut values = values.into_iter();
+        let of_folder = |c: usize| self.partitions.column(c - own, place.file, count);
+        let arrays: Vec<ArrayRef> = columns
+            .iter()
+            .filter_map(|&c| if c < own { values.next().map(Ok) } else { Some(of_folder(c)) })
+            .collect::<Result<_, _>>()
+            .map_err(Error::arrow(path))?;
+        let fields: Vec<_> = columns.iter().map(|&c| Arc::clone(&self.schema.fields()[c])).collect();
+        let schema = Arc::new(Schema::new_with_metadata(fields, self.schema.metadata().clone()));
+        assemble(schema, arrays, count, None).map_err(Error::arrow(path))
+    }
+
+    /// The row group behind a group, if the table is Parquet.
+    pub fn parquet(&self, group: usize) -> Option<ParquetGroup<'_>> {
+        let Body::Parquet(files) = &self.body else { return None };
+        let place = &self.groups[group];
+        let file = &files[place.file];
+        Some(ParquetGroup { file: &file.file, metadata: file.metadata(), row_group: place.index })
+    }
+
+    /// For text formats, how each column came to its type.
+    pub fn decisions(&self) -> &[TypeDecision] {
+        &self.decisions
+    }
+
+    /// Records that are no rows, and values that do not fit a declared type.
+    /// Their `dataset` is left empty; their place is given as one of the current state.
+    pub fn discrepancies(&self) -> &[Discrepancy] {
+        &self.discrepancies
+    }
+
+    fn of_spooled(format: TableFormat, files: Vec<InputFile>, typed: TypedTable) -> Self {
+        Self {
+            format,
+            schema: typed.schema,
+            files,
+            groups: typed.groups,
+            body: Body::Spooled(typed.spooled),
+            partitions: Partitions::default(),
+            decisions: typed.decisions,
+            discrepancies: typed.discrepancies,
+        }
+    }
+
+    /// Appends the columns that folder names state and the files do not have.
+    fn add_partitions(&mut self, found: &[FoundFile], source: &TableSource) -> Result<()> {
+        let mut fields: Vec<Arc<Field>> = self.schema.fields().to_vec();
+        for (name, _) in &found[0].partitions {
+            if fields.iter().any(|f| f.name() == name) {
+                continue;
+            }
+            let values: Vec<Option<&str>> =
+                found.iter().map(|f| partition(f, name)).collect::<Result<_>>()?;
+            let (decision, array) = partition_column(name, &values, source, &found[0].path)?;
+            fields.push(Arc::new(Field::new(name, decision.data_type.clone(), true)));
+            self.partitions.values.push(array);
+            self.decisions.push(decision);
+        }
+        let metadata = self.schema.metadata().clone();
+        self.schema = Arc::new(Schema::new_with_metadata(fields, metadata));
+        Ok(())
+    }
+}
+
+impl Partitions {
+    fn column(&self, column: usize, file: usize, count: usize) -> Result<ArrayRef, arrow::error::ArrowError> {
+        let same = UInt32Array::from_value(file as u32, count);
+        arrow::compute::take(&self.values[column], &same, None)
+    }
+}
+
+/// What the folders of a file say about a partition column.
+fn partition<'a>(file: &'a FoundFile, name: &str) -> Result<Option<&'a str>> {
+    let value = file.partitions.iter().find(|(n, _)| n == name);
+    let value = value.ok_or_else(|| Error::Malformed {
+        path: file.path.clone(),
+        at: At::default().column(name),
+        expected: format!("a folder {name}=…, as other files have"),
+        found: "none".to_owned(),
+        hint: Some("all files of a partitioned table need the same partition folders".to_owned()),
+    })?;
+    Ok(value.1.as_deref())
+}
+
+fn partition_column(
+    name: &str,
+    values: &[Option<&str>],
+    source: &TableSource,
+    path: &Path,
+) -> Result<(TypeDecision, ArrayRef)> {
+    let mut evidence = Evidence::default();
+    for (number, value) in values.iter().enumerate() {
+        value.iter().for_each(|v| evidence.see(v, number as u64 + 1));
+    }
+    let declared = source.types.iter().find(|(n, _)| n == name).map(|(_, t)| t.clone());
+    let (data_type, reason) = match &declared {
+        Some(data_type) => (data_type.clone(), "declared in the plan".to_owned()),
+        None => evidence.decide(source.numeric.iter().any(|n| n == name)),
+    };
+    let options = CellOptions { zone: source.time_zone, ..CellOptions::default() };
+    let mut cells = CellBuilder::with_options(&data_type, &options).ok_or_else(|| Error::Unsupported {
+        path: path.to_owned(),
+        feature: format!("type {data_type} of partition column {name:?}"),
+        hint: None,
+    })?;
+    for value in values {
+        match value {
+            Some(text) => cells.push_text(text).map_err(|misfit| Error::Malformed {
+                path: path.to_owned(),
+                at: At::default().column(name),
+                expected: misfit.expected,
+                found: misfit.found,
+                hint: Some("declare another type for the partition column".to_owned()),
+            })?,
+            None => cells.push_null(),
+        }
+    }
+    let reason = format!("from folder names: {reason}");
+    let decision = TypeDecision { column: name.to_owned(), data_type, declared: declared.is_some(), reason };
+    Ok((decision, cells.finish()))
+}
+
+fn open_parquet(files: Vec<InputFile>) -> Result<Table> {
+    let mut opened: Vec<ParquetFile> = Vec::with_capacity(files.len());
+    for file in &files {
+        let file = ParquetFile::open(file.clone())?;
+        let file = match opened.first() {
+            Some(first) => file.conform(first)?,
+            None => file,
+        };
+        opened.push(file);
+    }
+    let mut groups = Vec::new();
+    for (number, file) in opened.iter().enumerate() {
+        let mut first = 1;
+        for (index, group) in file.metadata().row_groups().iter().enumerate() {
+            let rows = group.num_rows() as usize;
+            groups.push(Group { file: number, first, gaps: Vec::new(), rows, index });
+            first += rows as u64;
+        }
+    }
+    let schema = Arc::clone(opened[0].schema());
+    Ok(Table {
+        format: TableFormat::Parquet,
+        schema: all_files_nullable(&schema, &opened),
+        files,
+        groups,
+        body: Body::Parquet(opened),
+        partitions: Partitions::default(),
+        decisions: Vec::new(),
+        discrepancies: Vec::new(),
+    })
+}
+
+/// A column is nullable if it is in any file.
+fn all_files_nullable(schema: &SchemaRef, files: &[ParquetFile]) -> SchemaRef {
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .enumerate()
+        .map(|(i, f)| {
+            let nullable = files.iter().any(|file| file.schema().field(i).is_nullable());
+            f.as_ref().clone().with_nullable(nullable)
+        })
+        .collect();
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
+}
+
+fn open_text(
+    files: Vec<InputFile>,
+    source: &TableSource,
+    format: TableFormat,
+    spool: &Spool,
+) -> Result<Table> {
+    let delimiter = match format {
+        TableFormat::Tsv => Some(b'\t'),
+        _ => delimiter_of(&files[0].path),
+    };
+    let first = files[0].path.clone();
+    let csv = |file: &InputFile, names: &[String]| -> Result<Box<dyn TextReader>> {
+        let reader = CsvReader::open(file, &source.csv, delimiter)?;
+        same_names(file, reader.names(), &first, names)?;
+        Ok(Box::new(reader))
+    };
+    let notation = Notation::Fields { null: source.csv.null.clone() };
+    let typed = match format {
+        TableFormat::Ndjson => open_json(&files, source, spool)?,
+        _ => typed::read(&files, source, &notation, spool, &csv)?,
+    };
+    Ok(Table::of_spooled(format, files, typed))
+}
+
+/// Checks that a file has the columns of those before it.
+fn same_names(file: &InputFile, own: &[String], first: &Path, names: &[String]) -> Result<()> {
+    if names.is_empty() || own == names {
+        return Ok(());
+    }
+    let at = own.iter().zip(names).position(|(a, b)| a != b).unwrap_or(own.len().min(names.len()));
+    let show = |names: &[String]| names.get(at).map_or("no further column".to_owned(), |n| format!("{n:?}"));
+    Err(Error::Malformed {
+        path: file.path.clone(),
+        at: At { line: Some(1), ..At::default() },
+        expected: format!("as column {}, as in {}, {}", at + 1, first.display(), show(names)),
+        found: show(own),
+        hint: Some("all files of a table need the same columns in the same order".to_owned()),
+    })
+}
+
+/// The format that the user gave or the first file shows; all files must have it.
+fn format_of(source: &TableSource, files: &[InputFile]) -> Result<TableFormat> {
+    let mut format = source.format;
+    for file in files {
+        let own = detect(file)?;
+        let expected = *format.get_or_insert(own);
+        let is_text = |f| !matches!(f, TableFormat::Parquet | TableFormat::ArrowIpc);
+        // Text formats cannot be told from each other for certain.
+        if own != expected && !(is_text(own) && is_text(expected)) {
+            return Err(Error::Malformed {
+                path: file.path.clone(),
+                at: At::default(),
+                expected: format!("a file of format {}", expected.name()),
+                found: format!("one of format {}", own.name()),
+                hint: Some("name another --format, or fewer files".to_owned()),
+            });
+        }
+    }
+    Ok(format.unwrap_or(TableFormat::Csv))
+}
+
+/// What a file's first bytes and, between text formats, its name say.
+fn detect(file: &InputFile) -> Result<TableFormat> {
+    let mut start = Vec::with_capacity(4096);
+    let content = file.content()?;
+    content.take(4096).read_to_end(&mut start).map_err(|e| read_error(&file.path, At::default(), e))?;
+    let name = file.path.to_string_lossy().to_ascii_lowercase();
+    let name = [".gz", ".zst", ".gzip", ".zstd"].iter().find_map(|e| name.strip_suffix(e)).unwrap_or(&name);
+    if start.is_empty() && file.size == 0 && !name.ends_with("json") && !name.ends_with("jsonl") {
+        return Err(Error::Malformed {
+            path: file.path.clone(),
+            at: At::default(),
+            expected: "a table".to_owned(),
+            found: "an empty file".to_owned(),
+            hint: Some("a table without rows still has a header or a footer; deliver it again".to_owned()),
+        });
+    }
+    let unsupported = |feature: &str| {
+        Err(Error::Unsupported { path: file.path.clone(), feature: feature.to_owned(), hint: None })
+    };
+    let text = start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&start).trim_ascii_start();
+    Ok(match start.as_slice() {
+        [b'P', b'A', b'R', b'1', ..] => TableFormat::Parquet,
+        [b'P', b'A', b'R', b'E', ..] => return unsupported("an encrypted Parquet file"),
+        [b'A', b'R', b'R', b'O', b'W', b'1', ..] | [0xFF, 0xFF, 0xFF, 0xFF, ..] => TableFormat::ArrowIpc,
+        _ if name.ends_with(".parquet") => TableFormat::Parquet,
+        _ if name.ends_with(".tsv") => TableFormat::Tsv,
+        _ if name.ends_with(".csv") => TableFormat::Csv,
+        _ if name.ends_with("json") || name.ends_with(".jsonl") => TableFormat::Ndjson,
+        _ if text.starts_with(b"{") || text.starts_with(b"[") => TableFormat::Ndjson,
+        _ => TableFormat::Csv,
+    })
+}
+
+fn open_json(files: &[InputFile], source: &TableSource, spool: &Spool) -> Result<TypedTable> {
+    let open = |file: &InputFile, names: &[String]| -> Result<Box<dyn TextReader>> {
+        Ok(Box::new(JsonReader::open(file, names)?))
+    };
+    typed::read(files, source, &Notation::Json, spool, &open)
+}
+
+fn open_ipc(files: Vec<InputFile>, spool: &Spool) -> Result<Table> {
+    let table = super::ipc::read(&files, spool)?;
+    Ok(Table {
+        format: TableFormat::ArrowIpc,
+        schema: table.schema,
+        files,
+        groups: table.groups,
+        body: Body::Spooled(table.spooled),
+        partitions: Partitions::default(),
+        decisions: Vec::new(),
+        discrepancies: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests;
