@@ -24,6 +24,7 @@ mod values;
 
 use std::path::Path;
 
+use arrow::array::{BooleanArray, RecordBatch};
 use arrow::datatypes::Schema;
 
 pub use evaluate::BoundFilter;
@@ -85,5 +86,14 @@ impl Filter {
                 Error::Plan { place, message, hint: Some(hint) }
             }
         })
+    }
+
+    /// Ties the condition to the columns of one batch, by name, and says for each row
+    /// whether it holds; null where that is unknown.
+    ///
+    /// # Errors
+    /// As [`Filter::bind`].
+    pub fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+        Ok(self.bind(&batch.schema(), "where", Path::new(&self.text))?.evaluate(batch))
     }
 }
