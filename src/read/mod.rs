@@ -4,6 +4,8 @@ mod block;
 pub mod cell;
 mod csv;
 mod guard;
+#[cfg(test)]
+mod hostile_tests;
 mod infer;
 mod input;
 mod ipc;

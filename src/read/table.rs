@@ -440,4 +440,4 @@ fn open_ipc(files: Vec<InputFile>, spool: &Spool) -> Result<Table> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -204,3 +204,202 @@ fn csv_without_header_and_of_one_column() {
     assert_eq!(shown(&csv("n\n1\n\n3")).1, ["1", "∅", "3"], "a blank line is a field of a single column");
     assert_eq!(shown(&csv("a,b\n")), (vec!["a Utf8".to_owned(), "b Utf8".to_owned()], vec![]));
 }
+
+#[test]
+fn json_objects_become_rows() {
+    let text = r#"{"id": 1, "amount": 1.50, "who": {"a": [1, 2]}, "day": "2024-01-31", "s": "007"}
+{"id": 2, "s": "x\ty", "extra": true}
+[1]
+{"id": 3, "id": 4}
+{"id": 5, "amount": null, "s": "\ud800"}
+{"id": 6,
+"#;
+    let table = one("t.ndjson", text.as_bytes(), |_| {}).unwrap();
+    let (types, rows) = shown(&table);
+    assert_eq!(
+        types,
+        ["id Int64", "amount Decimal128(38, 2)", "who Utf8", "day Date32", "s Utf8", "extra Boolean"]
+    );
+    assert_eq!(rows, ["1|1.50|{\"a\":[1,2]}|2024-01-31|007|∅", "2|∅|∅|∅|x\ty|true", "5|∅|∅|∅|∅|∅"]);
+    assert_eq!(table.record(0, 2), 5);
+    let messages: Vec<&str> = table.discrepancies().iter().map(|d| d.message.as_str()).collect();
+    assert!(
+        messages[0].starts_with("record 3, line 3: expected a JSON object: invalid type"),
+        "{}",
+        messages[0]
+    );
+    assert_eq!(messages[1], "record 4, line 4: the member \"id\" twice; the record is set aside");
+    assert!(messages[2].starts_with("record 6, line 6: expected a JSON object: EOF"), "{}", messages[2]);
+    assert!(messages[3].starts_with("record 5, column \"s\": expected a JSON value of valid Unicode"));
+}
+
+#[test]
+fn json_arrays_and_declared_structs() {
+    let table = one("t.json", br#"[ {"a": {"x": 1}}, {"a": {"x": null}} , {"b": 1e2} ]"#, |s| {
+        let field = Field::new("x", arrow::datatypes::DataType::Int8, true);
+        s.types = vec![("a".to_owned(), arrow::datatypes::DataType::Struct(vec![field].into()))];
+        s.numeric = vec!["b".to_owned()];
+    })
+    .unwrap();
+    assert_eq!(shown(&table).1, ["{x: 1}|∅", "{x: }|∅", "∅|100"]);
+    let empty = one("t.ndjson", b"", |_| {}).unwrap();
+    assert_eq!((empty.groups(), empty.schema().fields().len()), (0, 0));
+}
+
+mod columnar {
+    use arrow::array::{
+        DictionaryArray, Int32Array, Int64Array, ListArray, StringArray, StructArray,
+        TimestampMicrosecondArray,
+    };
+    use arrow::datatypes::{DataType, Int32Type, TimeUnit};
+    use arrow::ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::properties::WriterProperties;
+
+    use super::*;
+
+    pub(in crate::read) fn batch(start: i64, rows: i64) -> RecordBatch {
+        let ids = Int64Array::from_iter_values(start..start + rows);
+        let names =
+            StringArray::from_iter((start..start + rows).map(|i| (i % 5 != 0).then(|| format!("name {i}"))));
+        let codes: DictionaryArray<Int32Type> =
+            (start..start + rows).map(|i| Some(["a", "b"][i as usize % 2])).collect();
+        let lists = ListArray::from_iter_primitive::<Int32Type, _, _>(
+            (start..start + rows).map(|i| (i % 3 != 0).then(|| (0..i as i32 % 4).map(Some))),
+        );
+        let times = TimestampMicrosecondArray::from_iter_values((start..start + rows).map(|i| i * 1_000_003));
+        let inner: ArrayRef =
+            Arc::new(Int32Array::from_iter((start..start + rows).map(|i| (i % 2 == 0).then_some(i as i32))));
+        let structs = StructArray::from(vec![(Arc::new(Field::new("x", DataType::Int32, true)), inner)]);
+        RecordBatch::try_from_iter_with_nullable([
+            ("id", Arc::new(ids) as ArrayRef, false),
+            ("name", Arc::new(names), true),
+            ("code", Arc::new(codes), true),
+            ("list", Arc::new(lists), true),
+            ("at", Arc::new(times.with_timezone("UTC")), true),
+            ("struct", Arc::new(structs), true),
+        ])
+        .unwrap()
+    }
+
+    pub(in crate::read) fn parquet(batches: &[RecordBatch], properties: WriterProperties) -> Vec<u8> {
+        let mut writer = ArrowWriter::try_new(Vec::new(), batches[0].schema(), Some(properties)).unwrap();
+        for batch in batches {
+            writer.write(batch).unwrap();
+            writer.flush().unwrap();
+        }
+        writer.into_inner().unwrap()
+    }
+
+    pub(in crate::read) fn ipc(batches: &[RecordBatch], options: IpcWriteOptions, file: bool) -> Vec<u8> {
+        let schema = batches[0].schema();
+        if file {
+            let mut writer = FileWriter::try_new_with_options(Vec::new(), &schema, options).unwrap();
+            batches.iter().for_each(|b| writer.write(b).unwrap());
+            return writer.into_inner().unwrap();
+        }
+        let mut writer = StreamWriter::try_new_with_options(Vec::new(), &schema, options).unwrap();
+        batches.iter().for_each(|b| writer.write(b).unwrap());
+        writer.into_inner().unwrap()
+    }
+
+    /// The same rows without the dictionary.
+    fn plain(batch: &RecordBatch, columns: &[usize]) -> Vec<ArrayRef> {
+        let column = |&c: &usize| match batch.column(c).data_type() {
+            DataType::Dictionary(..) => arrow::compute::cast(batch.column(c), &DataType::Utf8).unwrap(),
+            _ => Arc::clone(batch.column(c)),
+        };
+        columns.iter().map(column).collect()
+    }
+
+    #[test]
+    fn parquet_row_groups_are_read_by_column_and_row() {
+        let (a, b, c) = (batch(0, 1000), batch(1000, 500), batch(1500, 10));
+        let files = [
+            ("a.parquet", parquet(&[a.clone(), b.clone()], WriterProperties::default())),
+            ("b.parquet", parquet(&[c.clone()], WriterProperties::default())),
+        ];
+        let dir = folder(&files.iter().map(|(n, b)| (*n, b.as_slice())).collect::<Vec<_>>());
+        let table = open(&TableSource::at(dir.path())).unwrap();
+        assert_eq!(table.schema().field(2).data_type(), &DataType::Utf8, "dictionaries are read as values");
+        assert_eq!(table.schema().field(4).data_type(), a.schema().field(4).data_type());
+        let places: Vec<_> = (0..table.groups()).map(|g| (table.place(g), table.rows(g))).collect();
+        assert_eq!(places, [((0, 1), 1000), ((0, 1001), 500), ((1, 1), 10)]);
+        let all = [5, 0, 3, 2, 1, 4, 0];
+        assert_eq!(table.read(1, &all, None).unwrap().columns(), plain(&b, &all));
+        let rows = [0, 1, 2, 7, 498, 499];
+        let taken = arrow::compute::take_record_batch(&b, &UInt32Array::from(rows.to_vec())).unwrap();
+        assert_eq!(table.read(1, &all, Some(&rows)).unwrap().columns(), plain(&taken, &all));
+        assert_eq!(table.read(2, &[1], Some(&[])).unwrap().num_rows(), 0);
+        assert_eq!(table.read(2, &[], None).unwrap().num_rows(), 10);
+        let group = table.parquet(2).unwrap();
+        assert_eq!((group.row_group, group.metadata.num_row_groups()), (0, 1));
+        assert!(group.file.path.ends_with("b.parquet"));
+    }
+
+    #[test]
+    fn parquet_files_of_a_table_must_have_the_same_columns() {
+        let a = batch(0, 10);
+        let narrow = a.project(&[0, 1]).unwrap();
+        let as_large = arrow::compute::cast(narrow.column(1), &DataType::LargeUtf8).unwrap();
+        let large =
+            RecordBatch::try_from_iter([("id", Arc::clone(narrow.column(0))), ("name", as_large)]).unwrap();
+        let texts = arrow::compute::cast(narrow.column(0), &DataType::Utf8).unwrap();
+        let other =
+            RecordBatch::try_from_iter([("id", texts), ("name", Arc::clone(narrow.column(1)))]).unwrap();
+        let write = |b: &RecordBatch| parquet(std::slice::from_ref(b), WriterProperties::default());
+        let dir = folder(&[("a.parquet", &write(&narrow)), ("b.parquet", &write(&large))]);
+        let table = open(&TableSource::at(dir.path())).unwrap();
+        assert_eq!(
+            table.read(1, &[1], None).unwrap().column(0),
+            narrow.column(1),
+            "read as the first file has it"
+        );
+        std::fs::write(dir.path().join("c.parquet"), write(&other)).unwrap();
+        let error = open(&TableSource::at(dir.path())).unwrap_err().to_string();
+        assert!(error.contains("column \"id\": expected as column 1, as in"), "{error}");
+        assert!(error.ends_with("\"id\" of type Int64, found \"id\" of type Utf8"), "{error}");
+        std::fs::write(dir.path().join("c.parquet"), write(&a)).unwrap();
+        let error = open(&TableSource::at(dir.path())).unwrap_err().to_string();
+        assert!(error.contains("column \"code\"") && error.contains("no further column"), "{error}");
+    }
+
+    #[test]
+    fn int96_is_read_as_microseconds() {
+        use parquet::data_type::{Int96, Int96Type};
+        use parquet::file::writer::SerializedFileWriter;
+        let schema =
+            Arc::new(parquet::schema::parser::parse_message_type("message m { required int96 t; }").unwrap());
+        let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let mut late = Int96::new();
+        // 9999-12-31, beyond what 64-bit nanoseconds hold.
+        late.set_data(0, 0, 5_373_484);
+        column.typed::<Int96Type>().write_batch(&[late], None, None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        let bytes = writer.into_inner().unwrap();
+        let dir = folder(&[("t.parquet", &bytes)]);
+        let table = open(&TableSource::at(dir.path().join("t.parquet"))).unwrap();
+        assert_eq!(table.schema().field(0).data_type(), &DataType::Timestamp(TimeUnit::Microsecond, None));
+        assert_eq!(shown(&table).1, ["9999-12-31T00:00:00"]);
+    }
+
+    #[test]
+    fn arrow_files_and_streams() {
+        let (a, b) = (batch(0, 70_000), batch(70_000, 5));
+        for file in [true, false] {
+            let bytes = ipc(&[a.clone(), b.clone()], IpcWriteOptions::default(), file);
+            for bytes in [bytes.clone(), gzip(&bytes)] {
+                let table = one("t.arrow", &bytes, |_| {}).unwrap();
+                let groups: Vec<_> = (0..table.groups()).map(|g| (table.place(g), table.rows(g))).collect();
+                assert_eq!(groups, [((0, 1), 65_536), ((0, 65_537), 4_464), ((0, 70_001), 5)]);
+                let all = [3, 2, 0];
+                assert_eq!(table.read(2, &all, None).unwrap().columns(), plain(&b, &all));
+            }
+        }
+    }
+}
+
+pub(in crate::read) use columnar::{batch, ipc, parquet};
