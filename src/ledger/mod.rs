@@ -112,3 +112,6 @@ pub fn decode(
         Format::Wal2Json => wal2json::decode(chunk, targets, options),
     }
 }
+
+#[cfg(test)]
+mod captured;

@@ -359,6 +359,3 @@ pub(super) fn binary_mode(text: &str) -> Option<TextEncoding> {
     // Hexadecimal digits alone, so many of them, do not occur in base64 of anything but by intent.
     (text.len() % 4 != 0 || text.len() >= 48).then_some(TextEncoding::Hex)
 }
-
-#[cfg(test)]
-mod tests;
