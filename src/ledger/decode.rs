@@ -241,8 +241,8 @@ pub struct Control {
     pub record: u64,
     /// The transaction id as written there.
     pub transaction: String,
-    /// How many records the transaction has, of all tables.
-    pub events: u64,
+    /// How many changes the transaction has, by table, as `schema.table`.
+    pub changes: Vec<(String, u64)>,
 }
 
 /// What one chunk holds.
@@ -286,8 +286,8 @@ pub(super) struct Edge {
     pub(super) incomparable: bool,
     /// Some changes have no position.
     pub(super) unplaced: bool,
-    /// Records per transaction id, of all tables, where the producer numbers them.
-    pub(super) events: BTreeMap<String, u64>,
+    /// Runs of changes of one table and transaction, by the numbers that the producer gives them.
+    pub(super) events: Vec<Numbered>,
     /// Which clock the commit times are read from.
     pub(super) clock: Option<Clock>,
     /// Decisions made on what was known, per target.
@@ -309,6 +309,18 @@ pub(super) struct Run {
     pub(super) mark: (Option<u64>, Option<i64>),
     /// The first change's own LSN, by which a redelivered run without a commit LSN is known again.
     pub(super) first: Option<u64>,
+    /// The last one's. Inside a transaction they never fall.
+    pub(super) last: Option<u64>,
+}
+
+/// Consecutive changes of one table in one transaction: their numbers there, from 1, both inclusive.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Numbered {
+    pub(super) transaction: String,
+    /// As `schema.table`.
+    pub(super) table: String,
+    pub(super) first: u64,
+    pub(super) last: u64,
 }
 
 /// Consecutive changes of one transaction, or initial reads, that come before any commit that the

@@ -10,7 +10,7 @@
 //!            └──┼──────┘ one transaction: the run at the head of chunk 2
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::decode::{Clock, Decoded, Edge, Facts, Note, Run, Used};
 use super::position::PositionKind;
@@ -40,9 +40,10 @@ pub struct Carry {
     tables: BTreeMap<String, (Option<usize>, u64)>,
     said: HashSet<(DiscrepancyKind, Option<usize>, Option<String>)>,
     server: Option<u64>,
-    events: BTreeMap<String, i128>,
-    declared: BTreeSet<String>,
-    events_dropped: bool,
+    counts: BTreeMap<(String, String), Count>,
+    complete: HashSet<(String, String)>,
+    counted: HashSet<String>,
+    counts_dropped: bool,
 }
 
 /// The run that the last chunk ended in.
@@ -165,6 +166,7 @@ impl Carry {
             let first_index = open.next_index;
             open.next_index += length;
             open.inside &= !run.closed;
+            open.run.last = run.last;
             return PlacedRun { start: run.start, commit: open.commit, first_index, scattered: false };
         }
         // Without marker, id and time nothing says which changes belong together.
@@ -213,55 +215,87 @@ impl Carry {
     }
 
     fn count_events(&mut self, edge: &Edge, decoded: &Decoded) {
-        if self.events_dropped {
+        if self.counts_dropped {
             return;
         }
-        for (transaction, count) in &edge.events {
-            if !self.is_complete(transaction) {
-                *self.events.entry(transaction.clone()).or_insert(0) += i128::from(*count);
+        for run in &edge.events {
+            let id = (run.transaction.clone(), run.table.clone());
+            if !self.complete.contains(&id) {
+                self.counts.entry(id).or_default().add(run.first, run.last);
+            }
+            if !self.counted.contains(&run.table) {
+                self.counted.insert(run.table.clone());
             }
         }
         for control in &decoded.controls {
-            let id = control_id(&control.transaction, self.kind.as_ref().or(edge.kind.as_ref()));
-            // A redelivered end says nothing new.
-            if self.declared.insert(id.to_owned()) {
-                *self.events.entry(id.to_owned()).or_insert(0) -= i128::from(control.events);
+            let transaction = control_id(&control.transaction, self.kind.as_ref().or(edge.kind.as_ref()));
+            for (table, changes) in &control.changes {
+                let id = (transaction.to_owned(), table.clone());
+                if !self.complete.contains(&id) {
+                    self.counts.entry(id).or_default().declared = Some(*changes);
+                }
             }
         }
-        let declared = &mut self.declared;
-        self.events.retain(|id, balance| *balance != 0 || !declared.contains(id));
-        if declared.len() > OPEN_TRANSACTIONS {
-            declared.retain(|id| self.events.contains_key(id));
+        let complete = &mut self.complete;
+        self.counts.retain(|id, count| {
+            let done = count.declared == Some(count.seen());
+            if done {
+                complete.insert(id.clone());
+            }
+            !done
+        });
+        if complete.len() > OPEN_TRANSACTIONS {
+            complete.clear();
         }
-        if self.events.len() > OPEN_TRANSACTIONS {
-            (self.events, self.declared) = (BTreeMap::new(), BTreeSet::new());
-            self.events_dropped = true;
+        if self.counts.len() > OPEN_TRANSACTIONS {
+            self.counts.clear();
+            self.counts_dropped = true;
         }
     }
 
-    /// Whether a transaction has all its records, so that more of them are redeliveries.
-    fn is_complete(&self, transaction: &str) -> bool {
-        self.declared.contains(transaction) && !self.events.contains_key(transaction)
-    }
-
-    /// Transactions whose number of records is not the one that their end declares.
+    /// Transactions whose number of changes is not the one that their end declares. Tables that are nowhere in the
+    /// stream are not missed: the ledger may hold some tables only.
     fn unmet_counts(&self) -> Vec<Note> {
-        let unmet = self.events.iter().filter(|(id, balance)| **balance != 0 && self.declared.contains(*id));
-        unmet
-            .map(|(id, balance)| Note {
+        let note = |((transaction, table), count): (&(String, String), &Count)| {
+            let (declared, seen) = (count.declared?, count.seen());
+            let message = format!(
+                "transaction {transaction} has {seen} changes of {table}, its end declares {declared}"
+            );
+            self.counted.contains(table).then_some(Note {
                 kind: DiscrepancyKind::SequenceGap,
                 target: None,
                 record: 0,
                 column: None,
-                message: if *balance < 0 {
-                    format!("transaction {id} lacks {} of the records that its end declares", -balance)
-                } else {
-                    format!("transaction {id} has {balance} records more than its end declares")
-                },
+                message,
                 count: 1,
-                once: false,
+                once: true,
             })
-            .collect()
+        };
+        self.counts.iter().filter_map(note).collect()
+    }
+}
+
+/// The changes of one table in one transaction, by the numbers that the producer gave them; redelivered ones
+/// count once.
+#[derive(Debug, Default)]
+struct Count {
+    declared: Option<u64>,
+    /// Ranges of numbers, both ends inclusive, in rising order and not touching.
+    ranges: Vec<(u64, u64)>,
+}
+
+impl Count {
+    fn seen(&self) -> u64 {
+        self.ranges.iter().map(|(first, last)| last - first + 1).sum()
+    }
+
+    fn add(&mut self, first: u64, last: u64) {
+        let start = self.ranges.partition_point(|r| r.1.saturating_add(1) < first);
+        let end = self.ranges.partition_point(|r| r.0 <= last.saturating_add(1));
+        let joined = &self.ranges[start..end.max(start)];
+        let first = joined.first().map_or(first, |r| r.0.min(first));
+        let last = joined.last().map_or(last, |r| r.1.max(last));
+        self.ranges.splice(start..end.max(start), [(first, last)]);
     }
 }
 
@@ -302,7 +336,8 @@ fn continues(open: &OpenRun, run: &Run) -> bool {
     if run.begins {
         return false;
     }
-    open.inside || (!open.run.begins && run.mark != (None, None) && open.run.mark == run.mark)
+    let same = run.mark != (None, None) && open.run.mark == run.mark && open.run.last <= run.first;
+    open.inside || !open.run.begins && same
 }
 
 fn place_batch(batch: &mut ChangeBatch, runs: &[PlacedRun]) {

@@ -37,7 +37,7 @@ struct Envelope<'a> {
     #[serde(borrow)]
     id: Raw<'a>,
     #[serde(borrow)]
-    event_count: Raw<'a>,
+    data_collections: Raw<'a>,
     #[serde(borrow)]
     ddl: Raw<'a>,
     #[serde(borrow, rename = "tableChanges")]
@@ -69,10 +69,10 @@ pub(super) struct Event<'a> {
 #[derive(Debug)]
 pub(super) enum Opened<'a> {
     Event(Event<'a>),
-    /// The end of a transaction, with its number of records.
+    /// The end of a transaction, with its number of changes by table.
     End {
         transaction: Cow<'a, str>,
-        events: u64,
+        changes: Vec<(String, u64)>,
     },
     /// Nothing that concerns a row.
     NoChange,
@@ -140,8 +140,10 @@ fn classify(text: &str, envelope: &Envelope<'_>, wrapping: Wrapping<'_>, found: 
     }
     if let (Some(status), Some(id)) = (raw(envelope.status), raw(envelope.id)) {
         let end = json::text(status).as_deref() == Some("END");
-        return found(match (end, json::text(id), json::integer(envelope.event_count)) {
-            (true, Some(transaction), Some(events)) => Opened::End { transaction, events },
+        return found(match (end, json::text(id)) {
+            (true, Some(transaction)) => {
+                Opened::End { transaction, changes: declared(envelope.data_collections) }
+            }
             _ => Opened::NoChange,
         });
     }
@@ -156,6 +158,29 @@ fn classify(text: &str, envelope: &Envelope<'_>, wrapping: Wrapping<'_>, found: 
         return found(Opened::NoChange);
     }
     found(Opened::Unknown("expected a Debezium event, found a JSON object without `op`".to_owned()));
+}
+
+/// The numbers of changes by table that the end of a transaction declares. Logical messages are no changes.
+fn declared(collections: Raw<'_>) -> Vec<(String, u64)> {
+    let mut tables = Vec::new();
+    let Some(collections) = collections else { return tables };
+    let _ = json::elements(collections.get(), |raw| {
+        let (mut table, mut count) = (None, None);
+        let _ = json::members(raw, |name, value| match name {
+            "data_collection" => table = json::text(value),
+            "event_count" => count = value.parse().ok(),
+            _ => {}
+        });
+        if let (Some(table), Some(count)) = (table.filter(|t| !t.contains("LogicalDecodingMessage")), count) {
+            tables.push((last_two(&table).to_owned(), count));
+        }
+    });
+    tables
+}
+
+/// `schema.table` of a name that may have a database before it.
+pub(super) fn last_two(name: &str) -> &str {
+    name.rmatch_indices('.').nth(1).map_or(name, |(at, _)| &name[at + 1..])
 }
 
 fn is_change(envelope: &Envelope<'_>) -> bool {
@@ -183,20 +208,21 @@ impl<'a> Event<'a> {
         [None, Some(Cow::Borrowed(schema)), Some(Cow::Borrowed(table))]
     }
 
-    /// The id in the `transaction` block. PostgreSQL puts the change's LSN after it.
-    pub(super) fn transaction_id(&self, connector: Connector) -> Option<Cow<'a, str>> {
-        let mut id = None;
-        json::members(self.transaction?, |name, raw| {
-            if name == "id" {
-                id = json::text(raw);
-            }
+    /// The id in the `transaction` block, and the event's number among those of its table. PostgreSQL puts the change's LSN after the id.
+    pub(super) fn transaction_id(&self, connector: Connector) -> Option<(Cow<'a, str>, Option<u64>)> {
+        let (mut id, mut number) = (None, None);
+        json::members(self.transaction?, |name, raw| match name {
+            "id" => id = json::text(raw),
+            "data_collection_order" => number = json::text(raw).and_then(|t| t.parse().ok()),
+            _ => {}
         })
         .ok()?;
-        match (connector, id?) {
-            (Connector::Postgres, Cow::Borrowed(id)) => Some(Cow::Borrowed(before_colon(id))),
-            (Connector::Postgres, Cow::Owned(id)) => Some(Cow::Owned(before_colon(&id).to_owned())),
-            (_, id) => Some(id),
-        }
+        let id = match (connector, id?) {
+            (Connector::Postgres, Cow::Borrowed(id)) => Cow::Borrowed(before_colon(id)),
+            (Connector::Postgres, Cow::Owned(id)) => Cow::Owned(before_colon(&id).to_owned()),
+            (_, id) => id,
+        };
+        Some((id, number))
     }
 }
 

@@ -20,6 +20,8 @@ mod envelope;
 mod source;
 mod values;
 
+use std::borrow::Cow;
+
 use arrow::datatypes::DataType;
 
 use self::encoding::{Described, Modes, Schemas, search};
@@ -28,7 +30,7 @@ use self::envelope::{Event, Opened, Wrapping, open};
 use self::source::{Connector, Position};
 use self::values::{Encoding, Values};
 use super::chunk;
-use super::decode::{Control, DecodeOptions, Decoded, Facts, Reset, TableTarget, add_few};
+use super::decode::{Control, DecodeOptions, Decoded, Facts, Numbered, Reset, TableTarget, add_few};
 use super::image::{Meta, Rows, Settle, Staged, Stated};
 use super::json;
 use super::notes::Notes;
@@ -133,8 +135,8 @@ impl<'o> Decoder<'o> {
     fn opened(&mut self, opened: Opened<'_>) {
         match opened {
             Opened::Event(event) => self.event(&event),
-            Opened::End { transaction, events } => {
-                let control = Control { record: self.record, transaction: transaction.into_owned(), events };
+            Opened::End { transaction, changes } => {
+                let control = Control { record: self.record, transaction: transaction.into_owned(), changes };
                 self.decoded.controls.push(control);
             }
             Opened::NoChange => {}
@@ -146,12 +148,6 @@ impl<'o> Decoder<'o> {
         let source = &event.source;
         let connector = source.connector();
         let block = event.transaction_id(connector);
-        if let Some(id) = &block {
-            match self.decoded.edge.events.get_mut(id.as_ref()) {
-                Some(count) => *count += 1,
-                None => drop(self.decoded.edge.events.insert(id.clone().into_owned(), 1)),
-            }
-        }
         let op = match event.op.as_ref() {
             "c" if source.is_snapshot() => Op::Read,
             "c" => Op::Insert,
@@ -165,17 +161,21 @@ impl<'o> Decoder<'o> {
                 return self.notes.unparsable(None, self.record, message);
             }
         };
+        let table = event.table();
+        if let Some((id, Some(number))) = &block {
+            self.number(id, &table, *number);
+        }
         let stream = self.decoded.edge.places;
         self.decoded.edge.places += 1;
         let position = self.position(event, connector, op == Op::Read);
-        let Some(target) = self.routes.find(event.table()) else { return };
+        let Some(target) = self.routes.find(table) else { return };
         let committed_at = source.committed_at().unwrap_or_else(|found| {
             let message = format!("expected a time between the years 1677 and 2262, found {found}");
             self.notes.unparsable(Some(target), self.record, message);
             None
         });
         self.decoded.edge.clock.get_or_insert(source.clock(connector));
-        let (transaction, actor) = (source.transaction(connector, block), source.actor());
+        let (transaction, actor) = (source.transaction(connector, block.map(|(id, _)| id)), source.actor());
         let keyless = self.rows[target].target.schema.is_keyless();
         let meta = Meta {
             op: Some(op),
@@ -194,6 +194,26 @@ impl<'o> Decoder<'o> {
         match self.stage(target, event, op, connector) {
             Ok(staged) => self.push(target, event, &meta, &staged),
             Err(message) => self.notes.unparsable(Some(target), self.record, message),
+        }
+    }
+
+    /// Counts a change of a table by its number in the transaction.
+    fn number(&mut self, transaction: &str, table: &[Option<Cow<'_, str>>; 3], number: u64) {
+        let parts: Vec<&str> = table.iter().flatten().map(AsRef::as_ref).filter(|p| !p.is_empty()).collect();
+        let table = parts.join(".");
+        let table = envelope::last_two(&table);
+        match self.decoded.edge.events.last_mut() {
+            Some(run)
+                if run.transaction == transaction
+                    && run.table == table
+                    && run.last.checked_add(1) == Some(number) =>
+            {
+                run.last = number;
+            }
+            _ => {
+                let (transaction, table) = (transaction.to_owned(), table.to_owned());
+                self.decoded.edge.events.push(Numbered { transaction, table, first: number, last: number });
+            }
         }
     }
 

@@ -190,22 +190,29 @@ fn control_records_change_nothing() {
 
 #[test]
 fn ends_of_transactions_are_held_against_their_records() {
-    let in_transaction = |id: u32, lsn: u32| {
+    let in_transaction = |number: u32, lsn: u32| {
         event(
             "c",
             "null",
-            &format!(r#"{{"id":{id},"name":"a","qty":1}}"#),
+            &format!(r#"{{"id":{number},"name":"a","qty":1}}"#),
             &format!(r#""[\"5\",\"{lsn}\"]""#),
             763,
         )
-        .replace(r#""op""#, &format!(r#""transaction":{{"id":"763:{lsn}","total_order":1}},"op""#))
+        .replace(
+            r#""op""#,
+            &format!(r#""transaction":{{"id":"763:{lsn}","data_collection_order":{number}}},"op""#),
+        )
     };
-    let end = |count: u32| format!(r#"{{"status":"END","id":"763:99","event_count":{count},"ts_ms":1}}"#);
+    let end = |count: u32| {
+        format!(
+            r#"{{"status":"END","id":"763:99","event_count":{count},"data_collections":[{{"data_collection":"public.item","event_count":{count}}},{{"data_collection":"public.other","event_count":3}}],"ts_ms":1}}"#
+        )
+    };
     let notes = |lines: &[String]| decode(lines, items()).1.finish(&DecodeOptions::default()).notes;
     assert_eq!(notes(&[in_transaction(1, 10), in_transaction(2, 11), end(2)]), []);
     let missing = notes(&[in_transaction(1, 10), end(2)]);
     assert_eq!(missing[0].kind, DiscrepancyKind::SequenceGap);
-    assert!(missing[0].message.contains("lacks 1"), "{}", missing[0].message);
+    assert!(missing[0].message.contains("has 1 changes of public.item"), "{}", missing[0].message);
     let redelivered = [in_transaction(1, 10), in_transaction(2, 11), end(2), in_transaction(2, 11), end(2)];
     assert_eq!(notes(&redelivered), []);
 }

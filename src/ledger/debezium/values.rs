@@ -176,6 +176,7 @@ impl Values<'_> {
             },
             (Encoding::Epoch(unit), _) => self.epoch(cells, column, raw, unit),
             (Encoding::Base64, b'"') => push_base64(cells, raw),
+            (Encoding::BytesByMode, b'"') if raw == "\"\"" => cells.push_bytes(&[]),
             (Encoding::BytesByMode, b'"') => match self.binary {
                 Some(TextEncoding::Hex) => push_hex(cells, raw),
                 Some(_) => push_base64(cells, raw),

@@ -149,7 +149,7 @@ impl<'o> Decoder<'o> {
             self.notes.unparsable(None, self.record, format!("expected a list of changes: {error}"));
         }
         if self.decoded.edge.places > start {
-            let run = Run { start, commit, begins: true, closed: true, mark, first: None };
+            let run = Run { start, commit, begins: true, closed: true, mark, ..Run::default() };
             self.decoded.edge.runs.push(run);
         }
     }
@@ -157,9 +157,15 @@ impl<'o> Decoder<'o> {
     /// Puts a change of version 2 into the run that it belongs to.
     fn join_run(&mut self, mark: (Option<u64>, Option<i64>), lsn: Option<u64>) {
         let edge = &mut self.decoded.edge;
-        let joins = edge.runs.last().is_some_and(|run| !run.closed && (run.begins || run.mark == mark));
+        let joins = edge.runs.last().is_some_and(|run| {
+            // A redelivery begins anew, at a lower LSN.
+            !run.closed && (run.begins || run.mark == mark && run.last <= lsn)
+        });
         if !joins {
             edge.runs.push(Run { start: edge.places, mark, first: lsn, ..Run::default() });
+        }
+        if let Some(run) = edge.runs.last_mut() {
+            run.last = lsn;
         }
     }
 
