@@ -12,8 +12,11 @@
 //! ```
 //!
 //! A key exists before a transaction if it does after, less its begins, plus its
-//! ends there. Where that says it existed although its first structural step
-//! is a begin, the end is put first.
+//! ends there. Where that makes a row begin while another stands under its key,
+//! the next end is put first.
+
+use std::cmp::Ordering;
+use std::ops::Range;
 
 use super::facts::Facts;
 use super::shard::Shard;
@@ -57,6 +60,12 @@ impl Timeline<'_> {
         self.transactions.partition_point(|&first| first <= rank)
     }
 
+    /// Whether a truncate lies between two ranks.
+    fn is_truncated(&self, from: u32, to: u32) -> bool {
+        let place = self.truncates.partition_point(|&rank| rank < from);
+        self.truncates.get(place).is_some_and(|&rank| rank < to)
+    }
+
     /// The life of a key of which nothing has been said.
     pub fn at_start(&self) -> Life {
         if self.from_birth { Life::Dead } else { Life::Unknown }
@@ -98,27 +107,69 @@ fn has_begin_then_end(facts: &Facts, steps: &[Step], timeline: Timeline<'_>) -> 
 /// whether the row exists after each.
 fn put_ends_first(facts: &Facts, steps: &mut [Step], standing: bool, timeline: Timeline<'_>) {
     let mut exists = standing;
-    let mut upper = steps.len();
-    while upper > 0 {
-        let transaction = timeline.transaction(steps[upper - 1].rank);
-        let lower = steps.partition_point(|s| timeline.transaction(s.rank) < transaction);
-        let part = &mut steps[lower..upper];
-        if part[0].rank >= timeline.end {
+    let mut next = timeline.end;
+    for part in parts(steps, timeline).into_iter().rev() {
+        if steps[part.start].rank >= timeline.end {
             // After the extract moment: the current state says nothing about it.
-            upper = lower;
             continue;
         }
-        exists = existed_before(facts, part, exists);
-        let first = part.iter().position(|&s| begins(facts, s) || ends(facts, s));
-        if let (true, Some(first)) = (exists, first) {
-            if begins(facts, part[first]) {
-                if let Some(end) = part.iter().position(|&s| ends(facts, s)) {
-                    part[first..=end].rotate_right(1);
-                }
+        if timeline.is_truncated(steps[part.end - 1].rank, next) {
+            exists = stands_behind(facts, &steps[..part.end], timeline);
+        }
+        next = steps[part.start].rank;
+        exists = existed_before(facts, &steps[part.clone()], exists);
+        alternate(facts, &mut steps[part], exists);
+    }
+}
+
+/// Steps of one transaction with no truncate between them.
+fn parts(steps: &[Step], timeline: Timeline<'_>) -> Vec<Range<usize>> {
+    let together = |a: &Step, b: &Step| {
+        timeline.transaction(a.rank) == timeline.transaction(b.rank) && !timeline.is_truncated(a.rank, b.rank)
+    };
+    let mut start = 0;
+    let range = |part: &[Step]| {
+        start += part.len();
+        start - part.len()..start
+    };
+    steps.chunk_by(together).map(range).collect()
+}
+
+/// Moves ends forward so that no row begins over another that stands.
+fn alternate(facts: &Facts, part: &mut [Step], mut alive: bool) {
+    for place in 0..part.len() {
+        if alive && begins(facts, part[place]) {
+            if let Some(end) = part[place..].iter().position(|&s| ends(facts, s)) {
+                part[place..=place + end].rotate_right(1);
             }
         }
-        upper = lower;
+        alive = begins(facts, part[place]) || alive && !ends(facts, part[place]);
     }
+}
+
+/// Whether the row stands behind these steps, from the steps alone: what stood
+/// before a truncate cannot be counted back from the current state.
+fn stands_behind(facts: &Facts, steps: &[Step], timeline: Timeline<'_>) -> bool {
+    let mut stands = false;
+    let mut last = None;
+    for part in parts(steps, timeline) {
+        let (first, part) = (steps[part.start], &steps[part]);
+        if last.is_some_and(|last| timeline.is_truncated(last, first.rank)) {
+            stands = false;
+        } else if last.is_none() && !timeline.from_birth {
+            let structural = part.iter().find(|&&s| begins(facts, s) || ends(facts, s));
+            stands = structural.is_some_and(|&s| ends(facts, s));
+        }
+        last = part.last().map(|s| s.rank);
+        let begun = part.iter().filter(|&&s| begins(facts, s)).count();
+        let ended = part.iter().filter(|&&s| ends(facts, s)).count();
+        stands = match begun.cmp(&ended) {
+            Ordering::Greater => true,
+            Ordering::Less => false,
+            Ordering::Equal => stands || begun == 0,
+        };
+    }
+    stands
 }
 
 fn existed_before(facts: &Facts, part: &[Step], exists_after: bool) -> bool {
