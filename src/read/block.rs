@@ -44,11 +44,17 @@ impl Block {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.rows >= ROWS || self.text.len() >= TEXT
+        self.rows + self.set_aside.len() >= ROWS || self.text.len() >= TEXT
     }
 
     pub(crate) fn text(&self, value: &Value) -> &str {
         self.text.get(value.start as usize..value.end as usize).unwrap_or_default()
+    }
+
+    /// About how much memory it takes.
+    pub(crate) fn memory(&self) -> usize {
+        let values: usize = self.columns.iter().map(Vec::len).sum();
+        self.text.len() + values * size_of::<Value>() + self.set_aside.len() * 100
     }
 
     /// Counts one more row that comes from this record.
@@ -73,14 +79,30 @@ impl Block {
     }
 }
 
-/// The record of a row, where rows begin at record `first` and leave out `gaps`.
+/// The record of a row, where rows begin at record `first` and leave out the rising `gaps`.
 pub(crate) fn record_of(first: u64, gaps: &[u64], row: usize) -> u64 {
-    let mut record = first + row as u64;
-    for &gap in gaps {
-        if gap > record {
-            break;
-        }
-        record += 1;
+    let row = row as u64;
+    // So many rows stand before a gap.
+    let before = |(number, gap): (usize, &u64)| gap - first - number as u64;
+    let (mut low, mut high) = (0, gaps.len());
+    while low < high {
+        let middle = usize::midpoint(low, high);
+        if before((middle, &gaps[middle])) <= row { low = middle + 1 } else { high = middle }
     }
-    record
+    first + row + low as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_count_what_was_set_aside() {
+        for gaps in [vec![], vec![6], vec![6, 7, 8], vec![6, 8, 20, 21, 40]] {
+            let records: Vec<u64> = (5..60).filter(|r| !gaps.contains(r)).collect();
+            for (row, record) in records.iter().enumerate() {
+                assert_eq!(record_of(5, &gaps, row), *record, "row {row} without {gaps:?}");
+            }
+        }
+    }
 }

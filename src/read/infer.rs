@@ -62,13 +62,13 @@ pub(crate) struct Evidence {
 
 impl Evidence {
     /// Takes note of a cell's text.
-    pub(crate) fn see(&mut self, text: &str, record: u64) {
+    pub(crate) fn see(&mut self, text: &str, record: impl Fn() -> u64) {
         let kind = self.kind(text);
         self.count(kind, text, record);
     }
 
     /// Takes note of a raw JSON value.
-    pub(crate) fn see_json(&mut self, raw: &str, record: u64) {
+    pub(crate) fn see_json(&mut self, raw: &str, record: impl Fn() -> u64) {
         let kind = match raw.as_bytes().first() {
             Some(b'n') | None => return,
             Some(b'{' | b'[') => Kind::Nested,
@@ -81,9 +81,9 @@ impl Evidence {
         self.count(kind, raw, record);
     }
 
-    fn count(&mut self, kind: Kind, text: &str, record: u64) {
+    fn count(&mut self, kind: Kind, text: &str, record: impl Fn() -> u64) {
         self.counts[kind as usize] += 1;
-        self.firsts[kind as usize].get_or_insert_with(|| (record, shortened(text)));
+        self.firsts[kind as usize].get_or_insert_with(|| (record(), shortened(text)));
     }
 
     fn kind(&mut self, text: &str) -> Kind {
@@ -269,7 +269,7 @@ mod tests {
     fn seen(texts: &str) -> Evidence {
         let mut evidence = Evidence::default();
         for (i, text) in texts.split_whitespace().enumerate() {
-            evidence.see(text, i as u64 + 1);
+            evidence.see(text, || i as u64 + 1);
         }
         evidence
     }

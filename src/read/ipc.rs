@@ -209,7 +209,10 @@ fn check_file(path: &Path, file: &mut File, size: u64) -> Result<()> {
         if !within {
             return Err(bad("a message beyond the end"));
         }
-        check_message(path, file, offset, size)?;
+        // The reader takes the body's place from here, the checks take it from the message.
+        if check_message(path, file, offset, size)? != Some(offset + metadata + body) {
+            return Err(bad("a message of another length than the footer states"));
+        }
     }
     Ok(())
 }
@@ -255,29 +258,55 @@ fn check_message(path: &Path, file: &mut File, at: u64, size: u64) -> Result<Opt
         _ => None,
     };
     if let Some(batch) = batch {
-        for buffer in batch.buffers().into_iter().flatten() {
-            let (offset, length) = (u64::try_from(buffer.offset()), u64::try_from(buffer.length()));
-            let (Ok(offset), Ok(length)) = (offset, length) else { return Err(bad("a negative length")) };
-            if offset.checked_add(length).is_none_or(|e| e > body) {
-                return Err(bad("a buffer beyond its message"));
-            }
-            if batch.compression().is_some() && length >= 8 {
-                check_unpacked(path, file, start + metadata.len() as u64 + offset, length)?;
-            }
-        }
+        check_batch(path, file, &batch, start + length, body)?;
     }
     Ok(Some(end))
 }
 
-/// Checks the length to which a compressed buffer claims to unpack.
-fn check_unpacked(path: &Path, file: &mut File, at: u64, length: u64) -> Result<()> {
+/// Checks what a batch claims about its buffers and lengths; `at` is where its body begins.
+fn check_batch(
+    path: &Path,
+    file: &mut File,
+    batch: &arrow::ipc::RecordBatch<'_>,
+    at: u64,
+    body: u64,
+) -> Result<()> {
+    let bad = |what: &str| damaged(path, what.to_owned());
+    let mut unpacked = 0_u64;
+    for buffer in batch.buffers().into_iter().flatten() {
+        let (Ok(offset), Ok(length)) = (u64::try_from(buffer.offset()), u64::try_from(buffer.length()))
+        else {
+            return Err(bad("a negative length"));
+        };
+        if offset.checked_add(length).is_none_or(|e| e > body) {
+            return Err(bad("a buffer beyond its message"));
+        }
+        let packed = batch.compression().is_some() && length >= 8;
+        let bytes = if packed { unpacked_length(path, file, at + offset, length)? } else { length };
+        unpacked = unpacked.saturating_add(bytes);
+    }
+    // A value takes at least a bit; some columns are all null and take nothing.
+    let most = unpacked.saturating_mul(8).saturating_add(1 << 20);
+    let is_plausible = |n: i64| u64::try_from(n).is_ok_and(|n| n <= most);
+    let nodes = batch.nodes().into_iter().flatten();
+    if !is_plausible(batch.length())
+        || nodes.into_iter().any(|n| !is_plausible(n.length()) || !is_plausible(n.null_count()))
+    {
+        return Err(bad("a batch that claims more values than its bytes can hold"));
+    }
+    Ok(())
+}
+
+/// The length to which a compressed buffer claims to unpack, if that is plausible.
+fn unpacked_length(path: &Path, file: &mut File, at: u64, length: u64) -> Result<u64> {
     let prefix = bytes_at(path, file, at, 8)?;
     let claimed = prefix.iter().rev().fold(0_u64, |v, b| v << 8 | u64::from(*b)) as i64;
     // -1 says that the buffer is not compressed after all.
-    if claimed < -1 || claimed > 0 && claimed as u64 > (length + 64).saturating_mul(RATIO_MAX) {
-        return Err(damaged(path, format!("a buffer of {length} bytes that claims to unpack to {claimed}")));
+    match u64::try_from(claimed) {
+        Err(_) if claimed == -1 => Ok(length),
+        Ok(claimed) if claimed <= (length + 64).saturating_mul(RATIO_MAX) => Ok(claimed),
+        _ => Err(damaged(path, format!("a buffer of {length} bytes that claims to unpack to {claimed}"))),
     }
-    Ok(())
 }
 
 fn bytes_at(path: &Path, file: &mut File, at: u64, length: u64) -> Result<Vec<u8>> {

@@ -248,7 +248,7 @@ fn partition_column(
 ) -> Result<(TypeDecision, ArrayRef)> {
     let mut evidence = Evidence::default();
     for (number, value) in values.iter().enumerate() {
-        value.iter().for_each(|v| evidence.see(v, number as u64 + 1));
+        value.iter().for_each(|v| evidence.see(v, || number as u64 + 1));
     }
     let declared = source.types.iter().find(|(n, _)| n == name).map(|(_, t)| t.clone());
     let (data_type, reason) = match &declared {

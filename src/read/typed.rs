@@ -1,7 +1,8 @@
 //! Untyped blocks of text records → a spooled table of typed columns.
 //!
 //! Files are read twice: once to see what kinds of texts each column has, once to
-//! build the columns. Columns that are all declared need no first pass. Within a
+//! build the columns. Small ones are kept in between, and columns that are all
+//! declared need no first pass. Within a
 //! block, columns are independent of each other and worked on in parallel.
 
 use std::collections::BTreeMap;
@@ -17,12 +18,14 @@ use super::infer::{Evidence, TypeDecision};
 use super::input::InputFile;
 use super::source::TableSource;
 use super::table::Group;
-use super::{Spool, SpooledTable};
+use super::{Spool, SpoolWriter, SpooledTable};
 use crate::error::{At, Error, Result};
 use crate::model::{CellDifference, CurrentPlace, Discrepancy, DiscrepancyKind};
 
 /// Findings of one kind in one column beyond this many are only counted.
 const SAMPLE: u64 = 100;
+/// How much untyped text may be kept between the passes, in bytes.
+const KEPT: usize = 64 << 20;
 
 /// The records of one text file.
 pub(crate) trait TextReader {
@@ -61,75 +64,112 @@ pub(crate) fn read(
     spool: &Spool,
     open: &Open<'_>,
 ) -> Result<TypedTable> {
-    let decisions = decide(files, source, notation, open)?;
+    let Seen { decisions, blocks } = decide(files, source, notation, open)?;
     let fields: Vec<Field> =
         decisions.iter().map(|d| Field::new(&d.column, d.data_type.clone(), true)).collect();
     let schema = Arc::new(Schema::new(fields));
     let names: Vec<String> = decisions.iter().map(|d| d.column.clone()).collect();
-    let mut writer = spool.create(Arc::clone(&schema))?;
-    let (mut groups, mut findings) = (Vec::new(), Findings::default());
-    let columns = Columns {
-        schema: &schema,
-        notation,
-        options: CellOptions { zone: source.time_zone, ..CellOptions::default() },
-    };
-    for (number, file) in files.iter().enumerate() {
-        let mut reader = open(file, &names)?;
-        while let Some(mut block) = reader.next_block()? {
-            findings.set_aside(file, &block);
-            if block.rows == 0 {
-                continue;
+    let options = CellOptions { zone: source.time_zone, ..CellOptions::default() };
+    let columns = Columns { schema: &schema, notation, options };
+    let writer = spool.create(Arc::clone(&schema))?;
+    let mut target = Target { columns, writer, groups: Vec::new(), findings: Findings::default() };
+    match blocks {
+        Some(blocks) => blocks.into_iter().try_for_each(|(n, block)| target.push(n, &files[n], block))?,
+        None => {
+            for (number, file) in files.iter().enumerate() {
+                let mut reader = open(file, &names)?;
+                while let Some(block) = reader.next_block()? {
+                    target.push(number, file, block)?;
+                }
             }
-            let batch = columns.batch(&block, file, &mut findings)?;
-            writer.push(&batch)?;
-            let gaps = std::mem::take(&mut block.gaps);
-            groups.push(Group {
-                file: number,
-                first: block.first,
-                gaps,
-                rows: block.rows,
-                index: groups.len(),
-            });
         }
     }
+    let Target { writer, groups, findings, .. } = target;
     Ok(TypedTable { schema, spooled: writer.finish()?, groups, decisions, discrepancies: findings.finish() })
 }
 
+/// Where typed batches go.
+struct Target<'a> {
+    columns: Columns<'a>,
+    writer: SpoolWriter,
+    groups: Vec<Group>,
+    findings: Findings,
+}
+
+impl Target<'_> {
+    fn push(&mut self, number: usize, file: &InputFile, block: Block) -> Result<()> {
+        self.findings.set_aside(file, &block);
+        if block.rows == 0 {
+            return Ok(());
+        }
+        self.writer.push(&self.columns.batch(&block, file, &mut self.findings)?)?;
+        let (first, rows, index) = (block.first, block.rows, self.groups.len());
+        self.groups.push(Group { file: number, first, gaps: block.gaps, rows, index });
+        Ok(())
+    }
+}
+
+/// What the first pass finds.
+struct Seen {
+    decisions: Vec<TypeDecision>,
+    /// All blocks with the number of their file, if they are small enough to be kept.
+    blocks: Option<Vec<(usize, Block)>>,
+}
+
 /// The type of every column: declared, or from what its texts are.
-fn decide(
-    files: &[InputFile],
-    source: &TableSource,
-    notation: &Notation,
-    open: &Open<'_>,
-) -> Result<Vec<TypeDecision>> {
+fn decide(files: &[InputFile], source: &TableSource, notation: &Notation, open: &Open<'_>) -> Result<Seen> {
     let mut names: Vec<String> = Vec::new();
     let mut evidence: Vec<Evidence> = Vec::new();
+    let mut kept = Kept { blocks: Some(Vec::new()), memory: 0 };
     let is_declared = |name: &String| source.types.iter().any(|(n, _)| n == name);
-    for file in files {
+    for (number, file) in files.iter().enumerate() {
         let mut reader = open(file, &names)?;
         // Fields have fixed columns: if all are declared, nothing remains to be seen.
-        let known = matches!(notation, Notation::Fields { .. }) && reader.names().iter().all(is_declared);
-        if !known {
+        if matches!(notation, Notation::Fields { .. }) && reader.names().iter().all(is_declared) {
+            kept.blocks = None;
+        } else {
             while let Some(block) = reader.next_block()? {
                 let seen: Vec<Evidence> =
                     (0..block.columns.len()).into_par_iter().map(|c| see(&block, c, notation)).collect();
                 evidence.resize(evidence.len().max(seen.len()), Evidence::default());
                 evidence.iter_mut().zip(seen).for_each(|(all, part)| all.merge(part));
+                kept.keep(number, block);
             }
         }
         names = reader.names().to_vec();
     }
     evidence.resize(names.len(), Evidence::default());
     check_declared(files, source, &names)?;
-    let decision = |(column, evidence): (String, Evidence)| {
-        let declared = source.types.iter().find(|(n, _)| *n == column).map(|(_, t)| t.clone());
-        let (data_type, reason) = match &declared {
-            Some(data_type) => (data_type.clone(), "declared in the plan".to_owned()),
-            None => evidence.decide(source.numeric.contains(&column)),
-        };
-        TypeDecision { column, data_type, declared: declared.is_some(), reason }
+    let decisions = names.into_iter().zip(evidence).map(|(n, e)| decision(n, &e, source)).collect();
+    Ok(Seen { decisions, blocks: kept.blocks })
+}
+
+fn decision(column: String, evidence: &Evidence, source: &TableSource) -> TypeDecision {
+    let declared = source.types.iter().find(|(n, _)| *n == column).map(|(_, t)| t.clone());
+    let is_declared = declared.is_some();
+    let (data_type, reason) = match declared {
+        Some(data_type) => (data_type, "declared in the plan".to_owned()),
+        None => evidence.decide(source.numeric.contains(&column)),
     };
-    Ok(names.into_iter().zip(evidence).map(decision).collect())
+    TypeDecision { column, data_type, declared: is_declared, reason }
+}
+
+/// Blocks of the first pass, kept for the second as long as they are small together.
+struct Kept {
+    blocks: Option<Vec<(usize, Block)>>,
+    memory: usize,
+}
+
+impl Kept {
+    fn keep(&mut self, file: usize, block: Block) {
+        self.memory += block.memory();
+        if self.memory > KEPT {
+            self.blocks = None;
+        }
+        if let Some(blocks) = &mut self.blocks {
+            blocks.push((file, block));
+        }
+    }
 }
 
 fn check_declared(files: &[InputFile], source: &TableSource, names: &[String]) -> Result<()> {
@@ -161,7 +201,7 @@ fn check_declared(files: &[InputFile], source: &TableSource, names: &[String]) -
 fn see(block: &Block, column: usize, notation: &Notation) -> Evidence {
     let mut evidence = Evidence::default();
     for value in &block.columns[column] {
-        let (text, record) = (block.text(value), block.record(value.row as usize));
+        let (text, record) = (block.text(value), || block.record(value.row as usize));
         match notation {
             Notation::Json => evidence.see_json(text, record),
             Notation::Fields { null } if is_null(text, value.quoted, null.as_deref(), false) => {}

@@ -145,20 +145,21 @@ impl Cells for Lists {
 }
 
 /// The items of a PostgreSQL array literal: `{a,"b c",NULL}`, nested ones as their text.
+/// Only ASCII blanks around items are none of their text.
 fn postgres_items(text: &str) -> Option<Vec<Option<String>>> {
     // A literal may state its bounds: [0:2]={…}. Only the default ones keep the meaning of a list.
-    let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
+    let inner = text.trim_ascii().strip_prefix('{')?.strip_suffix('}')?;
     let mut items = Vec::new();
-    let mut rest = inner.trim_start();
+    let mut rest = inner.trim_ascii_start();
     if rest.is_empty() {
         return Some(items);
     }
     loop {
         let (item, after) = postgres_item(rest)?;
         items.push(item);
-        let after = after.trim_start();
+        let after = after.trim_ascii_start();
         match after.strip_prefix(',') {
-            Some(next) => rest = next.trim_start(),
+            Some(next) => rest = next.trim_ascii_start(),
             None => return after.is_empty().then_some(items),
         }
     }
@@ -191,7 +192,7 @@ fn postgres_item(text: &str) -> Option<(Option<String>, &str)> {
 
 /// An item without quotes: trimmed, not empty, and null if it is the word.
 fn unquoted(item: String, escaped: bool) -> Option<Option<String>> {
-    let word = item.trim_end();
+    let word = item.trim_ascii_end();
     if word.is_empty() {
         return None;
     }

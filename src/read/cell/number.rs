@@ -71,7 +71,9 @@ impl<'a> Written<'a> {
         let shift = scale - self.scale();
         let count = self.whole.len() + self.fraction.len();
         if count <= 18 && (0..=18 - count as i64).contains(&shift) {
-            let mut value = self.digits().fold(0_i64, |v, d| v * 10 + i64::from(d));
+            let append =
+                |value: i64, digits: &[u8]| digits.iter().fold(value, |v, d| v * 10 + i64::from(d - b'0'));
+            let mut value = append(append(0, self.whole), self.fraction);
             for _ in 0..shift {
                 value *= 10;
             }

@@ -403,3 +403,29 @@ mod columnar {
 }
 
 pub(in crate::read) use columnar::{batch, ipc, parquet};
+
+/// Tables of real databases, delivered as CSV and as Parquet: both must hold the same.
+#[test]
+fn real_csv_and_parquet_deliveries_hold_the_same() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/cases/captured");
+    if !cases.is_dir() {
+        eprintln!("skipped: the real cases are not here");
+        return;
+    }
+    let mut compared = 0;
+    for found in paths::find(&cases.join("*/current/*.parquet")).unwrap() {
+        let columns = open(&TableSource::at(&found.path)).unwrap();
+        let mut source = TableSource::at(found.path.with_extension("csv.gz"));
+        let fields = columns.schema().fields().iter();
+        source.types = fields.map(|f| (f.name().clone(), f.data_type().clone())).collect();
+        source.csv.null = Some(String::new());
+        let text = open(&source).unwrap();
+        assert_eq!(text.discrepancies(), &[], "{}", found.path.display());
+        assert_eq!(shown(&text), shown(&columns), "{}", found.path.display());
+        compared += 1;
+        // Without declared types, every type that is found must give the text back.
+        source.types.clear();
+        assert_eq!(open(&source).unwrap().discrepancies(), &[]);
+    }
+    assert!(compared > 0);
+}
