@@ -90,3 +90,18 @@ fn plan_is_valid() {
     assert_eq!(names, ["customers", "accounts", "payments", "invoices", "journal_lines"]);
     assert_eq!(plan.dataset("accounts").map(|d| d.reported.len()), Some(3));
 }
+
+#[test]
+fn nothing_refers_to_a_missing_row_but_the_planted_account() {
+    use asof::testing::Value;
+    use company::{ACCOUNTS, CUSTOMERS, INVOICES, PAYMENTS};
+    let state = sample().history.current();
+    let keys = |table: usize| state[table].values().map(|row| row[0].clone()).collect::<BTreeSet<Value>>();
+    let orphans = |table: usize, to: usize| {
+        let known = keys(to);
+        state[table].values().map(|row| row[1].clone()).filter(|key| !known.contains(key)).collect::<Vec<_>>()
+    };
+    assert_eq!(orphans(ACCOUNTS, CUSTOMERS), [Value::Int(999_001)]);
+    assert_eq!(orphans(INVOICES, CUSTOMERS), []);
+    assert_eq!(orphans(PAYMENTS, ACCOUNTS), []);
+}

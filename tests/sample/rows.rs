@@ -110,11 +110,16 @@ impl Company {
         std::iter::once(Value::Int(1_000 + id)).chain(row).collect()
     }
 
-    /// An account, of any customer whose number does not divide by eleven: those have none.
-    pub(crate) fn new_account(&mut self, customer: Option<i64>) -> Row {
+    /// The number of some customer that does not divide by eleven: those have no accounts and no invoices.
+    fn some_customer(&mut self) -> i64 {
         let known = self.serial.get(&CUSTOMERS).copied().unwrap_or(1);
-        let drawn = 1_001 + self.prng.below(known as u64) as i64;
-        let customer = customer.unwrap_or(if drawn % 11 == 0 { drawn - 1 } else { drawn });
+        let drawn = 1_002 + self.prng.below(known as u64 - 1) as i64;
+        if drawn % 11 == 0 { drawn - 1 } else { drawn }
+    }
+
+    /// An account, of some customer unless one is given.
+    pub(crate) fn new_account(&mut self, customer: Option<i64>) -> Row {
+        let customer = customer.unwrap_or_else(|| self.some_customer());
         let currency = CURRENCIES[self.prng.index(CURRENCIES.len())];
         let balance = if self.day < NEW_YEAR { self.prng.between(0, 5_000_000) } else { 0 };
         vec![
@@ -146,12 +151,11 @@ impl Company {
     }
 
     pub(crate) fn new_invoice(&mut self) -> Row {
-        let customers = self.serial.get(&CUSTOMERS).copied().unwrap_or(1);
-        let drawn = 1_001 + self.prng.below(customers as u64) as i64;
+        let customer = self.some_customer();
         let number = self.next(INVOICES);
         vec![
             Value::text(format!("R-{:05}", number)),
-            Value::Int(if drawn % 11 == 0 { drawn - 1 } else { drawn }),
+            Value::Int(customer),
             Value::Int(self.day),
             Value::Int(self.day + 30),
             money(self.prng.between(5_000, 2_000_000)),
