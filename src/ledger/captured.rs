@@ -8,7 +8,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::{Carry, DecodeOptions, Format, Stream, TableTarget, decode};
+use super::testing::{show, target};
+use super::{Carry, DecodeOptions, Format, Note, Stream, TableTarget, decode};
 use crate::model::{CellState, DiscrepancyKind, TableSchema};
 use crate::read::{JsonChunks, open_bytes};
 
@@ -33,13 +34,13 @@ fn key(table: &str) -> &'static [&'static str] {
 
 fn targets(case: &Path) -> Vec<TableTarget> {
     let tables = ["accounts", "customers", "fx_ticks", "journal_entries", "journal_lines", "scratch_import"];
-    let target = |table: &&str| {
+    let table_of = |table: &&str| {
         let file = File::open(case.join(format!("current/{table}.parquet"))).unwrap();
         let schema = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().schema().clone();
         let key = key(table).iter().map(|k| schema.index_of(k).unwrap()).collect();
         TableTarget { dataset: 0, names: vec![(*table).to_owned()], schema: TableSchema::new(schema, key) }
     };
-    tables.iter().map(target).collect()
+    tables.iter().map(table_of).collect()
 }
 
 /// Counts of cells by table, column and state; of changes by op.
@@ -176,12 +177,46 @@ fn default_targets() -> Vec<TableTarget> {
             ],
         ),
     ];
-    let target = |(name, columns): (&str, Vec<(&str, DataType)>)| {
+    let table_of = |(name, columns): (&str, Vec<(&str, DataType)>)| {
         let fields: Vec<Field> = columns.into_iter().map(|(n, t)| Field::new(n, t, true)).collect();
         let schema = TableSchema::new(Arc::new(Schema::new(fields)), vec![0]);
         TableTarget { dataset: 0, names: vec![name.to_owned()], schema }
     };
-    tables.into_iter().map(target).collect()
+    tables.into_iter().map(table_of).collect()
+}
+
+/// Every change of every table, as text.
+fn lines(path: &Path, format: Format, targets: &[TableTarget]) -> Vec<String> {
+    let mut options = DecodeOptions::default();
+    let (_, stream) = run(path, format, targets, &options, 1 << 30);
+    options.facts = stream.facts;
+    let mut lines = Vec::new();
+    let chunks = JsonChunks::new(open_bytes(path).unwrap(), path).unwrap().with_chunk_size(1 << 20);
+    for chunk in chunks {
+        let decoded = decode(format, &chunk.unwrap(), targets, &options);
+        for (batch, target) in decoded.changes.iter().zip(targets) {
+            lines.extend(show(batch, &target.schema).into_iter().map(|l| format!("{} {l}", target.names[0])));
+        }
+    }
+    lines.retain(|l| !l.contains("truncate"));
+    lines.sort();
+    lines
+}
+
+#[test]
+fn both_ways_of_writing_a_ledger_tell_the_same() {
+    let Some(cases) = cases() else { return };
+    for (case, a, b, format) in [
+        ("postgres-wal2json-full", "wal2json_v1", "wal2json_v2", Format::Wal2Json),
+        ("debezium-postgres", "debezium_precise_noschema", "debezium_precise_schema", Format::Debezium),
+    ] {
+        let case = cases.join("captured").join(case);
+        let targets = targets(&case);
+        let [a, b] = [a, b].map(|f| lines(&case.join(format!("ledger/{f}.ndjson.gz")), format, &targets));
+        let first = a.iter().zip(&b).find(|(a, b)| a != b);
+        assert_eq!(first, None);
+        assert_eq!(a.len(), b.len());
+    }
 }
 
 #[test]
@@ -241,6 +276,112 @@ fn debezium_with_keys_alone() {
     assert_eq!(cell(&counts, &targets, "fx_ticks", "src", ABSENT), 0);
     let (whole, _) = settled(&path, Format::Debezium, &targets, 1 << 30);
     assert_eq!(whole.cells, counts.cells, "chunks make no difference");
+}
+
+/// Decodes a fixture into text.
+fn fixture(name: &str, target: TableTarget) -> Option<(Vec<String>, Vec<Note>)> {
+    let path = cases()?.join("fixtures/debezium").join(name);
+    let targets = [target];
+    let chunks = JsonChunks::new(open_bytes(&path).unwrap(), &path).unwrap();
+    let (mut lines, mut notes) = (Vec::new(), Vec::new());
+    for chunk in chunks {
+        let decoded = decode(Format::Debezium, &chunk.unwrap(), &targets, &DecodeOptions::default());
+        lines.extend(show(&decoded.changes[0], &targets[0].schema));
+        notes.extend(decoded.notes);
+    }
+    Some((lines, notes))
+}
+
+#[test]
+fn debezium_fixtures_of_mysql() {
+    let text = |name| (name, DataType::Utf8);
+    let customers = || {
+        let columns = [("id!", DataType::Int32), text("first_name"), text("last_name"), text("email")];
+        target("customers", &columns)
+    };
+    let Some((bare, notes)) = fixture("mysql-1.9.5-customers.ndjson", customers()) else { return };
+    assert_eq!(notes, []);
+    assert_eq!(bare[0], "read none -> id:1001 first_name:Sally last_name:Thomas email:sally.thomas@acme.com");
+    assert_eq!(bare[9], "delete id:1006 first_name:add1 last_name:add2 email:add1 -> none");
+    let (with_schema, notes) = fixture("mysql-1.9.5-customers-with-schema.ndjson", customers()).unwrap();
+    assert_eq!(notes, []);
+    assert_eq!(bare.iter().filter(|l| l.starts_with("read")).count(), 4);
+    assert!(!with_schema.is_empty() && with_schema.iter().all(|l| !l.contains('?')));
+    let products = target(
+        "products",
+        &[("id!", DataType::Int64), text("name"), text("description"), ("weight", DataType::Float64)],
+    );
+    let (lines, notes) = fixture("mysql-1.1.1-products.ndjson", products).unwrap();
+    assert_eq!(notes, []);
+    let reads = lines.iter().filter(|l| l.starts_with("read")).count();
+    assert_eq!((reads, lines.len()), (9, 16), "old connectors write initial reads as inserts");
+}
+
+#[test]
+fn debezium_fixtures_of_postgresql() {
+    let products = || {
+        let columns = [
+            ("id!", DataType::Int64),
+            ("name", DataType::Utf8),
+            ("description", DataType::Utf8),
+            ("weight", DataType::Float64),
+        ];
+        target("products", &columns)
+    };
+    let Some((whole, notes)) = fixture("postgres-1.2.1-products-full-before.ndjson", products()) else {
+        return;
+    };
+    assert_eq!(notes, []);
+    assert!(whole.iter().all(|l| !l.contains('?')));
+    let (stripped, notes) = fixture("postgres-1.2.1-products-before-stripped.ndjson", products()).unwrap();
+    // Without before image and message key nobody knows which row was deleted.
+    assert_eq!(notes.iter().map(|n| n.kind).collect::<Vec<_>>(), [DiscrepancyKind::UnparsableRecord]);
+    assert!(
+        stripped
+            .iter()
+            .filter(|l| l.starts_with("update"))
+            .all(|l| l.contains("name:? description:? weight:?"))
+    );
+}
+
+#[test]
+fn every_type_of_mysql() {
+    use arrow::datatypes::TimeUnit::Microsecond;
+    let instant = DataType::Timestamp(Microsecond, Some("UTC".into()));
+    let local = DataType::Timestamp(Microsecond, None);
+    let expected = [
+        ("pk!", DataType::Int32, "1"),
+        ("col_d_1000", DataType::Date32, "1000-01-01"),
+        ("col_d_9999", DataType::Date32, "9999-12-31"),
+        ("col_dt_fsp_1", local.clone(), "2023-11-30T12:34:56.100"),
+        ("col_dt_fsp_6", local, "2023-11-30T12:34:56.123456"),
+        ("col_t_fsp_6", DataType::Time64(Microsecond), "12:34:56.123456"),
+        ("col_ts_fsp_5", instant, "2023-11-30T12:34:56.123460Z"),
+        ("col_y", DataType::Int32, "2023"),
+        ("col_bit_1", DataType::Boolean, "true"),
+        ("col_bit_60", DataType::UInt64, "16"),
+        ("col_varbinary", DataType::Binary, "666f6f"),
+        ("col_decimal", DataType::Decimal128(10, 5), "12345.12345"),
+        ("col_int_unsigned", DataType::UInt32, "4294967295"),
+        ("col_tinyint", DataType::Int8, "-128"),
+        ("col_bigint", DataType::Int64, "-9223372036854775808"),
+        ("col_bigint_unsigned", DataType::UInt64, "18446744073709551615"),
+        ("col_enum_invalid", DataType::Utf8, ""),
+        ("col_set", DataType::Utf8, "a,b"),
+        ("col_json", DataType::Utf8, "[\"foo\"]"),
+    ];
+    let columns: Vec<(&str, DataType)> = expected.iter().map(|(n, t, _)| (*n, t.clone())).collect();
+    let Some((lines, notes)) = fixture("mysql-2.4.0-all-types.value.json", target("foo", &columns)) else {
+        return;
+    };
+    let cells: Vec<String> =
+        expected.iter().map(|(n, _, v)| format!("{}:{v}", n.trim_end_matches('!'))).collect();
+    assert_eq!(lines, [format!("insert none -> {}", cells.join(" "))]);
+    assert!(notes.iter().all(|n| n.kind == DiscrepancyKind::UnknownColumn));
+    // A time before midnight is no time of day: it is not made into one.
+    let negative = target("foo", &[("pk!", DataType::Int32), ("col_t_neg", DataType::Time64(Microsecond))]);
+    let (lines, _) = fixture("mysql-2.4.0-all-types.value.json", negative).unwrap();
+    assert_eq!(lines, ["insert none -> pk:1 col_t_neg:?"]);
 }
 
 #[test]

@@ -10,16 +10,20 @@
 //! where they follow each other in a chunk; halves that stand apart become a
 //! delete and an insert of one transaction, which undo to the same.
 
+mod members;
+
 use std::borrow::Cow;
 
+use self::members::{Members, epoch, flat, key_beside, members};
 use super::chunk;
 use super::decode::{Clock, DecodeOptions, Decoded, Missing, TableTarget};
-use super::image::{Meta, Rows, Settle, Staged, Stated, Writer};
+use super::image::{Meta, Rows, Staged, Stated, Writer};
 use super::json;
 use super::mapping::{ImageColumns, ImageSide, Mapping, MappingHints, OpWord, image_word};
 use super::notes::Notes;
 use super::position::{PositionKind, parse_position};
 use super::route::Routes;
+use super::settle::Settle;
 use crate::model::time::{NotAnInstant, parse_instant};
 use crate::model::{DiscrepancyKind, Op};
 use crate::read::JsonChunk;
@@ -96,22 +100,6 @@ struct Decoder<'o> {
     time: (String, Option<i64>),
 }
 
-/// The members of a record that are no cells.
-#[derive(Debug, Default)]
-struct Members<'r> {
-    position: Option<&'r str>,
-    commit_position: Option<&'r str>,
-    op: Option<&'r str>,
-    transaction: Option<&'r str>,
-    committed_at: Option<&'r str>,
-    actor: Option<&'r str>,
-    table: Option<&'r str>,
-    image: Option<&'r str>,
-    before: Option<&'r str>,
-    after: Option<&'r str>,
-    cells: Vec<(Cow<'r, str>, &'r str)>,
-}
-
 /// One half of an update, waiting for the other.
 struct Pending<'c> {
     target: usize,
@@ -168,7 +156,8 @@ impl<'o> Decoder<'o> {
             }
             ImageColumns::Rows { cells, .. } => {
                 let cells = self.flat(target, &members, cells);
-                self.half(target, word, cells, members, stream, pending);
+                let record = self.record;
+                self.half(word, Pending { target, before: false, cells, members, record, stream }, pending);
             }
         }
     }
@@ -223,36 +212,28 @@ impl<'o> Decoder<'o> {
     }
 
     /// One image of an update, or the only one of another change.
-    fn half<'c>(
-        &mut self,
-        target: usize,
-        word: Option<OpWord>,
-        cells: Vec<Stated<'c>>,
-        members: Members<'c>,
-        stream: u64,
-        pending: &mut Option<Pending<'c>>,
-    ) {
-        let image = members.image.and_then(json::text).and_then(|w| image_word(&w));
+    fn half<'c>(&mut self, word: Option<OpWord>, mut this: Pending<'c>, pending: &mut Option<Pending<'c>>) {
+        let image = this.members.image.and_then(json::text).and_then(|w| image_word(&w));
         let before = word.and_then(|w| w.before).or(image);
         let op = word.map(|w| w.op);
         let (Op::Update, Some(before)) = (op.unwrap_or(Op::Update), before) else {
             self.flush(pending);
             let op = op.unwrap_or(Op::Upsert);
             let staged = match op {
-                Op::Delete => Staged { before: Some(cells), after: None },
-                _ => Staged { before: None, after: Some(cells) },
+                Op::Delete => Staged { before: Some(this.cells), after: None },
+                _ => Staged { before: None, after: Some(this.cells) },
             };
-            return self.change(target, Some(op), staged, &members, stream);
+            return self.change(this.target, Some(op), staged, &this.members, this.stream);
         };
-        let this = Pending { target, before, cells, members, record: self.record, stream };
+        this.before = before;
         match pending.take() {
             Some(other) if self.is_other_half(&other, &this) => {
                 let (old, new) = if before { (this, other) } else { (other, this) };
                 let staged = Staged { before: Some(old.cells), after: Some(new.cells) };
-                self.change(target, Some(Op::Update), staged, &new.members, old.stream.min(new.stream));
+                let stream = old.stream.min(new.stream);
+                self.change(new.target, Some(Op::Update), staged, &new.members, stream);
             }
-            other => {
-                let mut other = other;
+            mut other => {
                 self.flush(&mut other);
                 *pending = Some(this);
             }
@@ -455,87 +436,6 @@ impl Writer for Plain {
             pushed => pushed,
         }
     }
-}
-
-fn members<'r>(text: &'r str, mapping: &Mapping) -> Result<Members<'r>, serde_json::Error> {
-    let mut found = Members::default();
-    let is = |column: &Option<String>, name: &str| column.as_deref() == Some(name);
-    let (before, after, image) = match &mapping.images {
-        ImageColumns::Sides { before, after } => (before.as_ref(), after.as_ref(), None),
-        ImageColumns::Rows { image, .. } => (None, None, image.as_deref()),
-    };
-    let holds =
-        |side: Option<&ImageSide>, name: &str| matches!(side, Some(ImageSide::Struct(n)) if n == name);
-    json::members(text, |name, raw| {
-        let slot = if is(&mapping.position, name) {
-            &mut found.position
-        } else if is(&mapping.op, name) {
-            &mut found.op
-        } else if holds(before, name) {
-            &mut found.before
-        } else if holds(after, name) {
-            &mut found.after
-        } else if is(&mapping.transaction, name) {
-            &mut found.transaction
-        } else if is(&mapping.committed_at, name) {
-            &mut found.committed_at
-        } else if is(&mapping.commit_position, name) {
-            &mut found.commit_position
-        } else if is(&mapping.actor, name) {
-            &mut found.actor
-        } else if is(&mapping.table, name) {
-            &mut found.table
-        } else if image == Some(name) {
-            &mut found.image
-        } else {
-            found.cells.push((Cow::Owned(name.to_owned()), raw));
-            return;
-        };
-        *slot = Some(raw).filter(|r| *r != "null");
-    })?;
-    Ok(found)
-}
-
-/// An image whose cells are members of the record itself.
-fn flat<'r>(
-    rows: &mut Rows<'_>,
-    members: &Members<'r>,
-    side: &ImageSide,
-    missing: Stated<'r>,
-) -> Vec<Stated<'r>> {
-    let mut cells = rows.blank(missing);
-    let mut expected = 0;
-    for (name, raw) in &members.cells {
-        let Some(name) = side.table_column(name) else { continue };
-        if let Some(column) = rows.names.find(name, expected) {
-            cells[column] = Stated::raw(raw);
-            expected = column + 1;
-        }
-    }
-    cells
-}
-
-/// Takes key cells that an image leaves out from members of the record that are named like them.
-fn key_beside<'r>(rows: &Rows<'_>, image: &mut [Stated<'r>], members: &Members<'r>) {
-    for &column in rows.target.schema.key() {
-        if !image[column].is_stated() {
-            let name = rows.target.schema.name(column);
-            if let Some((_, raw)) = members.cells.iter().find(|(n, _)| n == name) {
-                image[column] = Stated::raw(raw);
-            }
-        }
-    }
-}
-
-/// Nanoseconds since the epoch from a number whose size tells its unit.
-fn epoch(number: i64) -> Option<i64> {
-    let factor = match number.unsigned_abs() {
-        0..100_000_000_000 => 1_000_000_000,
-        100_000_000_000..100_000_000_000_000 => 1_000_000,
-        100_000_000_000_000..100_000_000_000_000_000 => 1_000,
-        _ => 1,
-    };
-    number.checked_mul(factor).filter(|&n| n != i64::MIN)
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod notes;
 mod placeholder;
 mod position;
 mod route;
+mod settle;
 mod stitch;
 mod wal2json;
 
@@ -115,3 +116,5 @@ pub fn decode(
 
 #[cfg(test)]
 mod captured;
+#[cfg(test)]
+mod hostile;

@@ -12,8 +12,11 @@ const KEPT: u64 = 100;
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     notes: Vec<Note>,
-    counts: HashMap<(DiscrepancyKind, Option<usize>, Option<String>), (u64, usize)>,
+    counts: HashMap<Subject, (u64, usize)>,
 }
+
+/// Kind, target and column.
+type Subject = (DiscrepancyKind, Option<usize>, Option<String>);
 
 impl Notes {
     pub(super) fn add(

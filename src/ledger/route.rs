@@ -60,10 +60,10 @@ impl<'o> Routes<'o> {
 
 /// The target that names the most parts of the table, in the same case if there is one.
 fn best(targets: &[TableTarget], parts: &[Option<String>; 3]) -> Option<usize> {
-    if let [only] = targets {
-        if only.names.is_empty() {
-            return Some(0);
-        }
+    if let [only] = targets
+        && only.names.is_empty()
+    {
+        return Some(0);
     }
     let full: Vec<&str> = parts.iter().flatten().map(String::as_str).filter(|p| !p.is_empty()).collect();
     let full = full.join(".");

@@ -3,7 +3,7 @@
 use super::super::chunk;
 use super::super::decode::{TableTarget, TextEncoding};
 use super::super::json;
-use super::envelope::{Opened, Wrapping, open};
+use super::envelope::{Event, Opened, Wrapping, open};
 use super::values::{Encoding, Field, binary_mode, decimal_mode};
 use crate::read::JsonChunk;
 
@@ -56,10 +56,10 @@ fn described(schema: &str, table: &TableTarget) -> Described {
             json::scalar(field.name).as_deref() == Some("io.debezium.data.VariableScaleDecimal");
     };
     each_field(schema, &mut |image| {
-        if matches!(json::scalar(image.field).as_deref(), Some("before" | "after")) {
-            if let Some(fields) = image.fields {
-                each_element(fields.get(), &mut read);
-            }
+        if matches!(json::scalar(image.field).as_deref(), Some("before" | "after"))
+            && let Some(fields) = image.fields
+        {
+            each_element(fields.get(), &mut read);
         }
     });
     Described { encodings, variable, defaults }
@@ -91,13 +91,16 @@ pub(super) struct Modes<T> {
     pub(super) binary: T,
 }
 
+/// Hands every cell of an event's images to a visitor, with the way in which its column is written.
+pub(super) type Cells<'a> = dyn FnMut(&Event<'_>, &mut dyn FnMut(&str, Encoding)) + 'a;
+
 /// Looks through a chunk from a record on for values that prove the answers. A producer has one mode for all
 /// its tables, so any column of any table will do.
 pub(super) fn search(
     chunk: &JsonChunk,
     from: usize,
     needed: Modes<bool>,
-    tables: &mut dyn FnMut(&super::envelope::Event<'_>, &mut dyn FnMut(&str, Encoding)),
+    cells: &mut Cells<'_>,
 ) -> Modes<Option<TextEncoding>> {
     let mut found: Modes<Option<TextEncoding>> = Modes::default();
     for record in &chunk.records[from..] {
@@ -109,7 +112,7 @@ pub(super) fn search(
         let Ok(text) = chunk::value(chunk, record) else { continue };
         open(text, Wrapping::default(), &mut |opened| {
             let Opened::Event(event) = opened else { return };
-            tables(&event, &mut |raw, encoding| {
+            cells(&event, &mut |raw, encoding| {
                 let Some(text) = raw.starts_with('"').then(|| json::text(raw)).flatten() else { return };
                 match encoding {
                     Encoding::DecimalByMode(_) => found.decimals = found.decimals.or(decimal_mode(&text)),

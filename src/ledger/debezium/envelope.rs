@@ -68,7 +68,7 @@ pub(super) struct Event<'a> {
 /// What a JSON value turns out to be.
 #[derive(Debug)]
 pub(super) enum Opened<'a> {
-    Event(Event<'a>),
+    Event(Box<Event<'a>>),
     /// The end of a transaction, with its number of changes by table.
     End {
         transaction: Cow<'a, str>,
@@ -119,7 +119,7 @@ fn classify(text: &str, envelope: &Envelope<'_>, wrapping: Wrapping<'_>, found: 
     let raw = raw_text;
     let topic = raw(envelope.topic).or(wrapping.topic);
     if let (Some(op), true) = (raw(envelope.op), is_change(envelope)) {
-        return found(Opened::Event(Event {
+        return found(Opened::Event(Box::new(Event {
             op: json::text(op).unwrap_or(Cow::Borrowed(op)),
             before: raw(envelope.before),
             after: raw(envelope.after),
@@ -128,7 +128,7 @@ fn classify(text: &str, envelope: &Envelope<'_>, wrapping: Wrapping<'_>, found: 
             key: wrapping.key,
             schema: wrapping.schema,
             transaction: raw(envelope.transaction),
-        }));
+        })));
     }
     let key = raw(envelope.key).or(wrapping.key);
     if let Some(payload) = raw(envelope.payload) {

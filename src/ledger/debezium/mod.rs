@@ -31,12 +31,13 @@ use self::source::{Connector, Position};
 use self::values::{Encoding, Values};
 use super::chunk;
 use super::decode::{Control, DecodeOptions, Decoded, Facts, Numbered, Reset, TableTarget, add_few};
-use super::image::{Meta, Rows, Settle, Staged, Stated};
+use super::image::{Meta, Rows, Staged, Stated};
 use super::json;
 use super::notes::Notes;
 use super::placeholder::Placeholder;
 use super::position::PositionKind;
 use super::route::Routes;
+use super::settle::Settle;
 use crate::model::{DiscrepancyKind, Op};
 use crate::read::JsonChunk;
 
@@ -300,14 +301,13 @@ impl<'o> Decoder<'o> {
         if meta.weak || meta.op == Some(Op::Update) && event.source.connector() == Connector::Postgres {
             learn(&mut self.rows[target], event, meta, staged);
         }
-        if event.schema.is_none() {
-            self.search_modes(target, staged);
+        let table = self.rows[target].target;
+        if let Some(schema) = event.schema {
+            self.tables[target].describe(self.schemas.describe(schema, target, table), staged);
         }
-        let (rows, state) = (&mut self.rows[target], &mut self.tables[target]);
-        let described = event.schema.map(|schema| self.schemas.describe(schema, target, rows.target));
-        if let Some(described) = described {
-            state.describe(described, staged);
-        }
+        self.search_modes(target, event.schema, staged);
+        let described = event.schema.map(|schema| self.schemas.describe(schema, target, table));
+        let state = &mut self.tables[target];
         let mut values = Values {
             assuming: described.is_none() && self.options.epoch.is_none(),
             encodings: described.map_or(&state.encodings, |d| &d.encodings),
@@ -316,17 +316,23 @@ impl<'o> Decoder<'o> {
             variable: &mut state.variable,
             assumed: &mut state.assumed,
         };
-        if rows.push(meta, staged, &mut values, &mut self.notes).is_err() {
+        if self.rows[target].push(meta, staged, &mut values, &mut self.notes).is_err() {
             let message = "expected the key in the images or in the message key, found none";
             self.notes.unparsable(Some(target), self.record, message);
         }
     }
 
     /// Looks ahead for what proves how decimals and bytes are written, the first time that it matters.
-    fn search_modes(&mut self, target: usize, staged: &Staged<'_>) {
+    fn search_modes(&mut self, target: usize, schema: Option<&str>, staged: &Staged<'_>) {
+        if self.searched.decimals && self.searched.binary {
+            return;
+        }
+        let table = self.rows[target].target;
+        let described = schema.map(|schema| self.schemas.describe(schema, target, table));
+        let encodings = described.map_or(&self.tables[target].encodings, |d| &d.encodings);
         let cells = staged.before.iter().chain(&staged.after);
         let mut needed = Modes::default();
-        for (cell, encoding) in cells.flat_map(|cells| cells.iter().zip(&self.tables[target].encodings)) {
+        for (cell, encoding) in cells.flat_map(|cells| cells.iter().zip(encodings)) {
             if matches!(cell, Stated::Json(raw) if raw.starts_with('"')) {
                 needed.decimals |= matches!(encoding, Encoding::DecimalByMode(_)) && !self.searched.decimals;
                 needed.binary |= *encoding == Encoding::BytesByMode && !self.searched.binary;

@@ -353,10 +353,11 @@ pub(super) fn decimal_mode(text: &str) -> Option<TextEncoding> {
 
 /// What a text in a binary column proves about the ledger's binary mode. `None`: it fits both.
 pub(super) fn binary_mode(text: &str) -> Option<TextEncoding> {
-    let hex = text.len() % 2 == 0 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let hex = text.len().is_multiple_of(2)
+        && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     if !hex {
         return decode_base64(text).map(|_| TextEncoding::Base64);
     }
     // Hexadecimal digits alone, so many of them, do not occur in base64 of anything but by intent.
-    (text.len() % 4 != 0 || text.len() >= 48).then_some(TextEncoding::Hex)
+    (!text.len().is_multiple_of(4) || text.len() >= 48).then_some(TextEncoding::Hex)
 }
