@@ -20,6 +20,8 @@ use crate::error::{At, Error, Result};
 const READ: usize = 1 << 20;
 /// No record may be longer.
 const RECORD_MAX: usize = 1 << 30;
+/// A longer first line names no columns.
+const HEADER_MAX: usize = 1 << 20;
 /// From how much text the delimiter is detected.
 const SAMPLE: usize = 1 << 16;
 const NOT_CLOSED: &str = "a quoted field that is not closed";
@@ -196,6 +198,10 @@ impl CsvReader {
         }
         let detected = || detect(&reader.buffer[..reader.buffer.len().min(SAMPLE * 4)], reader.at_end);
         reader.delimiter = options.delimiter.or(delimiter).unwrap_or_else(detected);
+        if matches!(reader.delimiter, b'"' | b'\r' | b'\n' | 0x80..) {
+            let found = format!("byte 0x{:02X}", reader.delimiter);
+            return Err(reader.malformed("a delimiter that is one ASCII character", &found, None));
+        }
         reader.header(options.header)?;
         Ok(reader)
     }
@@ -219,6 +225,11 @@ impl CsvReader {
             return Err(self.malformed("a header line", "an empty file", None));
         }
         let text = self.checked_text()?.to_owned();
+        if text.len() > HEADER_MAX {
+            let found = format!("a first line of {} bytes", text.len());
+            let hint = "check that the file is a table and that its first line names the columns";
+            return Err(self.malformed("a header line", &found, Some(hint)));
+        }
         let starts = std::iter::once(0).chain(self.fields.ends.iter().copied());
         self.names = starts.zip(&self.fields.ends).map(|(start, &end)| text[start..end].to_owned()).collect();
         let mut sorted: Vec<&String> = self.names.iter().collect();

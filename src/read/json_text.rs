@@ -95,9 +95,7 @@ impl<'a, F: FnMut(Cow<'a, str>, &'a str) -> Result<(), E>, E> Visitor<'a> for Me
         while let Some(Name(name)) = map.next_key()? {
             let value: &'a RawValue = map.next_value()?;
             if self.failure.is_none() {
-                if let Err(failure) = (self.each)(name, value.get()) {
-                    *self.failure = Some(failure);
-                }
+                *self.failure = (self.each)(name, value.get()).err();
             }
         }
         Ok(())
@@ -129,7 +127,7 @@ impl<'a> serde::Deserialize<'a> for Name<'a> {
 /// The text without blanks between tokens; strings and numbers keep every byte.
 pub fn compact(raw: &str) -> Cow<'_, str> {
     let blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | b'\r');
-    if !raw.as_bytes().iter().any(|b| blank(b)) {
+    if !raw.as_bytes().iter().any(blank) {
         return Cow::Borrowed(raw);
     }
     let (mut text, mut in_string, mut escaped, mut start) =

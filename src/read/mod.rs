@@ -1,4 +1,24 @@
 //! Files → typed tables and JSON records.
+//!
+//! ```text
+//!  path, folder, wildcard ─► paths ─► InputFile (size, time, digest; gzip and zstd by content)
+//!                                        │
+//!              ┌─────────────┬───────────┼──────────────┬──────────────┐
+//!           parquet         ipc      csv, json_table              json_chunks
+//!         footer checked  messages    untyped blocks            whole records of
+//!         once, read in    checked   infer ─► typed              a text ledger
+//!           place            │        (cell)  │                        │
+//!              └─────────────┴─── spool ──────┘                        ▼
+//!                              │                                  JSON decoders
+//!                              ▼
+//!         Table: groups of rows, any column alone, in any order, as often as needed
+//! ```
+//!
+//! Limits: text is UTF-8, or UTF-16 with a byte order mark. A record has at most
+//! 1 GiB. Everything that a file claims about itself (offsets, lengths, counts) is
+//! compared with the file before memory is asked for; a panic in a columnar reader
+//! becomes an error of its file. Bad values and records never stop the reading:
+//! they are discrepancies of the table.
 
 mod block;
 pub mod cell;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use rayon::prelude::*;
 
 use super::block::record_of;
 use super::cell::{CellBuilder, CellOptions};
@@ -280,11 +281,12 @@ fn partition_column(
 
 fn open_parquet(files: Vec<InputFile>) -> Result<Table> {
     let mut opened: Vec<ParquetFile> = Vec::with_capacity(files.len());
-    for file in &files {
-        let file = ParquetFile::open(file.clone())?;
+    // Collected before looking for errors, so that the first one in order is reported.
+    let all: Vec<Result<ParquetFile>> = files.par_iter().map(|f| ParquetFile::open(f.clone())).collect();
+    for file in all {
         let file = match opened.first() {
-            Some(first) => file.conform(first)?,
-            None => file,
+            Some(first) => file?.conform(first)?,
+            None => file?,
         };
         opened.push(file);
     }

@@ -53,17 +53,12 @@ impl<'a> Written<'a> {
         self.whole.iter().chain(self.fraction).map(|d| d - b'0')
     }
 
-    /// Digits from the first to the last that is not zero, as text, and the power of ten of the last.
-    fn significant(&self) -> (Vec<u8>, i64) {
-        let mut all: Vec<u8> = self.whole.iter().chain(self.fraction).copied().collect();
-        let mut power = -self.scale();
-        while all.last() == Some(&b'0') {
-            all.pop();
-            power += 1;
-        }
+    /// Digits from the first to the last that is not zero, as text.
+    fn significant(&self) -> Vec<u8> {
+        let all: Vec<u8> = self.whole.iter().chain(self.fraction).copied().collect();
         let start = all.iter().position(|&d| d != b'0').unwrap_or(all.len());
-        all.drain(..start);
-        (all, power)
+        let end = all.iter().rposition(|&d| d != b'0').map_or(start, |last| last + 1);
+        all[start..end].to_vec()
     }
 
     /// The number times `10^scale`, if that is a whole number that `N` holds.
@@ -379,10 +374,9 @@ where
         literal.ok_or_else(|| Misfit::new(self.expected(), raw))
     }
     fn decimal(&mut self, unscaled: &[u8], scale: i32) -> Result<(), Misfit> {
-        if scale == i32::from(self.scale) && unscaled.len() <= 8 {
-            if let Some(()) = narrow(small(unscaled)).and_then(|v| self.checked(v)) {
-                return Ok(());
-            }
+        let is_small = scale == i32::from(self.scale) && unscaled.len() <= 8;
+        if is_small && narrow(small(unscaled)).and_then(|v| self.checked(v)).is_some() {
+            return Ok(());
         }
         let text = plain_text(unscaled, scale);
         self.literal(&text).ok_or_else(|| Misfit::new(self.expected(), text))
@@ -445,7 +439,11 @@ impl Float for f64 {
 pub(crate) fn faithful<F: Float>(text: &str) -> Option<F> {
     let value: F = text.parse().ok()?;
     let Some(written) = Written::parse(text) else { return (!value.is_finite()).then_some(value) };
-    let (digits, _) = written.significant();
+    // Few digits and a moderate exponent: neither rounding nor underflow can have happened.
+    if written.whole.len() + written.fraction.len() <= F::DIGITS && written.exponent.abs() <= 9 {
+        return Some(value);
+    }
+    let digits = written.significant();
     if !value.is_finite() || value.is_zero() != digits.is_empty() {
         return None;
     }

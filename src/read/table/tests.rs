@@ -152,12 +152,26 @@ fn text_that_cannot_be_understood_is_an_error_with_its_place() {
         message(b"a\0,\0b\0"),
         "t.csv: expected text in UTF-8, found zero bytes, as in a binary file or UTF-16 without a byte order mark"
     );
+    assert_eq!(
+        message(&vec![b'x'; 3 << 20]),
+        "t.csv: line 1: expected a header line, found a first line of 3145728 bytes"
+    );
     let whole = gzip(&b"a,b\n1,2\n".repeat(10_000));
     assert!(
         message(&whole[..whole.len() - 9]).contains("expected more data"),
         "{}",
         message(&whole[..whole.len() - 9])
     );
+}
+
+#[test]
+fn lines_of_many_megabytes_are_read() {
+    let long = "x".repeat(20 << 20);
+    let table = csv(&format!("a,b\n1,{long}\n2,\"{long}\"\n"));
+    let batch = table.read(0, &[1], Some(&[1])).unwrap();
+    assert_eq!(arrow::array::AsArray::as_string::<i32>(batch.column(0)).value(0).len(), long.len());
+    let table = one("t.ndjson", format!("{{\"a\": \"{long}\"}}\n{{\"a\": 1}}\n").as_bytes(), |_| {}).unwrap();
+    assert_eq!(table.total_rows(), 2);
 }
 
 #[test]
