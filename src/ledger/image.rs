@@ -219,22 +219,19 @@ impl<'o> Rows<'o> {
         vec![all; self.target.schema.len()]
     }
 
-    /// An image as slices; what the object leaves out is `missing`.
-    pub(super) fn image<'a>(
-        &mut self,
-        object: &'a str,
-        missing: Stated<'a>,
-    ) -> Result<Vec<Stated<'a>>, serde_json::Error> {
+    /// An image as slices of an object in a record that has been found to be JSON; what the object leaves out is
+    /// `missing`. `None` if it is no object.
+    pub(super) fn image<'a>(&mut self, object: &'a str, missing: Stated<'a>) -> Option<Vec<Stated<'a>>> {
         let mut cells = self.blank(missing);
         let mut expected = 0;
-        json::members(object, |name, raw| {
+        let found = json::checked_members(object, |name, raw| {
             if let Some(column) = self.names.find(name, expected) {
                 cells[column] = Stated::raw(raw);
                 expected = column;
             }
             expected += 1;
-        })?;
-        Ok(cells)
+        });
+        found.then_some(cells)
     }
 
     /// Fills key cells that one image leaves out from the other one.

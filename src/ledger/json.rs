@@ -62,6 +62,84 @@ pub(super) fn elements<'a>(array: &'a str, element: impl FnMut(&'a str)) -> Resu
     deserializer.end()
 }
 
+/// The same for an object that is part of a text already found to be JSON: ends are found without checking again.
+///
+/// Returns whether it is an object. On anything that is no JSON it stops early; it never reads past the end.
+pub(super) fn checked_members<'a>(object: &'a str, mut member: impl FnMut(&str, &'a str)) -> bool {
+    let bytes = object.as_bytes();
+    let mut at = skip_blanks(bytes, 0);
+    if bytes.get(at) != Some(&b'{') {
+        return false;
+    }
+    at += 1;
+    loop {
+        at = skip_blanks(bytes, at);
+        match bytes.get(at) {
+            Some(b',') => at += 1,
+            Some(b'"') => {
+                let name_end = string_end(bytes, at);
+                let colon = skip_blanks(bytes, name_end);
+                let start = skip_blanks(bytes, colon + 1);
+                let end = value_end(bytes, start);
+                let (Some(name), Some(value)) = (object.get(at..name_end), object.get(start..end)) else {
+                    return true;
+                };
+                if let Some(name) = text(name) {
+                    member(&name, value);
+                }
+                at = end;
+            }
+            _ => return true,
+        }
+    }
+}
+
+fn skip_blanks(bytes: &[u8], at: usize) -> usize {
+    at + bytes.get(at..).unwrap_or_default().iter().take_while(|b| b.is_ascii_whitespace()).count()
+}
+
+/// The place after a string that begins at `at`.
+fn string_end(bytes: &[u8], at: usize) -> usize {
+    let mut at = at + 1;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+/// The place after a value that begins at `at`.
+fn value_end(bytes: &[u8], mut at: usize) -> usize {
+    let mut depth = 0_usize;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                at = string_end(bytes, at);
+                if depth == 0 {
+                    return at;
+                }
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth == 0 => return at,
+            b'}' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            b',' if depth == 0 => return at,
+            _ if depth == 0 && byte.is_ascii_whitespace() => return at,
+            _ => {}
+        }
+        at += 1;
+    }
+    bytes.len()
+}
+
 struct Members<'a, F> {
     member: F,
     lifetime: PhantomData<&'a ()>,
@@ -143,6 +221,24 @@ mod tests {
         members(r#" {"a": 1.50, "b\n":"x\"y" , "c":[1, 2]} "#, |n, v| seen.push((n.to_owned(), v))).unwrap();
         let expected = [("a", "1.50"), ("b\n", r#""x\"y""#), ("c", "[1, 2]")];
         assert_eq!(seen, expected.map(|(n, v)| (n.to_owned(), v)));
+    }
+
+    #[test]
+    fn checked_members_are_the_same() {
+        for object in [
+            r#"{"a": 1.50, "b\n":"x\"y" , "c":[1, {"d":"]}"}],"e":{"f":"{"},"g":null , "h":"\\" ,"i":-0.0e1}"#,
+            " { } ",
+            r#"{"a":"","":true}"#,
+        ] {
+            let (mut checked, mut plain) = (Vec::new(), Vec::new());
+            members(object, |n, v| plain.push((n.to_owned(), v))).unwrap();
+            assert!(checked_members(object, |n, v| checked.push((n.to_owned(), v))));
+            assert_eq!(checked, plain);
+        }
+        assert!(!checked_members("[1]", |_, _| ()));
+        for cut in [r#"{"a"#, r#"{"a":"#, r#"{"a":"x\"#, r#"{"a":[{"#, "{"] {
+            checked_members(cut, |_, _| ());
+        }
     }
 
     #[test]

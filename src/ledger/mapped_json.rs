@@ -184,7 +184,7 @@ impl<'o> Decoder<'o> {
             *image = match (side, object.filter(|o| *o != "null")) {
                 (Some(ImageSide::Struct(name)), Some(object)) => {
                     let cells = rows.image(object, missing);
-                    Some(cells.map_err(|error| format!("expected an object in {name:?}: {error}"))?)
+                    Some(cells.ok_or_else(|| format!("expected an object in {name:?}"))?)
                 }
                 (Some(side @ ImageSide::Pattern { .. }), _) => {
                     let cells = flat(rows, members, side, missing);

@@ -386,8 +386,9 @@ fn image<'r>(
     raw: Option<&'r str>,
     side: &str,
 ) -> Result<Option<Vec<Stated<'r>>>, String> {
-    let image = raw.map(|raw| rows.image(raw, Stated::Absent)).transpose();
-    image.map_err(|error| format!("expected an object as {side} image: {error}"))
+    let Some(raw) = raw else { return Ok(None) };
+    let image = rows.image(raw, Stated::Absent);
+    image.map(Some).ok_or_else(|| format!("expected an object as {side} image"))
 }
 
 /// Takes key cells that no image has from the message key.

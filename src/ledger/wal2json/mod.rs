@@ -116,7 +116,7 @@ impl<'o> Decoder<'o> {
             Some("M") => {}
             Some(_) => {
                 self.join_run(mark, json::scalar(record.lsn).and_then(|t| parse_lsn(&t)));
-                match Change::of_version_2(&record) {
+                match Change::of_version_2(record) {
                     Ok(change) => self.change(&change, around),
                     Err(message) => self.unreadable(message),
                 }

@@ -26,9 +26,9 @@ pub(super) struct Record<'a> {
     #[serde(borrow)]
     table: Raw<'a>,
     #[serde(borrow)]
-    columns: Raw<'a>,
+    columns: Option<Vec<Column<'a>>>,
     #[serde(borrow)]
-    identity: Raw<'a>,
+    identity: Option<Vec<Column<'a>>>,
 }
 
 /// Name, type and raw value (`None` is null) of every stated column.
@@ -97,7 +97,7 @@ struct OldKeys1<'a> {
 
 impl<'a> Change<'a> {
     /// A change of version 2.
-    pub(super) fn of_version_2(record: &Record<'a>) -> Result<Self, String> {
+    pub(super) fn of_version_2(record: Record<'a>) -> Result<Self, String> {
         let op = match json::scalar(record.action).as_deref() {
             Some("I") => Op::Insert,
             Some("U") => Op::Update,
@@ -110,21 +110,15 @@ impl<'a> Change<'a> {
                 ));
             }
         };
-        let row = |raw: Raw<'a>| -> Result<Option<RowImage<'a>>, String> {
-            let Some(raw) = raw else { return Ok(None) };
-            let columns: Vec<Column<'a>> =
-                serde_json::from_str(raw.get()).map_err(|e| format!("expected a list of columns: {e}"))?;
-            let cell = |c: Column<'a>| (c.name.0, json::scalar(c.kind), json::raw_text(c.value));
-            Ok(Some(columns.into_iter().map(cell).collect()))
-        };
-        let old = row(record.identity)?.map(|cells| Old { cells, leaves_out_nulls: false });
-        let old = old.filter(|_| matches!(op, Op::Update | Op::Delete));
+        let cell = |c: Column<'a>| (c.name.0, json::scalar(c.kind), json::raw_text(c.value));
+        let row = |columns: Vec<Column<'a>>| columns.into_iter().map(cell).collect();
+        let old = record.identity.filter(|_| matches!(op, Op::Update | Op::Delete));
         Ok(Self {
             op,
             schema: json::scalar(record.schema),
             table: json::scalar(record.table),
-            new: row(record.columns)?.filter(|_| matches!(op, Op::Insert | Op::Update)),
-            old,
+            new: record.columns.filter(|_| matches!(op, Op::Insert | Op::Update)).map(row),
+            old: old.map(|columns| Old { cells: row(columns), leaves_out_nulls: false }),
         })
     }
 
