@@ -84,8 +84,16 @@ pub(crate) struct Args {
 /// Rebuilds, writes, and prints what came out.
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Status, Failure> {
     let request = request(args)?;
-    let _ = (&request, args.fail_on.counts(asof::model::Severity::Error), console.progress());
-    Err(Failure::usage("snapshot is under construction", "wait"))
+    let outcome = asof::pipeline::snapshot(&request, console.progress())?;
+    let worst = outcome.moments.iter().filter_map(|m| asof::pipeline::worst(&m.discrepancies)).max();
+    let text: Vec<String> = outcome
+        .moments
+        .iter()
+        .flat_map(|m| m.datasets.iter().map(move |d| (m, d)))
+        .map(|(m, d)| format!("{} as of {}: {} rows ({} discrepancies)", d.name, m.resolved, d.rows, m.discrepancies.len()))
+        .collect();
+    console.result(&text.join("\n"), || serde_json::json!({}))?;
+    Ok(if worst.is_some_and(|w| args.fail_on.counts(w)) { Status::Found } else { Status::Clean })
 }
 
 fn request(args: &Args) -> Result<SnapshotRequest, Failure> {

@@ -1,1 +1,49 @@
-//! export: under construction.
+//! Results become files, complete or not there at all.
+//!
+//! To add a format: one file here with a function that takes a
+//! [`GroupSource`](crate::snapshot::GroupSource), one arm in [`write_table`], one word in
+//! [`OutputFormat`](crate::pipeline::OutputFormat), and cases that read the file back.
+
+mod csv;
+mod ipc;
+pub mod package;
+mod parquet;
+pub mod tables;
+
+pub use csv::CsvStyle;
+pub use parquet::ParquetStyle;
+
+use std::fs::File;
+use std::path::Path;
+
+use crate::error::Result;
+use crate::snapshot::GroupSource;
+
+/// How a table is written.
+#[derive(Debug, Clone)]
+pub enum TableStyle {
+    /// Apache Parquet.
+    Parquet(ParquetStyle),
+    /// Delimited text.
+    Csv(CsvStyle),
+    /// Arrow IPC file.
+    ArrowIpc,
+}
+
+/// Writes all groups of a table to a file. `done` is called with the rows of each finished group.
+///
+/// # Errors
+/// An input cannot be read, or the file cannot be written.
+pub fn write_table(
+    source: &dyn GroupSource,
+    style: &TableStyle,
+    file: File,
+    path: &Path,
+    done: &(dyn Fn(u64) + Sync),
+) -> Result<()> {
+    match style {
+        TableStyle::Parquet(style) => parquet::write(source, style, file, path, done),
+        TableStyle::Csv(style) => csv::write(source, style, file, path, done),
+        TableStyle::ArrowIpc => ipc::write(source, file, path, done),
+    }
+}

@@ -11,18 +11,24 @@
 //! table's types, and never claims more of a cell than its record does.
 
 mod chunk;
+mod columns;
 mod debezium;
 mod decode;
 mod image;
 mod json;
+mod mapped;
 mod mapped_json;
 mod mapping;
 mod notes;
+mod open;
+pub mod order;
 mod placeholder;
 mod position;
 mod route;
 mod settle;
+mod spooled;
 mod stitch;
+pub mod store;
 mod wal2json;
 
 #[cfg(test)]
@@ -31,7 +37,9 @@ mod testing;
 use crate::read::JsonChunk;
 
 pub use decode::{Clock, Control, DecodeOptions, Decoded, Facts, Missing, Note, TableTarget, TextEncoding};
+pub use mapped::MappedTable;
 pub use mapping::{ImageColumns, ImageSide, Mapping, MappingHints, OpWord, image_word};
+pub use open::{Shape, decode_options, detect, input_files, mapping, take_changes};
 pub use position::{PositionIdentity, PositionKind, format_lsn, parse_lsn, parse_position};
 pub use stitch::{Carry, Stream};
 

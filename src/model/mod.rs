@@ -8,12 +8,14 @@
 //! canon      ── the one definition of equal cells
 //! ```
 
+mod amount;
 pub mod canon;
 mod change;
 mod discrepancy;
 mod schema;
 pub mod time;
 
+pub use amount::Amount;
 pub use change::{CellState, ChangeBatch, Images, NO_TIME, Op};
 pub use discrepancy::{CellDifference, CurrentPlace, Discrepancy, DiscrepancyKind, LedgerPlace, Severity};
 pub use schema::TableSchema;

@@ -1,4 +1,76 @@
-//! pipeline: under construction.
+//! The whole order of a run; nothing else knows it.
+//!
+//! ```text
+//! inputs ── tables opened, text ledgers parsed into a spool, lanes found
+//!    │
+//! scan ──── order of each source, facts per key                    pass 1  (scan → facts)
+//!    │
+//! standing  which keys stand, where, with what hash
+//!    │
+//! run ───── conflicts, evidence
+//!    │
+//! rebuild ─ per moment: choices, then the images that survive      pass 2, 3  (select, fetch)
+//!    │
+//! snapshot  output groups, verdicts, checks, manifest              pass 4  (emit)
+//! ```
 
+mod checks;
+mod evidence;
+mod explain;
+mod fetch;
+mod history;
+mod inputs;
+mod inspect;
+mod layout;
+mod manifest;
+mod outcome;
 pub mod progress;
+mod provenance;
+mod rebuild;
 pub mod request;
+mod run;
+mod scan;
+mod snapshot;
+mod standing;
+mod verdicts;
+mod verify;
+mod window;
+
+pub use checks::fingerprint;
+pub use explain::{DatasetExplanation, Explanation, MomentExplanation, explain};
+pub use history::{HistoryOutcome, HistoryStep, history};
+pub use inspect::{Inspected, inspect};
+pub use outcome::{
+    DatasetOutcome, KindCounts, MeasureTotal, MomentOutcome, SnapshotOutcome, VerifiedDataset, VerifyOutcome,
+    count_by_kind, worst,
+};
+pub use snapshot::snapshot;
+pub use verdicts::VerdictCounts;
+pub use verify::verify;
+
+use crate::error::{Error, Result};
+use request::RunOptions;
+
+/// Runs in a thread pool of its own, so that nothing depends on a process-wide one.
+fn in_pool<T: Send>(options: &RunOptions, run: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let threads = options.threads.map_or(0, std::num::NonZeroUsize::get);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(|e| Error::Io {
+        path: "thread pool".into(),
+        action: "start",
+        source: std::io::Error::other(e),
+    })?;
+    pool.install(run)
+}
+
+/// What was decided about the types of text columns, in words.
+fn type_decisions(inputs: &inputs::Inputs) -> Vec<String> {
+    let mut decisions = Vec::new();
+    for dataset in &inputs.datasets {
+        for decision in dataset.table.decisions() {
+            let how = if decision.declared { "declared" } else { "inferred" };
+            let (name, data_type) = (&decision.column, &decision.data_type);
+            decisions.push(format!("{}.{name}: {data_type}, {how} ({})", dataset.plan.name, decision.reason));
+        }
+    }
+    decisions
+}

@@ -48,3 +48,4 @@ pub use parquet::ParquetGroup;
 pub use source::{CsvOptions, TableFormat, TableSource};
 pub use spool::{Spool, SpoolWriter, SpooledTable};
 pub use table::Table;
+pub(crate) use table::detect as table_format;

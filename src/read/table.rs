@@ -388,7 +388,7 @@ fn format_of(source: &TableSource, files: &[InputFile]) -> Result<TableFormat> {
 }
 
 /// What a file's first bytes and, between text formats, its name say.
-fn detect(file: &InputFile) -> Result<TableFormat> {
+pub(crate) fn detect(file: &InputFile) -> Result<TableFormat> {
     let mut start = Vec::with_capacity(4096);
     let content = file.content()?;
     content.take(4096).read_to_end(&mut start).map_err(|e| read_error(&file.path, At::default(), e))?;

@@ -182,6 +182,8 @@ pub struct Scanned {
     pub null_keys: Vec<u32>,
     /// Key changes: index, identity left, identity arrived at.
     pub moves: Vec<(u32, u128, u128)>,
+    /// Whether some update, upsert or delete has no before image.
+    pub lacks_before: bool,
 }
 
 /// The shard of a key.
@@ -220,6 +222,8 @@ pub fn scan(
             scanned.null_keys.push(index);
             continue;
         }
+        let changes_row = matches!(Op::from_code(batch.ops[row]), Some(Op::Update | Op::Delete | Op::Upsert));
+        scanned.lacks_before |= changes_row && !batch.before.is_present(row);
         push_change(&mut scanned, batch.ops[row], index, (&before, &after), row);
     }
     scanned
@@ -282,8 +286,11 @@ impl<'a> Side<'a> {
     fn new(images: &'a Images, rows: usize, options: ScanOptions<'a>) -> Self {
         let key_columns: Vec<&ArrayRef> =
             options.schema.key().iter().filter_map(|&c| images.column(c)).collect();
-        let keys =
-            if key_columns.is_empty() { vec![0; rows] } else { canon::key_ids(&key_columns, options.seed) };
+        let keys = match options.schema.is_keyless() {
+            false if key_columns.is_empty() => vec![0; rows],
+            false => canon::key_ids(&key_columns, options.seed),
+            true => row_ids(images, rows, options),
+        };
         let mut null_keys = vec![false; rows];
         for row in canon::null_keys(&key_columns) {
             null_keys[row] = images.is_present(row);

@@ -1,1 +1,3 @@
-//! verify: under construction.
+//! What is wrong, in words: evidence for what the kernel found, and checks of whole inputs.
+
+pub mod words;

@@ -1,0 +1,226 @@
+//! The tables of evidence: discrepancies and verdicts, as Parquet and CSV.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray, UInt64Array};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use super::csv::{self, CsvStyle};
+use crate::error::{Error, Result};
+use crate::model::{CellDifference, Discrepancy};
+use crate::snapshot::{CellVerdict, KeyVerdict};
+
+/// Columns of the discrepancies table, in order.
+const DISCREPANCY_COLUMNS: [&str; 20] = [
+    "code",
+    "severity",
+    "dataset",
+    "key",
+    "columns",
+    "file",
+    "record",
+    "position",
+    "transaction",
+    "committed_at",
+    "actor",
+    "current_file",
+    "current_row",
+    "expected",
+    "found",
+    "message",
+    "count",
+    "touches_snapshot",
+    "amounts",
+    "accepted",
+];
+
+/// Writes all discrepancies as Parquet.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_discrepancies_parquet(discrepancies: &[Discrepancy], path: &Path) -> Result<()> {
+    let schema = discrepancy_schema();
+    let mut writer = parquet_writer(path, &schema)?;
+    for chunk in discrepancies.chunks(8192) {
+        let batch = discrepancy_batch(chunk, &schema).map_err(Error::arrow(path))?;
+        writer.write(&batch).map_err(Error::parquet(path))?;
+    }
+    writer.close().map_err(Error::parquet(path))?;
+    Ok(())
+}
+
+/// Writes all discrepancies as CSV whose texts a spreadsheet does not take for formulas.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_discrepancies_csv(discrepancies: &[Discrepancy], path: &Path) -> Result<()> {
+    let file = File::create(path).map_err(Error::io(path, "write"))?;
+    let mut out = BufWriter::new(file);
+    let style = CsvStyle { safe: true, ..CsvStyle::default() };
+    let mut line = String::new();
+    csv::join(&mut line, DISCREPANCY_COLUMNS.iter().map(|n| Some(Cow::Borrowed(*n))), &style);
+    for discrepancy in discrepancies {
+        let fields = texts(discrepancy);
+        csv::join(&mut line, fields.iter().map(|f| f.as_deref().map(Cow::Borrowed)), &style);
+        out.write_all(line.as_bytes()).map_err(Error::io(path, "write"))?;
+        line.clear();
+    }
+    out.write_all(line.as_bytes()).map_err(Error::io(path, "write"))?;
+    out.flush().map_err(Error::io(path, "write"))
+}
+
+fn parquet_writer(path: &Path, schema: &SchemaRef) -> Result<ArrowWriter<BufWriter<File>>> {
+    let file = File::create(path).map_err(Error::io(path, "write"))?;
+    let properties = WriterProperties::builder()
+        .set_created_by(format!("asof {}", env!("CARGO_PKG_VERSION")))
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .build();
+    ArrowWriter::try_new(BufWriter::new(file), Arc::clone(schema), Some(properties))
+        .map_err(Error::parquet(path))
+}
+
+fn discrepancy_schema() -> SchemaRef {
+    let required = ["code", "severity", "dataset", "key", "message", "columns"];
+    let field = |name: &&str| {
+        let data_type = match *name {
+            "record" | "current_row" | "count" => DataType::UInt64,
+            "touches_snapshot" => DataType::Boolean,
+            _ => DataType::Utf8,
+        };
+        Field::new(*name, data_type, !required.contains(name))
+    };
+    Arc::new(Schema::new(DISCREPANCY_COLUMNS.iter().map(field).collect::<Vec<_>>()))
+}
+
+fn discrepancy_batch(
+    discrepancies: &[Discrepancy],
+    schema: &SchemaRef,
+) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let rows: Vec<[Option<String>; 20]> = discrepancies.iter().map(texts).collect();
+    let column = |(number, field): (usize, &Arc<Field>)| -> ArrayRef {
+        let cells = rows.iter().map(|row| row[number].as_deref());
+        match field.data_type() {
+            DataType::UInt64 => {
+                Arc::new(cells.map(|c| c.and_then(|t| t.parse().ok())).collect::<UInt64Array>())
+            }
+            DataType::Boolean => Arc::new(cells.map(|c| c.map(|t| t == "true")).collect::<BooleanArray>()),
+            _ => Arc::new(cells.collect::<StringArray>()),
+        }
+    };
+    RecordBatch::try_new(Arc::clone(schema), schema.fields().iter().enumerate().map(column).collect())
+}
+
+fn texts(d: &Discrepancy) -> [Option<String>; 20] {
+    let ledger = d.ledger.as_ref();
+    let current = d.current.as_ref();
+    [
+        Some(d.kind.code().to_owned()),
+        Some(d.severity().name().to_owned()),
+        Some(d.dataset.clone()),
+        Some(d.key.clone()),
+        Some(d.cells.iter().map(|c| c.column.as_str()).collect::<Vec<_>>().join(", ")),
+        ledger.map(|l| l.file.clone()),
+        ledger.map(|l| l.record.to_string()),
+        ledger.and_then(|l| l.position.clone()),
+        ledger.and_then(|l| l.transaction.clone()),
+        ledger.and_then(|l| l.committed_at.clone()),
+        ledger.and_then(|l| l.actor.clone()),
+        current.map(|c| c.file.clone()),
+        current.map(|c| c.row.to_string()),
+        side(&d.cells, |c| c.expected.as_ref()),
+        side(&d.cells, |c| c.found.as_ref()),
+        Some(d.message.clone()),
+        Some(d.count.to_string()),
+        Some(d.touches_snapshot.to_string()),
+        (!d.amounts.is_empty())
+            .then(|| d.amounts.iter().map(|(m, a)| format!("{m}={a}")).collect::<Vec<_>>().join(", ")),
+        d.accepted.clone(),
+    ]
+}
+
+/// `column=value` pairs of one side; nothing where neither side states a value.
+fn side(cells: &[CellDifference], of: impl Fn(&CellDifference) -> Option<&String>) -> Option<String> {
+    let stated: Vec<&CellDifference> =
+        cells.iter().filter(|c| c.expected.is_some() || c.found.is_some()).collect();
+    let pair = |c: &&CellDifference| format!("{}={}", c.column, of(c).map_or("null", String::as_str));
+    (!stated.is_empty()).then(|| stated.iter().map(pair).collect::<Vec<_>>().join(", "))
+}
+
+/// Writes verdicts as they come.
+pub struct VerdictWriter {
+    writer: ArrowWriter<BufWriter<File>>,
+    schema: SchemaRef,
+    path: std::path::PathBuf,
+}
+
+impl VerdictWriter {
+    /// A new verdicts file.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn create(path: &Path) -> Result<Self> {
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("dataset", DataType::Utf8, false),
+            Field::new("key", DataType::Utf8, false),
+            Field::new("column", DataType::Utf8, true),
+            Field::new("verdict", DataType::Utf8, false),
+            Field::new("present", DataType::Boolean, true),
+            Field::new("source", DataType::Utf8, true),
+        ]));
+        Ok(Self { writer: parquet_writer(path, &schema)?, schema, path: path.to_owned() })
+    }
+
+    /// Adds verdicts on keys, then on cells.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&mut self, dataset: &str, keys: &[KeyVerdict], cells: &[CellVerdict]) -> Result<()> {
+        let count = keys.len() + cells.len();
+        if count == 0 {
+            return Ok(());
+        }
+        let text = |values: Vec<Option<&str>>| -> ArrayRef { Arc::new(StringArray::from(values)) };
+        let columns: Vec<ArrayRef> = vec![
+            text(vec![Some(dataset); count]),
+            text(keys.iter().map(|k| Some(&*k.key)).chain(cells.iter().map(|c| Some(&*c.key))).collect()),
+            text(keys.iter().map(|_| None).chain(cells.iter().map(|c| Some(&*c.column))).collect()),
+            text(
+                keys.iter()
+                    .map(|k| Some(k.verdict.name()))
+                    .chain(cells.iter().map(|c| Some(c.verdict.name())))
+                    .collect(),
+            ),
+            Arc::new(
+                keys.iter()
+                    .map(|k| k.present)
+                    .chain(cells.iter().map(|_| Some(true)))
+                    .collect::<BooleanArray>(),
+            ),
+            text(
+                keys.iter()
+                    .map(|k| k.source.as_deref())
+                    .chain(cells.iter().map(|c| c.source.as_deref()))
+                    .collect(),
+            ),
+        ];
+        let batch =
+            RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(Error::arrow(&self.path))?;
+        self.writer.write(&batch).map_err(Error::parquet(&self.path))
+    }
+
+    /// Completes the file.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn finish(self) -> Result<()> {
+        self.writer.close().map_err(Error::parquet(&self.path))?;
+        Ok(())
+    }
+}

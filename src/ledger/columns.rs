@@ -1,0 +1,247 @@
+//! [`ColumnMap`]: which column of a columnar ledger means what.
+//!
+//! What the plan names is taken; what it does not name is looked for under the
+//! usual names. An op and at least one image must be found.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray};
+use arrow::datatypes::{DataType, SchemaRef};
+
+use super::store::{Columns, Want};
+use crate::error::{At, Error, Result, nearest};
+use crate::model::TableSchema;
+use crate::plan::LedgerColumns;
+
+const POSITION: &[&str] = &["position", "seq", "sequence", "lsn", "offset", "change_id", "event_id", "scn"];
+const COMMIT_POSITION: &[&str] =
+    &["commit_position", "commit_lsn", "commit_scn", "commit_version", "_commit_version"];
+const OP: &[&str] = &["op", "operation", "action", "change_type", "_change_type", "kind", "type"];
+const TRANSACTION: &[&str] = &["transaction", "txid", "tx_id", "txn", "txn_id", "xid", "transaction_id"];
+const COMMITTED_AT: &[&str] = &[
+    "committed_at",
+    "commit_time",
+    "commit_ts",
+    "commit_timestamp",
+    "_commit_timestamp",
+    "changed_at",
+    "ts",
+    "timestamp",
+    "time",
+];
+const ACTOR: &[&str] = &["actor", "user", "username", "user_name", "changed_by", "modified_by"];
+const TABLE: &[&str] = &["table", "table_name", "dataset"];
+const BEFORE: &[&str] = &["before", "old", "old_row", "before_image", "pre"];
+const AFTER: &[&str] = &["after", "new", "new_row", "after_image", "post"];
+
+/// Where a cell of an image stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cell {
+    /// In a column of its own.
+    Root(usize),
+    /// In a field of a struct column.
+    Field(usize, usize),
+}
+
+impl Cell {
+    fn root(self) -> usize {
+        match self {
+            Self::Root(column) | Self::Field(column, _) => column,
+        }
+    }
+
+    /// The cells as an array, with the struct's nulls applied.
+    pub(super) fn array<'a>(self, root: &impl Fn(usize) -> Option<&'a ArrayRef>) -> Option<ArrayRef> {
+        match self {
+            Self::Root(column) => root(column).cloned(),
+            Self::Field(column, field) => {
+                let parent = root(column)?.as_struct();
+                Some(Arc::clone(parent.column(field)))
+            }
+        }
+    }
+}
+
+/// Which columns of a ledger mean what. Numbers are positions in the ledger's schema.
+#[derive(Debug, Clone)]
+pub(super) struct ColumnMap {
+    pub op: usize,
+    pub position: Option<usize>,
+    pub commit_position: Option<usize>,
+    pub transaction: Option<usize>,
+    pub committed_at: Option<usize>,
+    pub committed_at_name: String,
+    pub actor: Option<usize>,
+    pub table: Option<usize>,
+    /// Per table column, where its before cells stand.
+    pub before: Vec<Option<Cell>>,
+    /// Per table column, where its after cells stand.
+    pub after: Vec<Option<Cell>>,
+    /// The struct whose null says that there is no before image.
+    pub before_struct: Option<usize>,
+    /// The struct whose null says that there is no after image.
+    pub after_struct: Option<usize>,
+}
+
+impl ColumnMap {
+    /// Finds the columns.
+    ///
+    /// # Errors
+    /// A declared column does not exist, or no op or image column can be found.
+    pub(super) fn find(
+        declared: &LedgerColumns,
+        ledger: &SchemaRef,
+        table: &TableSchema,
+        path: &Path,
+    ) -> Result<Self> {
+        let finder = Finder { ledger, path };
+        let optional = |name: &Option<String>, usual| finder.optional(name.as_deref(), usual);
+        let op = optional(&declared.op, OP)?.ok_or_else(|| finder.missing("an op column", "columns.op"))?;
+        let (before, before_struct) = finder.side(declared.before.as_deref(), BEFORE, table)?;
+        let (after, after_struct) = finder.side(declared.after.as_deref(), AFTER, table)?;
+        if before.iter().chain(&after).all(Option::is_none) {
+            return Err(finder.missing("before or after images", "columns.before and columns.after"));
+        }
+        let committed_at = optional(&declared.committed_at, COMMITTED_AT)?;
+        let mut map = Self {
+            op,
+            position: optional(&declared.position, POSITION)?,
+            commit_position: optional(&declared.commit_position, COMMIT_POSITION)?,
+            transaction: optional(&declared.transaction, TRANSACTION)?,
+            committed_at_name: committed_at.map_or_else(String::new, |c| ledger.field(c).name().clone()),
+            committed_at,
+            actor: optional(&declared.actor, ACTOR)?,
+            table: optional(&declared.table, TABLE)?,
+            before,
+            after,
+            before_struct,
+            after_struct,
+        };
+        map.share_keys(ledger, table, path)?;
+        Ok(map)
+    }
+
+    /// Key columns that no image carries stand beside them, once for both.
+    fn share_keys(&mut self, ledger: &SchemaRef, table: &TableSchema, path: &Path) -> Result<()> {
+        for &column in table.key() {
+            let beside = ledger.fields().iter().position(|f| f.name() == table.name(column)).map(Cell::Root);
+            for side in [&mut self.before, &mut self.after] {
+                if side[column].is_none() {
+                    side[column] = beside;
+                }
+            }
+            if self.before[column].is_none() && self.after[column].is_none() {
+                return Err(Error::Malformed {
+                    path: path.to_owned(),
+                    at: At::default().column(table.name(column)),
+                    expected: "the key column in the images or beside them".to_owned(),
+                    found: "neither".to_owned(),
+                    hint: Some("check the key, or name the image columns in the plan".to_owned()),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The ledger columns that a read needs, rising.
+    pub(super) fn roots(&self, want: Want, table: &TableSchema) -> Vec<usize> {
+        let mut roots = vec![self.op];
+        if want.order || want.provenance {
+            roots.extend(
+                [self.position, self.commit_position, self.transaction, self.committed_at].iter().flatten(),
+            );
+        }
+        if want.provenance {
+            roots.extend(self.actor);
+        }
+        let sides =
+            [(&self.before, want.before, self.before_struct), (&self.after, want.after, self.after_struct)];
+        for (cells, wanted, whole) in sides {
+            let cells = cells.iter().enumerate().filter(|(c, _)| wanted.includes(table, *c));
+            roots.extend(cells.filter_map(|(_, cell)| cell.map(Cell::root)));
+            if wanted == Columns::All {
+                roots.extend(whole);
+            }
+        }
+        roots.sort_unstable();
+        roots.dedup();
+        roots
+    }
+}
+
+struct Finder<'a> {
+    ledger: &'a SchemaRef,
+    path: &'a Path,
+}
+
+impl Finder<'_> {
+    fn named(&self, name: &str) -> Option<usize> {
+        self.ledger.fields().iter().position(|f| f.name() == name)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.ledger.fields().iter().map(|f| f.name().as_str()).collect()
+    }
+
+    fn optional(&self, declared: Option<&str>, usual: &[&str]) -> Result<Option<usize>> {
+        match declared {
+            Some(name) => self.named(name).map(Some).ok_or_else(|| self.unknown(name)),
+            None => Ok(usual.iter().find_map(|name| {
+                self.ledger.fields().iter().position(|f| f.name().eq_ignore_ascii_case(name))
+            })),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        let names = self.names();
+        let near = nearest(name, names.iter().copied());
+        Error::Malformed {
+            path: self.path.to_owned(),
+            at: At::default(),
+            expected: format!("a column {name:?}"),
+            found: format!("columns {}", names.join(", ")),
+            hint: near.map(|n| format!("did you mean {n:?}?")),
+        }
+    }
+
+    fn missing(&self, what: &str, key: &str) -> Error {
+        Error::Malformed {
+            path: self.path.to_owned(),
+            at: At::default(),
+            expected: what.to_owned(),
+            found: format!("columns {}", self.names().join(", ")),
+            hint: Some(format!("name it in the plan under ledger.{key}")),
+        }
+    }
+
+    /// One side's cells: fields of a struct, or columns that a pattern with one `*` names.
+    fn side(
+        &self,
+        declared: Option<&str>,
+        usual: &[&str],
+        table: &TableSchema,
+    ) -> Result<(Vec<Option<Cell>>, Option<usize>)> {
+        if let Some((prefix, suffix)) = declared.and_then(|d| d.split_once('*')) {
+            return Ok((self.pattern(prefix, suffix, table), None));
+        }
+        if let Some(column) = self.optional(declared, usual)? {
+            if let DataType::Struct(fields) = self.ledger.field(column).data_type() {
+                let cell = |name: &str| {
+                    fields.iter().position(|f| f.name() == name).map(|field| Cell::Field(column, field))
+                };
+                return Ok((table.names().map(cell).collect(), Some(column)));
+            }
+        }
+        let found =
+            usual.iter().flat_map(|word| [format!("{word}_"), format!("{word}.")]).find_map(|prefix| {
+                let cells = self.pattern(&prefix, "", table);
+                cells.iter().any(Option::is_some).then_some(cells)
+            });
+        Ok((found.unwrap_or_else(|| vec![None; table.len()]), None))
+    }
+
+    fn pattern(&self, prefix: &str, suffix: &str, table: &TableSchema) -> Vec<Option<Cell>> {
+        table.names().map(|name| self.named(&format!("{prefix}{name}{suffix}")).map(Cell::Root)).collect()
+    }
+}

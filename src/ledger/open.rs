@@ -1,0 +1,186 @@
+//! What a ledger's files are, and how its declaration steers their decoding.
+
+use std::path::{Path, PathBuf};
+
+use super::{DecodeOptions, Format, Mapping, MappingHints, Missing, TableTarget, TextEncoding, mapped_json};
+use crate::error::{At, Error, Result};
+use crate::model::{ChangeBatch, Images};
+use crate::plan::{Ledger, LedgerFormat, MissingCells, ValueCoding};
+use crate::read::{InputFile, JsonChunks, Spool, TableFormat};
+
+/// How a ledger's files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// As tables, column by column.
+    Columnar,
+    /// As JSON records of this format.
+    Json(Format),
+}
+
+/// The files of a ledger: those of each pattern in the order of their path bytes.
+///
+/// # Errors
+/// A pattern names no file, or a file cannot be opened.
+pub fn input_files(paths: &[PathBuf], spool: &Spool) -> Result<Vec<InputFile>> {
+    let mut files = Vec::new();
+    for path in paths {
+        for found in crate::read::paths::find(path)? {
+            files.push(InputFile::open(&found.path, spool)?);
+        }
+    }
+    Ok(files)
+}
+
+/// How many records decide what a stream is.
+const RECORDS_LOOKED_AT: usize = 64;
+
+/// Finds out what a ledger's files are, unless the plan says.
+///
+/// # Errors
+/// A file cannot be read, or its records are of no known format.
+pub fn detect(files: &[InputFile], ledger: &Ledger) -> Result<Shape> {
+    let Some(first) = files.first() else {
+        return Err(Error::NoInput { path: ledger.table.pattern.clone() });
+    };
+    match ledger.format {
+        Some(LedgerFormat::Debezium) => return Ok(Shape::Json(Format::Debezium)),
+        Some(LedgerFormat::Wal2Json) => return Ok(Shape::Json(Format::Wal2Json)),
+        _ => {}
+    }
+    let table = match ledger.table.format {
+        Some(format) => format,
+        None => crate::read::table_format(first)?,
+    };
+    if table != TableFormat::Ndjson {
+        return Ok(Shape::Columnar);
+    }
+    if ledger.format == Some(LedgerFormat::Mapped) {
+        return Ok(Shape::Json(Format::Mapped));
+    }
+    for file in files {
+        for chunk in JsonChunks::open(file)? {
+            let chunk = chunk?;
+            let texts = chunk.records.iter().take(RECORDS_LOOKED_AT);
+            let texts = texts.filter_map(|record| std::str::from_utf8(chunk.bytes(record)).ok());
+            if let Some(format) = Format::detect(texts) {
+                return Ok(Shape::Json(format));
+            }
+        }
+    }
+    empty(&first.path, files)
+}
+
+/// A ledger without a single record is a ledger without changes.
+fn empty(path: &Path, files: &[InputFile]) -> Result<Shape> {
+    if files.iter().all(|f| f.size == 0) {
+        return Ok(Shape::Json(Format::Mapped));
+    }
+    Err(Error::Malformed {
+        path: path.to_owned(),
+        at: At::default(),
+        expected: "change records of a known format".to_owned(),
+        found: "none".to_owned(),
+        hint: Some("name the format with --format: mapped, debezium or wal2json".to_owned()),
+    })
+}
+
+/// Which column of a mapped JSON ledger means what, from its first records and its declaration.
+/// `None` for a ledger without records.
+///
+/// # Errors
+/// A file cannot be read, or there is no op and no image to be found.
+pub fn mapping(files: &[InputFile], targets: &[TableTarget], ledger: &Ledger) -> Result<Option<Mapping>> {
+    let columns = &ledger.columns;
+    let hints = MappingHints {
+        position: columns.position.clone(),
+        commit_position: columns.commit_position.clone(),
+        op: columns.op.clone(),
+        transaction: columns.transaction.clone(),
+        committed_at: columns.committed_at.clone(),
+        actor: columns.actor.clone(),
+        before: columns.before.clone(),
+        after: columns.after.clone(),
+        image: columns.image.clone(),
+        table: columns.table.clone(),
+        ops: ledger.ops.clone(),
+    };
+    for file in files {
+        let Some(chunk) = JsonChunks::open(file)?.next() else { continue };
+        let chunk = chunk?;
+        let texts = chunk.records.iter().filter_map(|record| std::str::from_utf8(chunk.bytes(record)).ok());
+        let found = mapped_json::detect(texts, targets, &hints);
+        return found.map(Some).map_err(|found| Error::Malformed {
+            path: file.path.clone(),
+            at: At::default(),
+            expected: "records with an op and images".to_owned(),
+            found,
+            hint: Some("name the columns in the plan under ledger.columns, or another --format".to_owned()),
+        });
+    }
+    Ok(None)
+}
+
+/// The decoding options that a ledger's declaration asks for.
+pub fn decode_options(ledger: &Ledger) -> DecodeOptions {
+    let mut options = DecodeOptions {
+        time_zone: ledger.table.time_zone,
+        non_finite: ledger.non_finite,
+        decimals: ledger.decimals.map(coding),
+        binary: ledger.binary.map(coding),
+        full_identity: ledger.full_images,
+        epoch: ledger.timestamps,
+        missing: match ledger.missing {
+            Some(MissingCells::Unchanged) => Missing::Unchanged,
+            Some(MissingCells::Null) => Missing::Null,
+            Some(MissingCells::Absent) | None => Missing::Absent,
+        },
+        ..DecodeOptions::default()
+    };
+    if let Some(placeholder) = &ledger.placeholder {
+        options.placeholder.clone_from(placeholder);
+    }
+    options
+}
+
+fn coding(coding: ValueCoding) -> TextEncoding {
+    match coding {
+        ValueCoding::Base64 => TextEncoding::Base64,
+        ValueCoding::Hex => TextEncoding::Hex,
+        _ => TextEncoding::Plain,
+    }
+}
+
+/// The changes at `rows` (rising) of a batch.
+///
+/// # Errors
+/// What Arrow says against it, for instance that memory ran out.
+pub fn take_changes(batch: &ChangeBatch, rows: &[u32]) -> Result<ChangeBatch, arrow::error::ArrowError> {
+    let indices = arrow::array::UInt32Array::from(rows.to_vec());
+    let arrays = |array: &Option<arrow::array::ArrayRef>| {
+        array.as_ref().map(|a| arrow::compute::take(a.as_ref(), &indices, None)).transpose()
+    };
+    let images = |images: &Images| -> Result<Images, arrow::error::ArrowError> {
+        let pick = |s: &arrow::buffer::ScalarBuffer<u8>| rows.iter().map(|&r| s[r as usize]).collect();
+        Ok(Images {
+            columns: images.columns.iter().map(arrays).collect::<Result<_, _>>()?,
+            present: images.present.as_ref().map(|p| rows.iter().map(|&r| p.value(r as usize)).collect()),
+            states: images.states.iter().map(|s| s.as_ref().map(pick)).collect(),
+        })
+    };
+    fn pick<T: Copy>(rows: &[u32], values: &[T]) -> Vec<T> {
+        rows.iter().map(|&r| values[r as usize]).collect()
+    }
+    Ok(ChangeBatch {
+        ops: pick(rows, &batch.ops),
+        before: images(&batch.before)?,
+        after: images(&batch.after)?,
+        committed_at: pick(rows, &batch.committed_at),
+        transaction: arrays(&batch.transaction)?,
+        commit_position: batch.commit_position.as_ref().map(|p| pick(rows, p)),
+        position: batch.position.as_ref().map(|p| pick(rows, p)),
+        record: pick(rows, &batch.record),
+        file: batch.file,
+        stream: pick(rows, &batch.stream),
+        actor: arrays(&batch.actor)?,
+    })
+}

@@ -1,0 +1,220 @@
+//! [`ChangeStore`]: the changes of one dataset as segments that can be read again.
+//!
+//! Every pass after the first asks for few columns of few changes. A store
+//! answers from where the changes lie: row groups of the user's own Parquet
+//! files, or the spool into which a text ledger was parsed. Changes are
+//! numbered by a dense *index* over all segments.
+
+use std::path::Path;
+
+use super::mapped::MappedTable;
+use super::spooled;
+use crate::error::{Error, Result};
+use crate::model::{ChangeBatch, TableSchema};
+use crate::read::SpooledTable;
+
+/// Which columns of an image a read needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Columns {
+    /// None; only whether there is an image.
+    #[default]
+    None,
+    /// The key columns.
+    Key,
+    /// All columns.
+    All,
+}
+
+impl Columns {
+    /// Whether a column is among them. Without a key, all columns identify a row.
+    pub fn includes(self, table: &TableSchema, column: usize) -> bool {
+        match self {
+            Self::None => false,
+            Self::Key => table.is_key(column) || table.is_keyless(),
+            Self::All => true,
+        }
+    }
+}
+
+/// Which parts of changes a read needs. The op always comes along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Want {
+    /// Times, transactions, positions, places in the stream.
+    pub order: bool,
+    /// Those, and file, record and actor.
+    pub provenance: bool,
+    /// Before images.
+    pub before: Columns,
+    /// After images.
+    pub after: Columns,
+}
+
+impl Want {
+    /// What the order of a source depends on.
+    pub const ORDER: Self =
+        Self { order: true, provenance: false, before: Columns::None, after: Columns::None };
+    /// What a fact needs without hashes.
+    pub const KEYS: Self =
+        Self { order: false, provenance: false, before: Columns::Key, after: Columns::Key };
+    /// Both images whole.
+    pub const IMAGES: Self =
+        Self { order: false, provenance: false, before: Columns::All, after: Columns::All };
+    /// Everything.
+    pub const EVIDENCE: Self =
+        Self { order: true, provenance: true, before: Columns::All, after: Columns::All };
+}
+
+/// The changes of one dataset, in the order of the stream.
+#[derive(Debug)]
+pub struct ChangeStore {
+    schema: TableSchema,
+    segments: Segments,
+    firsts: Vec<u32>,
+    positions: bool,
+}
+
+#[derive(Debug)]
+enum Segments {
+    Spooled(SpooledTable),
+    Mapped(MappedTable),
+}
+
+impl ChangeStore {
+    /// Changes that were parsed into a spool.
+    ///
+    /// # Errors
+    /// More changes than the limit of 2³² − 2.
+    pub fn spooled(schema: TableSchema, table: SpooledTable) -> Result<Self> {
+        let firsts = firsts((0..table.batches()).map(|batch| table.rows(batch)))?;
+        Ok(Self { schema, segments: Segments::Spooled(table), firsts, positions: true })
+    }
+
+    /// Changes that lie in a columnar table.
+    ///
+    /// # Errors
+    /// More changes than the limit of 2³² − 2.
+    pub fn mapped(schema: TableSchema, table: MappedTable) -> Result<Self> {
+        let firsts = firsts((0..table.segments()).map(|segment| table.rows(segment)))?;
+        Ok(Self { schema, segments: Segments::Mapped(table), firsts, positions: true })
+    }
+
+    /// Whether positions may be used; a stream can turn out to have some that do not compare.
+    pub fn use_positions(&mut self, usable: bool) {
+        self.positions = usable;
+    }
+
+    /// The table that the images are rows of.
+    pub fn schema(&self) -> &TableSchema {
+        &self.schema
+    }
+
+    /// How many segments.
+    pub fn segments(&self) -> usize {
+        self.firsts.len() - 1
+    }
+
+    /// How many changes.
+    pub fn len(&self) -> u32 {
+        self.firsts.last().copied().unwrap_or(0)
+    }
+
+    /// Whether there are no changes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Index of the first change of a segment.
+    pub fn first(&self, segment: usize) -> u32 {
+        self.firsts[segment]
+    }
+
+    /// The segment and the row in it of the change with this index.
+    pub fn locate(&self, index: u32) -> (usize, u32) {
+        let segment = self.firsts.partition_point(|&first| first <= index) - 1;
+        (segment, index - self.firsts[segment])
+    }
+
+    /// Reads parts of a segment; all of its rows, or those in `rows` (rising).
+    ///
+    /// # Errors
+    /// The file cannot be read or decoded.
+    pub fn read(&self, segment: usize, want: Want, rows: Option<&[u32]>) -> Result<ChangeBatch> {
+        match &self.segments {
+            Segments::Spooled(table) => {
+                let columns = spooled::columns(&self.schema, want);
+                let record = table.read(segment, &columns, rows)?;
+                let mut batch = spooled::unpack(&record, &columns, &self.schema);
+                if !self.positions {
+                    (batch.commit_position, batch.position) = (None, None);
+                }
+                Ok(batch)
+            }
+            Segments::Mapped(table) => table.read(segment, want, rows),
+        }
+    }
+
+    /// Whether every present image is known to have every cell, without looking.
+    pub fn is_whole_by_format(&self) -> bool {
+        matches!(self.segments, Segments::Mapped(_))
+    }
+}
+
+fn firsts(rows: impl Iterator<Item = usize>) -> Result<Vec<u32>> {
+    let mut firsts = vec![0];
+    let mut total: u64 = 0;
+    for rows in rows {
+        total += rows as u64;
+        let limit = u64::from(u32::MAX) - 2;
+        if total > limit {
+            return Err(Error::Limit { what: "changes of one dataset", found: total, limit });
+        }
+        firsts.push(total as u32);
+    }
+    Ok(firsts)
+}
+
+/// Parses nothing itself: turns change batches into the record batches of a spool.
+#[derive(Debug)]
+pub struct ChangeSpooler {
+    table: TableSchema,
+    schema: arrow::datatypes::SchemaRef,
+    writer: crate::read::SpoolWriter,
+}
+
+impl ChangeSpooler {
+    /// A spool for changes of this table.
+    ///
+    /// # Errors
+    /// The spool cannot be created.
+    pub fn new(table: TableSchema, spool: &crate::read::Spool) -> Result<Self> {
+        let schema = spooled::schema(&table);
+        let writer = spool.create(schema.clone())?;
+        Ok(Self { table, schema, writer })
+    }
+
+    /// The table that the images are rows of.
+    pub fn table(&self) -> &TableSchema {
+        &self.table
+    }
+
+    /// Adds the next changes.
+    ///
+    /// # Errors
+    /// The spool cannot be written.
+    pub fn push(&mut self, batch: &ChangeBatch) -> Result<()> {
+        debug_assert!(batch.is_consistent(), "all parts of a batch have one length");
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let record = spooled::pack(batch, &self.schema).map_err(Error::arrow(Path::new("spooled ledger")))?;
+        self.writer.push(&record)
+    }
+
+    /// The store of all changes added.
+    ///
+    /// # Errors
+    /// The spool cannot be written.
+    pub fn finish(self) -> Result<ChangeStore> {
+        ChangeStore::spooled(self.table, self.writer.finish()?)
+    }
+}

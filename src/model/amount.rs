@@ -1,0 +1,109 @@
+//! [`Amount`]: an exact decimal number, for totals and differences of measures.
+
+use std::fmt;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, i256};
+
+/// An unscaled integer and a scale; arithmetic is exact or says that it overflowed.
+#[derive(Debug, Clone, Copy)]
+pub struct Amount {
+    unscaled: i256,
+    scale: u32,
+}
+
+impl Amount {
+    /// Nothing, with no decimals.
+    pub const ZERO: Self = Self { unscaled: i256::ZERO, scale: 0 };
+
+    /// Reads plain decimal text, such as `-12.50`. Scientific notation is none.
+    ///
+    /// ```
+    /// use asof::model::Amount;
+    /// assert_eq!(Amount::parse("-12.50").map(|a| a.to_string()), Some("-12.50".to_owned()));
+    /// assert!(Amount::parse("1e3").is_none());
+    /// ```
+    pub fn parse(text: &str) -> Option<Self> {
+        let (sign, digits) = match text.strip_prefix('-') {
+            Some(rest) => ("-", rest),
+            None => ("", text.strip_prefix('+').unwrap_or(text)),
+        };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let all_digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
+        if whole.is_empty() && fraction.is_empty() || !all_digits(whole) || !all_digits(fraction) {
+            return None;
+        }
+        let unscaled = i256::from_string(&format!("{sign}{whole}{fraction}"))?;
+        Some(Self { unscaled, scale: u32::try_from(fraction.len()).ok()? })
+    }
+
+    /// The amount in a cell of an integer or decimal column, or of a text column that
+    /// holds a plain decimal; `None` for null and everything else.
+    pub fn of_cell(array: &dyn Array, row: usize) -> Option<Self> {
+        if array.is_null(row) {
+            return None;
+        }
+        let decimal = |unscaled: i256, scale: i8| match u32::try_from(scale) {
+            Ok(scale) => Some(Self { unscaled, scale }),
+            Err(_) => {
+                let factor = i256::from_i128(10).checked_pow(u32::from(scale.unsigned_abs()))?;
+                Some(Self { unscaled: unscaled.checked_mul(factor)?, scale: 0 })
+            }
+        };
+        match array.data_type() {
+            DataType::Decimal32(_, s) => {
+                decimal(i256::from_i128(array.as_primitive::<Decimal32Type>().value(row).into()), *s)
+            }
+            DataType::Decimal64(_, s) => {
+                decimal(i256::from_i128(array.as_primitive::<Decimal64Type>().value(row).into()), *s)
+            }
+            DataType::Decimal128(_, s) => {
+                decimal(i256::from_i128(array.as_primitive::<Decimal128Type>().value(row)), *s)
+            }
+            DataType::Decimal256(_, s) => decimal(array.as_primitive::<Decimal256Type>().value(row), *s),
+            data_type if data_type.is_integer() => Self::parse(&super::canon::cell_text(array, row)?),
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+                Self::parse(&super::canon::cell_text(array, row)?)
+            }
+            _ => None,
+        }
+    }
+
+    /// The sum, with the larger scale; `None` on overflow of 256 bits.
+    pub fn plus(self, other: Self) -> Option<Self> {
+        let scale = self.scale.max(other.scale);
+        let unscaled = self.rescaled(scale)?.checked_add(other.rescaled(scale)?)?;
+        Some(Self { unscaled, scale })
+    }
+
+    /// The difference, with the larger scale; `None` on overflow of 256 bits.
+    pub fn minus(self, other: Self) -> Option<Self> {
+        self.plus(Self { unscaled: other.unscaled.checked_neg()?, scale: other.scale })
+    }
+
+    /// Whether it is nothing.
+    pub fn is_zero(self) -> bool {
+        self.unscaled == i256::ZERO
+    }
+
+    fn rescaled(self, scale: u32) -> Option<i256> {
+        self.unscaled.checked_mul(i256::from_i128(10).checked_pow(scale - self.scale)?)
+    }
+}
+
+impl PartialEq for Amount {
+    fn eq(&self, other: &Self) -> bool {
+        self.minus(*other).is_some_and(Self::is_zero)
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.unscaled.to_string();
+        let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |d| ("-", d));
+        let scale = self.scale as usize;
+        let digits = format!("{digits:0>width$}", width = scale + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - scale);
+        if scale == 0 { write!(f, "{sign}{whole}") } else { write!(f, "{sign}{whole}.{fraction}") }
+    }
+}

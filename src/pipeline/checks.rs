@@ -1,0 +1,378 @@
+//! Checks of whole snapshots: cells that are not exact, totals, tie-outs, references.
+
+use std::collections::{BTreeMap, HashSet};
+
+use arrow::array::{Array, ArrayRef};
+use chrono::TimeZone;
+
+use super::evidence::Evidence;
+use super::inputs::DatasetInput;
+use super::outcome::{DatasetOutcome, MeasureTotal};
+use super::rebuild::Rebuilt;
+use super::verdicts::ColumnCounts;
+use crate::error::Result;
+use crate::model::{Amount, CellDifference, Discrepancy, DiscrepancyKind as Kind, canon};
+use crate::plan::{Figures, Moment, Plan};
+use crate::snapshot::GroupSource;
+
+/// One discrepancy per column with inferred, ambiguous or unrecoverable cells.
+pub(super) fn cells(input: &DatasetInput, columns: &ColumnCounts) -> Vec<Discrepancy> {
+    let mut found = Vec::new();
+    for (column, counts) in columns.iter().enumerate() {
+        let name = input.schema.name(column);
+        let kinds = [
+            (Kind::InferredValue, "filled from the nearest earlier after value of the same life"),
+            (Kind::AmbiguousNull, "null in a record whose producer writes null for NaN and infinity too"),
+            (Kind::UnrecoverableValue, "stated by nothing: null in the snapshot, out of totals"),
+        ];
+        for ((kind, what), &count) in kinds.into_iter().zip(counts).filter(|(_, count)| **count > 0) {
+            let mut discrepancy = input.discrepancy(
+                kind,
+                format!("{count} cells of {name:?} are {what}; verdicts.parquet lists them"),
+            );
+            discrepancy.count = count;
+            discrepancy.touches_snapshot = true;
+            discrepancy.cells.push(CellDifference { column: name.to_owned(), expected: None, found: None });
+            found.push(discrepancy);
+        }
+    }
+    found
+}
+
+/// Rows of a table without key that were inserted more often than they exist.
+pub(super) fn overdrawn(evidence: &Evidence<'_>, rebuilt: &Rebuilt<'_>) -> Result<Vec<Discrepancy>> {
+    let mut recounts = rebuilt.overdrawn.clone();
+    recounts.sort_by_key(|r| (r.after, r.before));
+    let indices: Vec<u32> = recounts.iter().map(|r| r.after).filter(|&i| i != u32::MAX).collect();
+    let mut found = evidence.changes(Kind::CurrentMissing, &indices, |_| {
+        "the ledger records more copies of this row than the current state and the changes after leave: copies were \
+         removed without a record, or values were altered"
+            .to_owned()
+    })?;
+    for (discrepancy, recount) in found.iter_mut().zip(recounts.iter().filter(|r| r.after != u32::MAX)) {
+        discrepancy.count = recount.missing.unsigned_abs();
+        discrepancy.touches_snapshot = true;
+    }
+    Ok(found)
+}
+
+/// Exact sums of a dataset's measures, whole and by group.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    measures: Vec<(String, Sum, Sum)>,
+    groups: BTreeMap<Vec<Option<String>>, (u64, Vec<Sum>)>,
+    group_by: Vec<String>,
+    current_rows: u64,
+    rows: u64,
+}
+
+/// A sum of known cells and the number of unknown ones. `None` once it overflowed or a cell is no decimal.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sum {
+    known: Option<Amount>,
+    unknown: u64,
+}
+
+impl Sum {
+    const ZERO: Self = Self { known: Some(Amount::ZERO), unknown: 0 };
+
+    fn add(&mut self, array: &dyn Array, row: usize) {
+        if array.is_null(row) {
+            self.unknown += 1;
+            return;
+        }
+        self.known = match (self.known, Amount::of_cell(array, row)) {
+            (Some(sum), Some(amount)) => sum.plus(amount),
+            _ => None,
+        };
+    }
+
+    fn text(self) -> String {
+        self.known.map_or_else(|| "not summed: not an exact decimal".to_owned(), |a| a.to_string())
+    }
+}
+
+impl Totals {
+    /// Totals as plain data.
+    pub(super) fn measures(&self) -> Vec<MeasureTotal> {
+        let total = |(name, current, snapshot): &(String, Sum, Sum)| MeasureTotal {
+            name: name.clone(),
+            current: current.text(),
+            snapshot: snapshot.text(),
+            change: match (snapshot.known, current.known) {
+                (Some(s), Some(c)) => s.minus(c).map_or_else(|| "overflow".to_owned(), |a| a.to_string()),
+                _ => "not summed".to_owned(),
+            },
+            unknown: snapshot.unknown,
+        };
+        self.measures.iter().map(total).collect()
+    }
+}
+
+/// Sums the measures of the current state and of the snapshot.
+pub(super) fn totals(rebuilt: &Rebuilt<'_>) -> Result<Totals> {
+    let input = rebuilt.input;
+    let mut totals = Totals {
+        group_by: input.plan.group_by.clone(),
+        current_rows: rebuilt.standing.count,
+        rows: rebuilt.count(),
+        ..Totals::default()
+    };
+    let by: Vec<usize> = totals.group_by.iter().filter_map(|name| input.schema.column(name)).collect();
+    let measures: Vec<usize> =
+        input.plan.measures.iter().filter_map(|name| input.schema.column(name)).collect();
+    for &column in &measures {
+        let (mut current, mut snapshot) = (Sum::ZERO, Sum::ZERO);
+        for group in 0..input.table.groups() {
+            let batch = input.read_current(group, &[column])?;
+            (0..batch.num_rows()).for_each(|row| current.add(batch.column(0).as_ref(), row));
+        }
+        for group in 0..rebuilt.groups() {
+            let array = rebuilt.column(group, column)?;
+            (0..array.len()).for_each(|row| snapshot.add(array.as_ref(), row));
+        }
+        totals.measures.push((input.schema.name(column).to_owned(), current, snapshot));
+    }
+    if !by.is_empty() {
+        group_totals(rebuilt, &by, &measures, &mut totals)?;
+    }
+    Ok(totals)
+}
+
+fn group_totals(rebuilt: &Rebuilt<'_>, by: &[usize], measures: &[usize], totals: &mut Totals) -> Result<()> {
+    for group in 0..rebuilt.groups() {
+        let keys = by.iter().map(|&c| rebuilt.column(group, c)).collect::<Result<Vec<_>>>()?;
+        let values = measures.iter().map(|&c| rebuilt.column(group, c)).collect::<Result<Vec<_>>>()?;
+        for row in 0..rebuilt.rows(group) {
+            let key: Vec<Option<String>> = keys.iter().map(|k| canon::cell_text(k.as_ref(), row)).collect();
+            let entry = totals.groups.entry(key).or_insert_with(|| (0, vec![Sum::ZERO; measures.len()]));
+            entry.0 += 1;
+            entry.1.iter_mut().zip(&values).for_each(|(sum, array)| sum.add(array.as_ref(), row));
+        }
+    }
+    Ok(())
+}
+
+/// Compares what others state with what is there.
+pub(super) fn tie_outs(
+    input: &DatasetInput,
+    moment: &Moment,
+    totals: &Totals,
+    outcome: &DatasetOutcome,
+) -> Vec<Discrepancy> {
+    let mut found = Vec::new();
+    if let Some(expected) = &input.plan.expected {
+        let sums = totals.measures.iter().map(|(name, current, _)| (name.as_str(), *current)).collect();
+        compare(input, "the extract", expected, (totals.current_rows, sums), &mut found);
+    }
+    debug_assert!(outcome.rows == totals.rows, "rows are counted once");
+    for reported in input.plan.reported.iter().filter(|r| r.as_of.bound == moment.bound) {
+        let what =
+            reported.source.clone().unwrap_or_else(|| format!("reported as of {}", reported.as_of.text));
+        if reported.group.is_empty() {
+            let sums = totals.measures.iter().map(|(name, _, snapshot)| (name.as_str(), *snapshot)).collect();
+            compare(input, &what, &reported.figures, (totals.rows, sums), &mut found);
+            continue;
+        }
+        let wanted = |name: &String| {
+            reported.group.iter().find(|(column, _)| column == name).map(|(_, value)| Some(value.clone()))
+        };
+        let (mut rows, mut sums) = (0, vec![Sum::ZERO; totals.measures.len()]);
+        for (key, (count, values)) in &totals.groups {
+            let matches =
+                totals.group_by.iter().zip(key).all(|(name, value)| wanted(name).is_none_or(|w| w == *value));
+            if matches {
+                rows += count;
+                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.plus(*value));
+            }
+        }
+        let sums = totals.measures.iter().zip(sums).map(|((name, ..), sum)| (name.as_str(), sum)).collect();
+        let group: Vec<String> = reported.group.iter().map(|(c, v)| format!("{c}={v}")).collect();
+        compare(
+            input,
+            &format!("{what} ({})", group.join(", ")),
+            &reported.figures,
+            (rows, sums),
+            &mut found,
+        );
+    }
+    found
+}
+
+impl Sum {
+    fn plus(self, other: Self) -> Self {
+        let known = self.known.zip(other.known).and_then(|(a, b)| a.plus(b));
+        Self { known, unknown: self.unknown + other.unknown }
+    }
+}
+
+fn compare(
+    input: &DatasetInput,
+    what: &str,
+    stated: &Figures,
+    (rows, sums): (u64, Vec<(&str, Sum)>),
+    found: &mut Vec<Discrepancy>,
+) {
+    if let Some(expected) = stated.rows.filter(|&expected| expected != rows) {
+        let residual = i128::from(rows) - i128::from(expected);
+        let message = format!("rows of {what}: found {rows} − stated {expected} = {residual}");
+        let mut discrepancy = input.discrepancy(Kind::TotalMismatch, message);
+        discrepancy.touches_snapshot = true;
+        found.push(discrepancy);
+    }
+    for (name, text) in &stated.sums {
+        let Some((_, sum)) = sums.iter().find(|(n, _)| n == name) else { continue };
+        let (Some(expected), Some(actual)) = (Amount::parse(text), sum.known) else {
+            let message = format!("{name} of {what}: {} cannot be compared with {text}", sum.text());
+            found.push(input.discrepancy(Kind::TotalMismatch, message));
+            continue;
+        };
+        if expected == actual && sum.unknown == 0 {
+            continue;
+        }
+        let residual = actual.minus(expected).map_or_else(|| "overflow".to_owned(), |a| a.to_string());
+        let unknown = if sum.unknown > 0 { format!(" + {} unknown", sum.unknown) } else { String::new() };
+        let residual_is_zero = expected == actual;
+        if residual_is_zero {
+            continue;
+        }
+        let message = format!("{name} of {what}: found {actual}{unknown} − stated {expected} = {residual}");
+        let mut discrepancy = input.discrepancy(Kind::TotalMismatch, message);
+        discrepancy.touches_snapshot = true;
+        discrepancy.amounts.push((name.clone(), residual));
+        discrepancy.cells.push(CellDifference {
+            column: name.clone(),
+            expected: Some(expected.to_string()),
+            found: Some(actual.to_string()),
+        });
+        found.push(discrepancy);
+    }
+}
+
+/// Marks findings that the plan accepts and whose acceptance has not expired.
+pub(super) fn accept(plan: &Plan, now: i64, discrepancies: &mut [Discrepancy]) {
+    let today = plan.calendar.zone.unwrap_or(chrono_tz::UTC).timestamp_nanos(now).date_naive();
+    for discrepancy in discrepancies {
+        let print = fingerprint(discrepancy);
+        let known = plan.accepted.iter().find(|a| a.fingerprint == print);
+        discrepancy.accepted =
+            known.filter(|a| a.expires.is_none_or(|last| today <= last)).map(|a| a.reason.clone());
+    }
+}
+
+/// What identifies a finding from run to run: kind, dataset, key and columns, not its place in files.
+pub fn fingerprint(discrepancy: &Discrepancy) -> String {
+    use sha2::{Digest, Sha256};
+    let mut hasher = Sha256::new();
+    let position = discrepancy.ledger.as_ref().and_then(|l| l.position.clone()).unwrap_or_default();
+    let columns: Vec<&str> = discrepancy.cells.iter().map(|c| c.column.as_str()).collect();
+    for part in
+        [discrepancy.kind.code(), &discrepancy.dataset, &discrepancy.key, &position, &columns.join(",")]
+    {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect()
+}
+
+/// Key identities of snapshots, for references between them.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    keys: BTreeMap<String, HashSet<Vec<u8>>>,
+    referring: Vec<Referring>,
+}
+
+/// The distinct values of a reference, each with the key of a row that has it.
+#[derive(Debug)]
+struct Referring {
+    dataset: String,
+    to: String,
+    columns: Vec<String>,
+    values: BTreeMap<Vec<u8>, (String, String, u64)>,
+}
+
+impl Keys {
+    /// Collects the keys of a dataset that others refer to, and what it refers to itself.
+    pub(super) fn collect(&mut self, plan: &Plan, number: usize, rebuilt: &Rebuilt<'_>) -> Result<()> {
+        let dataset = &plan.datasets[number];
+        let schema = &rebuilt.input.schema;
+        let referred = plan.datasets.iter().flat_map(|d| &d.references).any(|r| r.to == dataset.name);
+        if referred {
+            let keys = self.keys.entry(dataset.name.clone()).or_default();
+            each_row(rebuilt, schema.key(), |values, row| {
+                keys.insert(identity(values, row));
+            })?;
+        }
+        for reference in &dataset.references {
+            let columns: Vec<usize> =
+                reference.columns.iter().filter_map(|name| schema.column(name)).collect();
+            let mut values: BTreeMap<Vec<u8>, (String, String, u64)> = BTreeMap::new();
+            let names: Vec<&str> = reference.columns.iter().map(String::as_str).collect();
+            let all: Vec<usize> = columns.iter().chain(schema.key()).copied().collect();
+            each_row(rebuilt, &all, |arrays, row| {
+                let (refers, key) = arrays.split_at(columns.len());
+                if refers.iter().any(|a| a.is_null(row)) {
+                    return;
+                }
+                let entry = values.entry(identity(refers, row)).or_insert_with(|| {
+                    let refs: Vec<&ArrayRef> = refers.iter().collect();
+                    let keys: Vec<&ArrayRef> = key.iter().collect();
+                    (canon::key_text(&names, &refs, row), rebuilt.input.key_text(&keys, row), 0)
+                });
+                entry.2 += 1;
+            })?;
+            self.referring.push(Referring {
+                dataset: dataset.name.clone(),
+                to: reference.to.clone(),
+                columns: reference.columns.clone(),
+                values,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn each_row(
+    rebuilt: &Rebuilt<'_>,
+    columns: &[usize],
+    mut visit: impl FnMut(&[ArrayRef], usize),
+) -> Result<()> {
+    for group in 0..rebuilt.groups() {
+        let arrays = columns.iter().map(|&c| rebuilt.column(group, c)).collect::<Result<Vec<_>>>()?;
+        (0..rebuilt.rows(group)).for_each(|row| visit(&arrays, row));
+    }
+    Ok(())
+}
+
+/// Canonical bytes of some cells, so that a 32-bit and a 64-bit key are one.
+fn identity(arrays: &[ArrayRef], row: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    arrays.iter().for_each(|array| canon::canonical_bytes(array.as_ref(), row, &mut bytes));
+    bytes
+}
+
+/// References to rows that are not in the snapshot. Null refers to nothing and is no orphan.
+pub(super) fn references(plan: &Plan, keys: &Keys) -> Vec<Discrepancy> {
+    let mut found = Vec::new();
+    for referring in &keys.referring {
+        let Some(known) = keys.keys.get(&referring.to).filter(|_| plan.dataset(&referring.to).is_some())
+        else {
+            continue;
+        };
+        for (_, (value, key, count)) in referring.values.iter().filter(|(v, _)| !known.contains(*v)) {
+            let message =
+                format!("{value} refers to a row of {:?} that is not in the snapshot", referring.to);
+            let mut discrepancy = Discrepancy::new(Kind::OrphanReference, referring.dataset.clone(), message);
+            discrepancy.key.clone_from(key);
+            discrepancy.count = *count;
+            discrepancy.touches_snapshot = true;
+            discrepancy.cells = referring
+                .columns
+                .iter()
+                .map(|c| CellDifference { column: c.clone(), expected: None, found: None })
+                .collect();
+            found.push(discrepancy);
+        }
+    }
+    found
+}

@@ -1,0 +1,367 @@
+//! Conflicts, which are positions, become discrepancies, which are evidence: the
+//! records and rows in question are read again and compared value by value.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use rayon::prelude::*;
+
+use super::inputs::{DatasetInput, SourceInput};
+use super::scan::Histories;
+use super::standing::{Standing, place};
+use crate::error::Result;
+use crate::ledger::store::Want;
+use crate::model::{
+    Amount, CellDifference, CellState, ChangeBatch, CurrentPlace, Discrepancy, DiscrepancyKind, LedgerPlace,
+    NO_TIME, canon, time,
+};
+use crate::replay::chain::Conflict;
+use crate::replay::select::NO_ROW;
+use crate::verify::words;
+
+/// Discrepancies of one kind and dataset that are worked out in full; the rest is counted.
+pub(super) const DETAILED_MAX: usize = 100_000;
+/// How far back a last known cell is looked for.
+const LOOK_BACK: usize = 64;
+/// Conflicts worked out at a time.
+const CHUNK: usize = 4096;
+
+/// Reads records and rows of one dataset for evidence.
+pub(super) struct Evidence<'a> {
+    pub input: &'a DatasetInput,
+    pub source: &'a SourceInput,
+    pub histories: &'a Histories,
+    pub standing: &'a Standing,
+}
+
+/// A discrepancy with what decides whether it touches a snapshot.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub discrepancy: Discrepancy,
+    /// The key, if it concerns one.
+    pub slot: Option<u32>,
+    /// Snapshots at cuts up to this rank are touched; `None`: decided already.
+    pub rank: Option<u32>,
+}
+
+impl Found {
+    pub(super) fn always(discrepancy: Discrepancy) -> Self {
+        Self { discrepancy, slot: None, rank: None }
+    }
+}
+
+/// Records read again, by index.
+struct Records {
+    segments: BTreeMap<usize, (u32, Vec<u32>, ChangeBatch)>,
+}
+
+impl Records {
+    fn find(&self, evidence: &Evidence<'_>, index: u32) -> Option<(&ChangeBatch, usize)> {
+        let (segment, row) = evidence.input.store.locate(index);
+        let (_, rows, batch) = self.segments.get(&segment)?;
+        rows.binary_search(&row).ok().map(|at| (batch, at))
+    }
+}
+
+/// Rows of the current state read again, by locator.
+struct Rows {
+    groups: BTreeMap<usize, RecordBatch>,
+}
+
+impl Rows {
+    fn find(&self, locator: u64) -> Option<(&RecordBatch, usize)> {
+        let (group, row) = place(locator);
+        self.groups.get(&group).map(|batch| (batch, row))
+    }
+}
+
+impl Evidence<'_> {
+    /// Works out conflicts, in their order; beyond a limit per kind they are only counted.
+    pub(super) fn conflicts(&self, conflicts: &[Conflict]) -> Result<Vec<Found>> {
+        let mut detailed: BTreeMap<DiscrepancyKind, usize> = BTreeMap::new();
+        let mut rest: BTreeMap<DiscrepancyKind, u64> = BTreeMap::new();
+        let chosen: Vec<&Conflict> = conflicts
+            .iter()
+            .filter(|c| {
+                let count = detailed.entry(c.kind).or_default();
+                *count += 1;
+                if *count > DETAILED_MAX {
+                    *rest.entry(c.kind).or_default() += 1;
+                }
+                *count <= DETAILED_MAX
+            })
+            .collect();
+        let mut found = Vec::with_capacity(chosen.len());
+        for chunk in chosen.chunks(CHUNK) {
+            let records = self.records(chunk.iter().flat_map(|c| self.indices(c)))?;
+            let rows = self.rows(chunk.iter().map(|c| self.standing.rows[c.slot as usize]))?;
+            found.extend(chunk.iter().map(|c| self.conflict(c, &records, &rows)));
+        }
+        for (kind, count) in rest {
+            let mut more = self.input.discrepancy(kind, format!("and {count} more like these"));
+            more.count = count;
+            found.push(Found { discrepancy: more, slot: None, rank: Some(u32::MAX) });
+        }
+        Ok(found)
+    }
+
+    /// The changes that a conflict is judged by: the one at which it shows and those before it.
+    fn indices(&self, conflict: &Conflict) -> Vec<u32> {
+        let (shard, key) = self.histories.of_slot(conflict.slot);
+        let shard = &self.histories.shards[shard];
+        let upto = |f: &usize| conflict.rank == u32::MAX || shard.rank[*f] <= conflict.rank;
+        let mut indices: Vec<u32> =
+            shard.history(key).filter(upto).map(|f| shard.facts.index[f]).rev().take(LOOK_BACK).collect();
+        indices.extend(Some(conflict.index).filter(|&i| i != u32::MAX));
+        indices
+    }
+
+    fn records(&self, indices: impl Iterator<Item = u32>) -> Result<Records> {
+        let mut by_segment: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+        for index in indices {
+            let (segment, row) = self.input.store.locate(index);
+            by_segment.entry(segment).or_default().push(row);
+        }
+        let read: Vec<Result<(usize, (u32, Vec<u32>, ChangeBatch))>> = by_segment
+            .into_par_iter()
+            .map(|(segment, mut rows)| {
+                rows.sort_unstable();
+                rows.dedup();
+                let batch = self.input.store.read(segment, Want::EVIDENCE, Some(&rows))?;
+                Ok((segment, (self.input.store.first(segment), rows, batch)))
+            })
+            .collect();
+        Ok(Records { segments: read.into_iter().collect::<Result<_>>()? })
+    }
+
+    fn rows(&self, locators: impl Iterator<Item = u64>) -> Result<Rows> {
+        let mut groups: Vec<usize> = locators.filter(|&l| l != NO_ROW).map(|l| place(l).0).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        let all: Vec<usize> = (0..self.input.schema.len()).collect();
+        let read: Vec<Result<(usize, RecordBatch)>> =
+            groups.into_par_iter().map(|g| Ok((g, self.input.read_current(g, &all)?))).collect();
+        Ok(Rows { groups: read.into_iter().collect::<Result<_>>()? })
+    }
+
+    fn conflict(&self, conflict: &Conflict, records: &Records, rows: &Rows) -> Found {
+        let mut discrepancy = self.input.discrepancy(conflict.kind, words::conflict(conflict));
+        discrepancy.count = 1 + u64::from(conflict.echoes);
+        let at = if conflict.index == u32::MAX { conflict.previous } else { conflict.index };
+        discrepancy.ledger = (at != u32::MAX).then(|| self.ledger_place(records, at)).flatten();
+        let standing = self.standing.rows[conflict.slot as usize];
+        let current = rows.find(standing);
+        discrepancy.key = self.key(conflict, records, current);
+        let against_current = conflict.index == u32::MAX;
+        if against_current && standing != NO_ROW {
+            let (group, row) = place(standing);
+            discrepancy.current = Some(self.input.current_place(group, row));
+        }
+        let indices = self.indices(conflict);
+        let compared = !matches!(
+            conflict.kind,
+            DiscrepancyKind::UpdateOfAbsent
+                | DiscrepancyKind::DeleteOfAbsent
+                | DiscrepancyKind::CurrentUnexpected
+        );
+        if compared {
+            for column in 0..self.input.schema.len() {
+                self.compare(column, conflict, &indices, records, current, &mut discrepancy);
+            }
+        }
+        self.add_whole_amounts(conflict, &indices, records, current, &mut discrepancy);
+        let rank = Some(conflict.rank);
+        Found { discrepancy, slot: Some(conflict.slot), rank }
+    }
+
+    /// Compares the last known cell with what the conflicting record or row says.
+    fn compare(
+        &self,
+        column: usize,
+        conflict: &Conflict,
+        indices: &[u32],
+        records: &Records,
+        current: Option<(&RecordBatch, usize)>,
+        discrepancy: &mut Discrepancy,
+    ) {
+        let (array, row): (&ArrayRef, usize) = if conflict.index == u32::MAX {
+            match current {
+                Some((batch, row)) => (batch.column(column), row),
+                None => return,
+            }
+        } else {
+            let Some((batch, row)) = records.find(self, conflict.index) else { return };
+            let images = if batch.before.is_present(row) { &batch.before } else { &batch.after };
+            match images.column(column) {
+                Some(array) if known(images.state(column, row)) => (array, row),
+                _ => return,
+            }
+        };
+        let earlier: Vec<u32> = indices.iter().copied().filter(|&i| i != conflict.index).collect();
+        let Some((held, held_row)) = self.last_known(column, &earlier, records) else { return };
+        let loose = self.input.lanes.is_ambiguous(column);
+        let open = |a: &ArrayRef, r| a.is_null(r) || canon::is_non_finite(a.as_ref(), r);
+        if canon::cells_equal(held.as_ref(), held_row, array.as_ref(), row)
+            || loose && open(held, held_row) && open(array, row)
+        {
+            return;
+        }
+        let name = self.input.schema.name(column);
+        if self.input.plan.measures.iter().any(|m| m == name) {
+            let expected = Amount::of_cell(held.as_ref(), held_row).unwrap_or(Amount::ZERO);
+            let found = Amount::of_cell(array.as_ref(), row).unwrap_or(Amount::ZERO);
+            let difference = found.minus(expected).map_or_else(|| "overflow".to_owned(), |a| a.to_string());
+            discrepancy.amounts.push((name.to_owned(), difference));
+        }
+        discrepancy.cells.push(CellDifference {
+            column: name.to_owned(),
+            expected: canon::cell_text(held.as_ref(), held_row),
+            found: canon::cell_text(array.as_ref(), row),
+        });
+    }
+
+    /// The latest stated cell among changes given from the latest back.
+    fn last_known<'r>(
+        &self,
+        column: usize,
+        indices: &[u32],
+        records: &'r Records,
+    ) -> Option<(&'r ArrayRef, usize)> {
+        for &index in indices {
+            let (batch, row) = records.find(self, index)?;
+            for images in [&batch.after, &batch.before] {
+                if images.is_present(row) && known(images.state(column, row)) {
+                    return images.column(column).map(|array| (array, row));
+                }
+            }
+        }
+        None
+    }
+
+    /// A row that is there on one side only differs by all of its measures.
+    fn add_whole_amounts(
+        &self,
+        conflict: &Conflict,
+        indices: &[u32],
+        records: &Records,
+        current: Option<(&RecordBatch, usize)>,
+        discrepancy: &mut Discrepancy,
+    ) {
+        for name in &self.input.plan.measures {
+            let Some(column) = self.input.schema.column(name) else { continue };
+            let amount = match (conflict.kind, current) {
+                (DiscrepancyKind::CurrentMissing, _) => self
+                    .last_known(column, indices, records)
+                    .and_then(|(array, row)| Amount::of_cell(array.as_ref(), row))
+                    .and_then(|amount| Amount::ZERO.minus(amount)),
+                (DiscrepancyKind::CurrentUnexpected, Some((batch, row))) => {
+                    Amount::of_cell(batch.column(column).as_ref(), row)
+                }
+                _ => None,
+            };
+            discrepancy.amounts.extend(amount.map(|a| (name.clone(), a.to_string())));
+        }
+    }
+
+    fn key(&self, conflict: &Conflict, records: &Records, current: Option<(&RecordBatch, usize)>) -> String {
+        let key = self.input.schema.key();
+        if let Some((batch, row)) = current {
+            let keys: Vec<&ArrayRef> = key.iter().map(|&c| batch.column(c)).collect();
+            return self.input.key_text(&keys, row);
+        }
+        let (shard, number) = self.histories.of_slot(conflict.slot);
+        let shard = &self.histories.shards[shard];
+        for fact in shard.history(number) {
+            let Some((batch, row)) = records.find(self, shard.facts.index[fact]) else { continue };
+            use crate::replay::facts::HAS_BEFORE;
+            let images = if shard.facts.has(fact, HAS_BEFORE) { &batch.before } else { &batch.after };
+            let keys: Vec<&ArrayRef> = key.iter().filter_map(|&c| images.column(c)).collect();
+            return self.input.key_text(&keys, row);
+        }
+        String::new()
+    }
+
+    fn ledger_place(&self, records: &Records, index: u32) -> Option<LedgerPlace> {
+        let (batch, row) = records.find(self, index)?;
+        Some(self.place_of(batch, row))
+    }
+
+    fn place_of(&self, batch: &ChangeBatch, row: usize) -> LedgerPlace {
+        let file = self.source.files.get(batch.file as usize);
+        let commit = batch.commit_position.as_ref().map(|p| p[row]);
+        let position = batch.position.as_ref().map(|p| p[row]);
+        LedgerPlace {
+            file: file.map_or_else(String::new, |f| f.path.display().to_string()),
+            record: batch.record[row],
+            position: self
+                .source
+                .positions
+                .as_ref()
+                .filter(|_| commit.is_some() || position.is_some())
+                .map(|kind| kind.format(commit, position)),
+            transaction: batch.transaction.as_ref().and_then(|t| canon::cell_text(t.as_ref(), row)),
+            committed_at: Some(batch.committed_at[row]).filter(|&t| t != NO_TIME).map(time::format_instant),
+            actor: batch.actor.as_ref().and_then(|a| canon::cell_text(a.as_ref(), row)),
+        }
+    }
+
+    /// One discrepancy per change, with its place and key.
+    pub(super) fn changes(
+        &self,
+        kind: DiscrepancyKind,
+        indices: &[u32],
+        message: impl Fn(u32) -> String,
+    ) -> Result<Vec<Discrepancy>> {
+        let mut found = Vec::new();
+        for chunk in indices.chunks(CHUNK) {
+            let records = self.records(chunk.iter().copied())?;
+            for &index in chunk {
+                let mut discrepancy = self.input.discrepancy(kind, message(index));
+                if let Some((batch, row)) = records.find(self, index) {
+                    discrepancy.ledger = Some(self.place_of(batch, row));
+                    let images = if batch.before.is_present(row) { &batch.before } else { &batch.after };
+                    let keys: Vec<&ArrayRef> =
+                        self.input.schema.key().iter().filter_map(|&c| images.column(c)).collect();
+                    if images.is_present(row) {
+                        discrepancy.key = self.input.key_text(&keys, row);
+                    }
+                }
+                found.push(discrepancy);
+            }
+        }
+        Ok(found)
+    }
+
+    /// One discrepancy per row of the current state, with its place and key.
+    pub(super) fn current_rows(
+        &self,
+        kind: DiscrepancyKind,
+        locators: &[u64],
+        message: &str,
+    ) -> Result<Vec<Discrepancy>> {
+        let mut found = Vec::new();
+        for chunk in locators.chunks(CHUNK) {
+            let rows = self.rows(chunk.iter().copied())?;
+            for &locator in chunk {
+                let mut discrepancy = self.input.discrepancy(kind, message);
+                let (group, row) = place(locator);
+                discrepancy.current = Some(self.current_place(group, row));
+                if let Some((batch, row)) = rows.find(locator) {
+                    let keys: Vec<&ArrayRef> =
+                        self.input.schema.key().iter().map(|&c| batch.column(c)).collect();
+                    discrepancy.key = self.input.key_text(&keys, row);
+                }
+                found.push(discrepancy);
+            }
+        }
+        Ok(found)
+    }
+
+    fn current_place(&self, group: usize, row: usize) -> CurrentPlace {
+        self.input.current_place(group, row)
+    }
+}
+
+fn known(state: CellState) -> bool {
+    matches!(state, CellState::Known | CellState::AmbiguousNull)
+}

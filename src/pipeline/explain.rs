@@ -1,0 +1,139 @@
+//! The documented plan of a run: what would be read, undone and assumed. Nothing is written.
+
+use super::progress::Progress;
+use super::request::ExplainRequest;
+use super::run::{Run, RunPlan};
+use super::window;
+use crate::error::Result;
+use crate::model::{Op, time};
+use crate::plan::Bound;
+use crate::read::Spool;
+use crate::replay::facts::LEAVES;
+
+/// What a run would do.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// Per dataset.
+    pub datasets: Vec<DatasetExplanation>,
+    /// What it would assume, in words.
+    pub assumptions: Vec<String>,
+    /// How text columns got their types, in words.
+    pub types: Vec<String>,
+}
+
+/// What a run would do with one dataset.
+#[derive(Debug, Clone)]
+pub struct DatasetExplanation {
+    /// Its name.
+    pub name: String,
+    /// Files of the current state.
+    pub current: Vec<String>,
+    /// Files of the ledger.
+    pub ledger: Vec<String>,
+    /// Who wrote the ledger.
+    pub format: String,
+    /// Rows of the current state.
+    pub current_rows: u64,
+    /// Changes in the ledger.
+    pub changes: u64,
+    /// First provable and last recorded moment, RFC 3339.
+    pub window: (Option<String>, Option<String>),
+    /// Whether images are whole, and if not how many lanes of coverage they have.
+    pub images: String,
+    /// How the changes are ordered, and why a scan cannot be narrowed where it cannot.
+    pub order: String,
+    /// Per moment.
+    pub moments: Vec<MomentExplanation>,
+}
+
+/// What a run would undo for one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MomentExplanation {
+    /// The moment as asked for.
+    pub text: String,
+    /// The resolved bound.
+    pub resolved: String,
+    /// Why it would be refused, if it would.
+    pub refused: Option<String>,
+    /// Transactions in force and undone.
+    pub transactions: (u64, u64),
+    /// Undone changes by op.
+    pub undone: Vec<(Op, u64)>,
+    /// Transactions on both sides of the clock.
+    pub ambiguous: u64,
+}
+
+/// Says what a run would do.
+///
+/// # Errors
+/// An input cannot be read.
+pub fn explain(request: &ExplainRequest, progress: &dyn Progress) -> Result<Explanation> {
+    super::in_pool(&request.options, || run(request, progress))
+}
+
+fn run(request: &ExplainRequest, progress: &dyn Progress) -> Result<Explanation> {
+    let spool = Spool::new(request.options.spool.as_deref());
+    let bounds: Vec<&Bound> = request.moments.iter().map(|m| &m.bound).collect();
+    let plan = RunPlan { plan: &request.plan, verify: false, moments: &bounds };
+    let run = Run::new(plan, &spool, progress)?;
+    let datasets =
+        (0..run.inputs.datasets.len()).map(|n| dataset(request, &run, n)).collect::<Result<_>>()?;
+    Ok(Explanation {
+        datasets,
+        assumptions: run.windows.iter().flat_map(|w| w.assumptions.clone()).collect(),
+        types: super::type_decisions(&run.inputs),
+    })
+}
+
+fn dataset(request: &ExplainRequest, run: &Run, number: usize) -> Result<DatasetExplanation> {
+    let input = &run.inputs.datasets[number];
+    let source = run.source(number);
+    let order = &run.order(number).order;
+    let instant = |t: Option<i64>| t.map(time::format_instant);
+    let path = |f: &crate::read::InputFile| f.path.display().to_string();
+    let images = match (input.lanes.is_partial(), run.analysed[number].histories.lacks_before) {
+        (true, _) => format!("some cells unknown, in {} lanes of equal coverage", input.lanes.count()),
+        (false, true) => "some changes without before image".to_owned(),
+        (false, false) => "whole".to_owned(),
+    };
+    let as_read = order.ranks.first().is_none_or(Option::is_none);
+    let sorted = if as_read { "as delivered" } else { "sorted by transaction and position" };
+    Ok(DatasetExplanation {
+        name: input.plan.name.clone(),
+        current: input.table.files().iter().map(path).collect(),
+        ledger: source.files.iter().map(path).collect(),
+        format: source.format.name().to_owned(),
+        current_rows: run.analysed[number].standing.count,
+        changes: u64::from(input.store.len()),
+        window: (instant(run.windows[number].from), instant(run.windows[number].last)),
+        images,
+        order: format!("{sorted}; cut by {} time", source.clock.name()),
+        moments: request.moments.iter().map(|m| moment(run, number, m)).collect::<Result<_>>()?,
+    })
+}
+
+fn moment(run: &Run, number: usize, moment: &crate::plan::Moment) -> Result<MomentExplanation> {
+    let input = &run.inputs.datasets[number];
+    let order = &run.order(number).order;
+    let cut = window::cut(run.source(number), order, &moment.bound, &input.plan.name)?;
+    let mut undone = vec![0; Op::ALL.len()];
+    let histories = &run.analysed[number].histories;
+    for shard in &histories.shards {
+        for (fact, &rank) in shard.rank.iter().enumerate() {
+            // A key change is two facts and one change.
+            if rank >= cut.rank && !shard.facts.has(fact, LEAVES) {
+                undone[shard.facts.op(fact) as usize] += 1;
+            }
+        }
+    }
+    undone[Op::Truncate as usize] +=
+        histories.truncates.iter().filter(|&&rank| rank >= cut.rank).count() as u64;
+    Ok(MomentExplanation {
+        text: moment.text.clone(),
+        resolved: moment.resolved.clone(),
+        refused: run.windows[number].refusal(&moment.bound).map(|(reason, _)| reason),
+        transactions: (cut.transaction as u64, (order.transactions.len() - cut.transaction) as u64),
+        undone: Op::ALL.into_iter().zip(undone).filter(|(_, count)| *count > 0).collect(),
+        ambiguous: cut.ambiguous.len() as u64,
+    })
+}

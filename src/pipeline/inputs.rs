@@ -1,0 +1,596 @@
+//! Opening what a plan names: tables, ledgers grouped into sources, and everything
+//! that is wrong with them before a single change is looked at.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::DataType;
+use rayon::prelude::*;
+
+use super::progress::Progress;
+use crate::error::{Error, Result, nearest};
+use crate::ledger::order::{Identity, OrderRules};
+use crate::ledger::store::{ChangeSpooler, ChangeStore, Columns, Want};
+use crate::ledger::{
+    self, Carry, Clock, DecodeOptions, Format, Note, PositionIdentity, PositionKind, Shape, TableTarget,
+};
+use crate::model::{ChangeBatch, Discrepancy, DiscrepancyKind, Images, LedgerPlace, Op, TableSchema, canon};
+use crate::plan::{BoundFilter, Dataset, Filter, LedgerClock, Normalisation, Plan};
+use crate::read::{InputFile, JsonChunks, Spool, Table};
+use crate::replay::lanes::{LaneFinder, Lanes};
+
+/// One dataset, opened.
+pub(super) struct DatasetInput {
+    pub plan: Dataset,
+    pub table: Table,
+    pub schema: TableSchema,
+    pub store: ChangeStore,
+    pub lanes: Lanes,
+    /// Number of its source.
+    pub source: usize,
+    /// Its number within the source.
+    pub member: usize,
+    /// What reading found.
+    pub discrepancies: Vec<Discrepancy>,
+    normalise: Vec<Vec<Normalisation>>,
+    scope: Option<ScopeFilter>,
+}
+
+/// A filter bound to the few columns that it looks at.
+struct ScopeFilter {
+    columns: Vec<usize>,
+    filter: BoundFilter,
+    schema: arrow::datatypes::SchemaRef,
+}
+
+impl ScopeFilter {
+    fn bind(filter: &Filter, plan: &Dataset, schema: &TableSchema) -> Result<Self> {
+        let path = &plan.current.source.pattern;
+        // Binding to the whole table first names the nearest column of all.
+        filter.bind(schema.arrow(), &plan.name, path)?;
+        let columns: Vec<usize> = filter.columns().iter().filter_map(|name| schema.column(name)).collect();
+        let projected = schema.all_nullable().project(&columns).map_err(Error::arrow(path))?;
+        let filter = filter.bind(&projected, &plan.name, path)?;
+        Ok(Self { columns, filter, schema: Arc::new(projected) })
+    }
+}
+
+/// Ledgers with one order and one cut.
+pub(super) struct SourceInput {
+    pub datasets: Vec<usize>,
+    pub files: Vec<InputFile>,
+    pub format: Format,
+    pub rules: OrderRules,
+    pub positions: Option<PositionKind>,
+    pub clock: LedgerClock,
+}
+
+/// Everything a run reads.
+pub(super) struct Inputs {
+    pub datasets: Vec<DatasetInput>,
+    pub sources: Vec<SourceInput>,
+}
+
+impl Inputs {
+    /// Opens all datasets of a plan.
+    pub(super) fn open(plan: &Plan, spool: &Spool, progress: &dyn Progress) -> Result<Self> {
+        let mut opened = Vec::new();
+        for dataset in &plan.datasets {
+            opened.push(open_current(dataset, spool)?);
+        }
+        let mut inputs = Self { datasets: Vec::new(), sources: Vec::new() };
+        let mut ready: Vec<Option<DatasetInput>> = opened.iter().map(|_| None).collect();
+        let mut opened: Vec<Option<OpenedTable>> = opened.into_iter().map(Some).collect();
+        for (number, members) in sources(plan).into_iter().enumerate() {
+            let tables: Vec<OpenedTable> = members.iter().filter_map(|&d| opened[d].take()).collect();
+            let plans: Vec<&Dataset> = members.iter().map(|&d| &plan.datasets[d]).collect();
+            let (source, stores) = open_source(&plans, &tables, &members, spool, progress)?;
+            for (member, (table, read)) in tables.into_iter().zip(stores).enumerate() {
+                let dataset = members[member];
+                ready[dataset] = Some(dataset_input(&plan.datasets[dataset], table, read, (number, member)));
+            }
+            inputs.sources.push(source);
+        }
+        inputs.datasets = ready.into_iter().flatten().collect();
+        Ok(inputs)
+    }
+
+    /// When the initial reads that a source begins with end, if it begins with any.
+    pub(super) fn reads_end(&self, source: usize) -> Result<Option<i64>> {
+        let mut end = None;
+        for &dataset in &self.sources[source].datasets {
+            let store = &self.datasets[dataset].store;
+            'dataset: for segment in 0..store.segments() {
+                let batch = store.read(segment, Want::ORDER, None)?;
+                for (&op, &time) in batch.ops.iter().zip(&batch.committed_at) {
+                    if op != Op::Read as u8 {
+                        break 'dataset;
+                    }
+                    end = end.max(Some(time).filter(|&t| t != crate::model::NO_TIME));
+                }
+            }
+        }
+        Ok(end)
+    }
+
+    /// Fails if an input changed since it was opened.
+    pub(super) fn check_unchanged(&self) -> Result<()> {
+        for input in &self.datasets {
+            input.table.files().iter().try_for_each(InputFile::check_unchanged)?;
+        }
+        self.sources.iter().try_for_each(|s| s.files.iter().try_for_each(InputFile::check_unchanged))
+    }
+}
+
+struct OpenedTable {
+    table: Table,
+    schema: TableSchema,
+    scope: Option<ScopeFilter>,
+}
+
+/// The changes of one dataset, with what reading them found.
+struct ReadLedger {
+    store: ChangeStore,
+    lanes: Lanes,
+    discrepancies: Vec<Discrepancy>,
+}
+
+fn open_current(dataset: &Dataset, spool: &Spool) -> Result<OpenedTable> {
+    let mut source = dataset.current.source.clone();
+    source.numeric = dataset.measures.clone();
+    let table = Table::open(&source, spool)?;
+    let schema = Arc::clone(table.schema());
+    let column = |name: &String| {
+        schema.fields().iter().position(|f| f.name() == name).ok_or_else(|| {
+            let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+            let hint = nearest(name, names.iter().copied()).map_or_else(
+                || format!("its columns are {}", names.join(", ")),
+                |n| format!("did you mean {n:?}?"),
+            );
+            Error::UnknownColumn {
+                dataset: dataset.name.clone(),
+                column: name.clone(),
+                path: dataset.current.source.pattern.clone(),
+                hint: Some(hint),
+            }
+        })
+    };
+    let key = dataset.key.iter().map(column).collect::<Result<Vec<_>>>()?;
+    dataset.measures.iter().chain(&dataset.group_by).try_for_each(|name| column(name).map(|_| ()))?;
+    dataset.references.iter().flat_map(|r| &r.columns).try_for_each(|name| column(name).map(|_| ()))?;
+    dataset.normalise.iter().try_for_each(|(name, _)| column(name).map(|_| ()))?;
+    let schema = TableSchema::new(schema, key);
+    let current = dataset.current.filter.as_ref();
+    let scope = current.map(|filter| ScopeFilter::bind(filter, dataset, &schema)).transpose()?;
+    Ok(OpenedTable { table, schema, scope })
+}
+
+fn dataset_input(
+    plan: &Dataset,
+    table: OpenedTable,
+    read: ReadLedger,
+    (source, member): (usize, usize),
+) -> DatasetInput {
+    let normalise = table
+        .schema
+        .key()
+        .iter()
+        .map(|&c| {
+            let name = table.schema.name(c);
+            plan.normalise.iter().find(|(n, _)| n == name).map(|(_, how)| how.clone()).unwrap_or_default()
+        })
+        .collect();
+    let mut discrepancies: Vec<Discrepancy> = table.table.discrepancies().to_vec();
+    discrepancies.iter_mut().for_each(|d| d.dataset.clone_from(&plan.name));
+    discrepancies.extend(read.discrepancies);
+    DatasetInput {
+        plan: plan.clone(),
+        table: table.table,
+        schema: table.schema,
+        store: read.store,
+        lanes: read.lanes,
+        source,
+        member,
+        discrepancies,
+        normalise,
+        scope: table.scope,
+    }
+}
+
+/// Datasets whose ledgers are the same files in the same format share a source.
+fn sources(plan: &Plan) -> Vec<Vec<usize>> {
+    let mut sources: Vec<Vec<usize>> = Vec::new();
+    for (number, dataset) in plan.datasets.iter().enumerate() {
+        let same = |members: &&mut Vec<usize>| {
+            let first = &plan.datasets[members[0]].ledger;
+            first.paths == dataset.ledger.paths && first.format == dataset.ledger.format
+        };
+        match sources.iter_mut().find(same) {
+            Some(members) => members.push(number),
+            None => sources.push(vec![number]),
+        }
+    }
+    sources
+}
+
+fn open_source(
+    plans: &[&Dataset],
+    tables: &[OpenedTable],
+    members: &[usize],
+    spool: &Spool,
+    progress: &dyn Progress,
+) -> Result<(SourceInput, Vec<ReadLedger>)> {
+    let ledger = &plans[0].ledger;
+    let files = ledger::input_files(&ledger.paths, spool)?;
+    match ledger::detect(&files, ledger)? {
+        Shape::Columnar => open_columnar(plans, tables, members, (files, spool)),
+        Shape::Json(format) => open_json(plans, tables, members, (files, format), spool, progress),
+    }
+}
+
+fn open_columnar(
+    plans: &[&Dataset],
+    tables: &[OpenedTable],
+    members: &[usize],
+    (files, spool): (Vec<InputFile>, &Spool),
+) -> Result<(SourceInput, Vec<ReadLedger>)> {
+    let ledger = &plans[0].ledger;
+    let mut stores = Vec::new();
+    let mut has_position = false;
+    for (plan, table) in plans.iter().zip(tables) {
+        let mapped = ledger::MappedTable::open(plan, &table.schema, plans.len() > 1, spool)?;
+        has_position = mapped.has_position();
+        let discrepancies = mapped.discrepancies().to_vec();
+        let lanes = mapped.lanes();
+        let store = ChangeStore::mapped(table.schema.clone(), mapped)?;
+        stores.push(ReadLedger { store, lanes, discrepancies });
+    }
+    let source = SourceInput {
+        datasets: members.to_vec(),
+        files,
+        format: Format::Mapped,
+        rules: OrderRules {
+            commit_clock: ledger.clock == LedgerClock::Commit,
+            identity: if has_position { Identity::Position } else { Identity::None },
+        },
+        positions: has_position.then_some(PositionKind::Number),
+        clock: ledger.clock,
+    };
+    Ok((source, stores))
+}
+
+fn open_json(
+    plans: &[&Dataset],
+    tables: &[OpenedTable],
+    members: &[usize],
+    (files, format): (Vec<InputFile>, Format),
+    spool: &Spool,
+    progress: &dyn Progress,
+) -> Result<(SourceInput, Vec<ReadLedger>)> {
+    let targets: Vec<TableTarget> = plans.iter().zip(tables).zip(members).map(target).collect();
+    let mut options = ledger::decode_options(&plans[0].ledger);
+    if format == Format::Mapped {
+        options.mapping = ledger::mapping(&files, &targets, &plans[0].ledger)?;
+    }
+    let mut parsed = parse(plans, &targets, &files, format, &options, (spool, progress))?;
+    if parsed.stream.read_again {
+        options.facts = parsed.stream.facts.clone();
+        parsed = parse(plans, &targets, &files, format, &options, (spool, progress))?;
+    }
+    let clock = match parsed.stream.clock {
+        Some(Clock::Statement) => LedgerClock::Statement,
+        _ => plans[0].ledger.clock,
+    };
+    let identity = match parsed.stream.positions.as_ref().map(PositionKind::identity) {
+        Some(PositionIdentity::Change) => Identity::Position,
+        Some(PositionIdentity::ChangeAndKey) => Identity::PositionOpKey,
+        Some(PositionIdentity::Nothing) | None => Identity::None,
+    };
+    let source = SourceInput {
+        datasets: members.to_vec(),
+        files,
+        format,
+        rules: OrderRules { commit_clock: clock == LedgerClock::Commit, identity },
+        positions: parsed.stream.positions.clone(),
+        clock,
+    };
+    Ok((source, parsed.ledgers))
+}
+
+fn target(((plan, table), dataset): ((&&Dataset, &OpenedTable), &usize)) -> TableTarget {
+    let names =
+        if plan.ledger.names.is_empty() { vec![plan.name.clone()] } else { plan.ledger.names.clone() };
+    TableTarget { dataset: *dataset, names, schema: table.schema.clone() }
+}
+
+struct Parsed {
+    ledgers: Vec<ReadLedger>,
+    stream: ledger::Stream,
+}
+
+/// One dataset's changes on their way into the spool.
+struct Intake {
+    spooler: ChangeSpooler,
+    lanes: LaneFinder,
+    discrepancies: Vec<Discrepancy>,
+}
+
+/// Parses a text ledger into spools: chunks in parallel, stitched in stream order.
+fn parse(
+    plans: &[&Dataset],
+    targets: &[TableTarget],
+    files: &[InputFile],
+    format: Format,
+    options: &DecodeOptions,
+    (spool, progress): (&Spool, &dyn Progress),
+) -> Result<Parsed> {
+    let mut carry = Carry::new();
+    let mut intakes = targets
+        .iter()
+        .map(|t| {
+            Ok(Intake {
+                spooler: ChangeSpooler::new(t.schema.clone(), spool)?,
+                lanes: LaneFinder::new(&t.schema),
+                discrepancies: Vec::new(),
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    for (number, file) in files.iter().enumerate() {
+        let mut chunks = JsonChunks::open(file)?;
+        let window = rayon::current_num_threads().max(1) * 2;
+        loop {
+            let some = chunks.by_ref().take(window).collect::<Result<Vec<_>>>()?;
+            if some.is_empty() {
+                break;
+            }
+            let decoded: Vec<_> =
+                some.par_iter().map(|chunk| ledger::decode(format, chunk, targets, options)).collect();
+            for (chunk, mut decoded) in some.iter().zip(decoded) {
+                carry.stitch(&mut decoded);
+                progress.advance(chunk.text.len() as u64);
+                take_notes(&mut intakes, plans, &decoded.notes, &file.path);
+                for ((intake, batch), plan) in intakes.iter_mut().zip(decoded.changes).zip(plans) {
+                    intake.take(batch, number as u32, plan)?;
+                }
+            }
+        }
+    }
+    let stream = carry.finish(options);
+    let first = files.first().map_or_else(PathBuf::new, |f| f.path.clone());
+    take_notes(&mut intakes, plans, &stream.notes, &first);
+    let positions = stream.positions.is_some();
+    let ledgers = intakes.into_iter().map(|intake| intake.finish(positions)).collect::<Result<Vec<_>>>()?;
+    Ok(Parsed { ledgers, stream })
+}
+
+impl Intake {
+    fn take(&mut self, mut batch: ChangeBatch, file: u32, plan: &Dataset) -> Result<()> {
+        batch.file = file;
+        if let Some(filter) = &plan.current.filter {
+            let filter = ScopeFilter::bind(filter, plan, self.spooler.table())?;
+            scope(&mut batch, &filter, self.spooler.table())?;
+        }
+        self.lanes.observe(&batch);
+        self.spooler.push(&batch)
+    }
+
+    fn finish(self, positions: bool) -> Result<ReadLedger> {
+        let mut store = self.spooler.finish()?;
+        store.use_positions(positions);
+        Ok(ReadLedger { store, lanes: self.lanes.finish(), discrepancies: self.discrepancies })
+    }
+}
+
+fn take_notes(intakes: &mut [Intake], plans: &[&Dataset], notes: &[Note], path: &Path) {
+    for note in notes {
+        // What concerns no dataset in particular is told of the first.
+        let target = note.target.unwrap_or(0);
+        let Some(intake) = intakes.get_mut(target) else { continue };
+        let same = |d: &&mut Discrepancy| {
+            d.kind == note.kind
+                && d.message == note.message
+                && d.cells.first().map(|c| &c.column) == note.column.as_ref()
+        };
+        if let Some(known) = intake.discrepancies.iter_mut().rev().take(64).find(same) {
+            known.count += note.count;
+            continue;
+        }
+        let mut discrepancy = Discrepancy::new(note.kind, plans[target].name.clone(), note.message.clone());
+        discrepancy.count = note.count;
+        discrepancy.ledger = Some(LedgerPlace {
+            file: path.display().to_string(),
+            record: note.record,
+            ..LedgerPlace::default()
+        });
+        discrepancy.cells = note
+            .column
+            .iter()
+            .map(|column| crate::model::CellDifference {
+                column: column.clone(),
+                expected: None,
+                found: None,
+            })
+            .collect();
+        intake.discrepancies.push(discrepancy);
+    }
+}
+
+/// Applies a dataset's scope to both images: crossing it is an insert or a delete.
+///
+/// An image whose filter columns are unknown counts as in scope if the other image does.
+fn scope(batch: &mut ChangeBatch, filter: &ScopeFilter, schema: &TableSchema) -> Result<()> {
+    let before = in_scope(&batch.before, filter, schema, batch.len())?;
+    let after = in_scope(&batch.after, filter, schema, batch.len())?;
+    let mut keep = Vec::with_capacity(batch.len());
+    for row in 0..batch.len() {
+        let truncate = batch.ops[row] == Op::Truncate as u8;
+        let (b, a) = match (before[row], after[row]) {
+            (Scope::Unknown, Scope::Out) | (Scope::Out, Scope::Unknown) => (false, false),
+            (b, a) => (b.counts(), a.counts()),
+        };
+        if b != batch.before.is_present(row) && a && batch.ops[row] == Op::Update as u8 {
+            batch.ops[row] = Op::Insert as u8;
+        }
+        if a != batch.after.is_present(row) && b && batch.ops[row] == Op::Update as u8 {
+            batch.ops[row] = Op::Delete as u8;
+        }
+        keep.push((b || a || truncate, b, a));
+    }
+    batch.before.present = Some(keep.iter().map(|k| k.1).collect());
+    batch.after.present = Some(keep.iter().map(|k| k.2).collect());
+    let rows: Vec<u32> = (0..batch.len() as u32).filter(|&r| keep[r as usize].0).collect();
+    if rows.len() < batch.len() {
+        *batch = ledger::take_changes(batch, &rows).map_err(Error::arrow(Path::new("ledger images")))?;
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Scope {
+    Absent,
+    In,
+    Out,
+    Unknown,
+}
+
+impl Scope {
+    fn counts(self) -> bool {
+        matches!(self, Self::In | Self::Unknown)
+    }
+}
+
+fn in_scope(images: &Images, filter: &ScopeFilter, schema: &TableSchema, rows: usize) -> Result<Vec<Scope>> {
+    let columns: Vec<ArrayRef> = filter
+        .columns
+        .iter()
+        .map(|&c| {
+            images
+                .column(c)
+                .cloned()
+                .unwrap_or_else(|| arrow::array::new_null_array(schema.data_type(c), rows))
+        })
+        .collect();
+    let batch = RecordBatch::try_new(Arc::clone(&filter.schema), columns)
+        .map_err(Error::arrow(Path::new("ledger images")))?;
+    let inside = filter.filter.evaluate(&batch);
+    Ok((0..rows)
+        .map(|row| {
+            if !images.is_present(row) {
+                Scope::Absent
+            } else if filter.columns.iter().any(|&c| images.state(c, row) != crate::model::CellState::Known) {
+                Scope::Unknown
+            } else if inside.is_valid(row) && inside.value(row) {
+                Scope::In
+            } else {
+                Scope::Out
+            }
+        })
+        .collect())
+}
+
+impl DatasetInput {
+    /// The file that stands for the current state in messages.
+    pub(super) fn current_path(&self) -> &Path {
+        &self.plan.current.source.pattern
+    }
+
+    /// Columns of a group of the current state, within the dataset's scope.
+    pub(super) fn read_current(&self, group: usize, columns: &[usize]) -> Result<RecordBatch> {
+        let Some(filter) = &self.scope else {
+            return self.table.read(group, columns, None);
+        };
+        let mask = self.mask(group, filter)?;
+        let batch = self.table.read(group, columns, None)?;
+        arrow::compute::filter_record_batch(&batch, &mask).map_err(Error::arrow(self.current_path()))
+    }
+
+    fn mask(&self, group: usize, scope: &ScopeFilter) -> Result<arrow::array::BooleanArray> {
+        let batch = self.table.read(group, &scope.columns, None)?;
+        Ok(scope.filter.evaluate(&batch))
+    }
+
+    /// How many rows of a group are in scope.
+    pub(super) fn rows_of_current(&self, group: usize) -> Result<usize> {
+        match &self.scope {
+            None => Ok(self.table.rows(group)),
+            Some(filter) => Ok(self.mask(group, filter)?.true_count()),
+        }
+    }
+
+    /// Changes with the dataset's scope applied.
+    pub(super) fn read_changes(
+        &self,
+        segment: usize,
+        want: Want,
+        rows: Option<&[u32]>,
+    ) -> Result<ChangeBatch> {
+        self.store.read(segment, want, rows)
+    }
+
+    /// Changes as the scan needs them: keys normalised.
+    pub(super) fn read_for_scan(&self, segment: usize, verify: bool) -> Result<ChangeBatch> {
+        let mut want = if verify { Want::IMAGES } else { Want::KEYS };
+        if self.schema.is_keyless() {
+            want = Want { before: Columns::All, after: Columns::All, ..want };
+        }
+        let mut batch = self.store.read(segment, want, None)?;
+        for images in [&mut batch.before, &mut batch.after] {
+            for (&column, how) in self.schema.key().iter().zip(&self.normalise) {
+                if let (false, Some(array)) = (how.is_empty(), images.columns[column].as_mut()) {
+                    *array = normalise(array, how);
+                }
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Key columns as they are compared.
+    pub(super) fn normalised_keys(&self, keys: &[&ArrayRef]) -> Result<Vec<ArrayRef>> {
+        Ok(keys
+            .iter()
+            .zip(&self.normalise)
+            .map(|(array, how)| if how.is_empty() { Arc::clone(array) } else { normalise(array, how) })
+            .collect())
+    }
+
+    /// `column=value` pairs of a row's key.
+    pub(super) fn key_text(&self, keys: &[&ArrayRef], row: usize) -> String {
+        let names: Vec<&str> = if self.schema.is_keyless() {
+            self.schema.names().collect()
+        } else {
+            self.schema.key().iter().map(|&c| self.schema.name(c)).collect()
+        };
+        canon::key_text(&names, keys, row)
+    }
+
+    /// The place in the current state's files of a row, as people count.
+    pub(super) fn current_place(&self, group: usize, row: usize) -> crate::model::CurrentPlace {
+        let (file, first) = self.table.place(group);
+        let file = self.table.files().get(file).map_or_else(String::new, |f| f.path.display().to_string());
+        crate::model::CurrentPlace { file, row: first + row as u64 }
+    }
+
+    /// A discrepancy of this dataset.
+    pub(super) fn discrepancy(&self, kind: DiscrepancyKind, message: impl Into<String>) -> Discrepancy {
+        Discrepancy::new(kind, self.plan.name.clone(), message)
+    }
+}
+
+/// The texts of a column as declared normalisations make them comparable.
+fn normalise(array: &ArrayRef, how: &[Normalisation]) -> ArrayRef {
+    let text = |row| {
+        canon::cell_text(array.as_ref(), row).map(|text| {
+            how.iter().fold(text, |text, step| match step {
+                Normalisation::Trim => text.trim().to_owned(),
+                Normalisation::Case => text.to_lowercase(),
+                Normalisation::LeadingZeros => {
+                    let trimmed = text.trim_start_matches('0');
+                    if trimmed.is_empty() && !text.is_empty() { "0".to_owned() } else { trimmed.to_owned() }
+                }
+            })
+        })
+    };
+    debug_assert!(!matches!(array.data_type(), DataType::Null), "key columns have a type");
+    Arc::new((0..array.len()).map(text).collect::<StringArray>())
+}

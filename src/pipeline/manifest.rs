@@ -1,0 +1,153 @@
+//! `manifest.json`: what went in, what was assumed, what came out, with digests of both.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::inputs::DatasetInput;
+use super::outcome::{DatasetOutcome, MomentOutcome, count_by_kind};
+use super::request::SnapshotRequest;
+use super::run::Run;
+use crate::error::{Error, Result};
+use crate::export::package::digest;
+use crate::model::time;
+use crate::plan::Moment;
+use crate::read::InputFile;
+
+/// Writes the manifest of one folder, after everything else in it.
+pub(super) fn write(
+    request: &SnapshotRequest,
+    run: &Run,
+    moment: &Moment,
+    outcome: &MomentOutcome,
+    folder: &Path,
+) -> Result<()> {
+    let mut outputs = Map::new();
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .map_err(Error::io(folder, "read"))?
+        .map(|entry| entry.map(|e| e.file_name()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(Error::io(folder, "read"))?;
+    names.sort();
+    for name in names {
+        let (sha256, bytes) = digest(&folder.join(&name))?;
+        outputs.insert(name.to_string_lossy().into_owned(), json!({ "bytes": bytes, "sha256": sha256 }));
+    }
+    let datasets: Vec<Value> = run
+        .inputs
+        .datasets
+        .iter()
+        .enumerate()
+        .map(|(number, input)| {
+            let written = outcome.datasets.iter().find(|d| d.name == input.plan.name);
+            dataset(run, number, input, written)
+        })
+        .collect::<Result<_>>()?;
+    let counts: Map<String, Value> = count_by_kind(&outcome.discrepancies)
+        .into_iter()
+        .map(|(kind, count)| (kind.code().to_owned(), json!(count)))
+        .collect();
+    let assumptions: Vec<&String> = run.windows.iter().flat_map(|w| &w.assumptions).collect();
+    let manifest = json!({
+        "asof": env!("CARGO_PKG_VERSION"),
+        "plan": { "name": request.plan.name, "path": request.plan.path, "text": request.plan.text },
+        "as_of": { "asked": moment.text, "resolved": moment.resolved },
+        "verified": request.verify,
+        "trust": request.policy.trust.name(),
+        "assumptions": assumptions,
+        "types": super::type_decisions(&run.inputs),
+        "datasets": datasets,
+        "discrepancies": counts,
+        "outputs": outputs,
+        "volatile": { "created_at": time::format_instant(request.options.now) },
+    });
+    let path = folder.join("manifest.json");
+    let file = File::create(&path).map_err(Error::io(&path, "write"))?;
+    let mut out = BufWriter::new(file);
+    serde_json::to_writer_pretty(&mut out, &manifest).map_err(|e| Error::Io {
+        path: path.clone(),
+        action: "write",
+        source: e.into(),
+    })?;
+    out.write_all(b"\n").and_then(|()| out.flush()).map_err(Error::io(&path, "write"))
+}
+
+fn dataset(
+    run: &Run,
+    number: usize,
+    input: &DatasetInput,
+    written: Option<&DatasetOutcome>,
+) -> Result<Value> {
+    let window = &run.windows[number];
+    let source = run.source(number);
+    let instant = |t: Option<i64>| t.map(time::format_instant);
+    let totals = written.map(|d| {
+        let measures: Vec<Value> = d
+            .measures
+            .iter()
+            .map(|m| {
+                json!({ "name": m.name, "current": m.current, "snapshot": m.snapshot, "change": m.change,
+                        "unknown_cells": m.unknown })
+            })
+            .collect();
+        let v = &d.verdicts;
+        json!({
+            "rows": {
+                "current": d.current_rows, "inserts_undone": d.inserts_undone,
+                "deletes_undone": d.deletes_undone, "snapshot": d.rows,
+                "equation": format!("{} − {} + {} = {}", d.current_rows, d.inserts_undone, d.deletes_undone, d.rows),
+            },
+            "rows_changed": d.rows_changed,
+            "changes": d.changes,
+            "measures": measures,
+            "verdicts": {
+                "unchanged": v.unchanged, "restored": v.restored, "inferred": v.inferred,
+                "not_covered": v.not_covered, "unrecoverable": v.unrecoverable, "contradicted": v.contradicted,
+            },
+            "cells": {
+                "inferred": v.inferred_cells, "ambiguous": v.ambiguous_cells,
+                "unrecoverable": v.unrecoverable_cells,
+            },
+        })
+    });
+    Ok(json!({
+        "name": input.plan.name,
+        "key": input.plan.key,
+        "current": files(input.table.files())?,
+        "ledger": {
+            "files": files(&source.files)?,
+            "format": source.format.name(),
+            "clock": source.clock.name(),
+            "window": {
+                "from": instant(window.from), "declared": window.declared, "last_change": instant(window.last),
+            },
+        },
+        "refused": written.is_none(),
+        "totals": totals,
+    }))
+}
+
+fn files(files: &[InputFile]) -> Result<Vec<Value>> {
+    files
+        .iter()
+        .map(|file| Ok(json!({ "path": file.path, "bytes": file.size, "sha256": file.digest()? })))
+        .collect()
+}
+
+/// Key-value metadata of a snapshot's footer. Nothing volatile, so that the bytes stay the same.
+pub(super) fn footer(run: &Run, moment: &Moment, input: &DatasetInput) -> Vec<(String, String)> {
+    let window =
+        &run.windows[run.inputs.datasets.iter().position(|d| d.plan.name == input.plan.name).unwrap_or(0)];
+    let instant = |t: Option<i64>, none: &str| t.map_or_else(|| none.to_owned(), time::format_instant);
+    vec![
+        ("asof.dataset".to_owned(), input.plan.name.clone()),
+        ("asof.as_of".to_owned(), moment.resolved.clone()),
+        (
+            "asof.window".to_owned(),
+            format!("{} to {}", instant(window.from, "birth"), instant(window.last, "no change")),
+        ),
+        ("asof.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+    ]
+}

@@ -1,0 +1,359 @@
+//! Second and fourth pass for one dataset at one cut: what becomes of each key,
+//! and the output groups made of it.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::compute::interleave;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use rayon::prelude::*;
+
+use super::fetch::{Fetched, NOTHING, Reference};
+use super::inputs::DatasetInput;
+use super::layout::{self, Layout, Placed, Row};
+use super::progress::Progress;
+use super::scan::Histories;
+use super::standing::{Standing, place};
+use crate::error::{Error, Result};
+use crate::replay::history::Timeline;
+use crate::replay::multiset;
+use crate::replay::select::{self, Choice, Fate, NO_ROW, Patch, Source, World};
+use crate::snapshot::GroupSource;
+
+/// One dataset as of one cut. A [`GroupSource`] of its rows.
+pub(super) struct Rebuilt<'a> {
+    pub input: &'a DatasetInput,
+    pub histories: &'a Histories,
+    pub standing: &'a Standing,
+    /// All patches, in order of slots.
+    pub patches: Vec<Patch>,
+    /// Which patches have a row: places in `patches`, by number among them.
+    pub present: Vec<u32>,
+    /// Per present patch: one choice for the key, one per lane.
+    pub choices: Vec<Choice>,
+    /// Per choice: where its cells are.
+    references: Vec<Reference>,
+    pub fetched: Fetched,
+    foreign: Option<RecordBatch>,
+    pub layouts: Vec<Layout>,
+    /// Rows undone more often than they exist, in tables without a key.
+    pub overdrawn: Vec<multiset::Recount>,
+    schema: SchemaRef,
+}
+
+/// The kernel's view of a dataset.
+pub(super) fn world<'a>(
+    input: &'a DatasetInput,
+    histories: &'a Histories,
+    standing: &'a Standing,
+    timeline: Timeline<'a>,
+    distrusted: &'a [u32],
+) -> World<'a> {
+    World {
+        shards: &histories.shards,
+        bases: &histories.bases,
+        standing: &standing.rows,
+        moves: &histories.moves,
+        timeline,
+        lanes: input.lanes.count(),
+        distrusted,
+    }
+}
+
+impl<'a> Rebuilt<'a> {
+    /// Selects, fetches and lays out.
+    pub(super) fn new(
+        input: &'a DatasetInput,
+        histories: &'a Histories,
+        standing: &'a Standing,
+        (timeline, cut): (Timeline<'a>, u32),
+        distrusted: &[u32],
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        if input.schema.is_keyless() {
+            return Self::keyless(input, histories, standing, (timeline, cut), progress);
+        }
+        let world = world(input, histories, standing, timeline, distrusted);
+        let selections: Vec<select::Selection> = (0..histories.shards.len())
+            .into_par_iter()
+            .map(|shard| select::select(world, shard, cut))
+            .collect();
+        let (mut patches, mut choices) = (Vec::new(), Vec::new());
+        for selection in selections {
+            patches.extend(selection.patches);
+            choices.extend(selection.choices);
+        }
+        let mut number = 0;
+        let mut place = |patch: &Patch| {
+            let here = if patch.fate == Fate::Present { number } else { u32::MAX };
+            number += u32::from(patch.fate == Fate::Present);
+            Placed { row: standing.rows[patch.slot as usize], fate: patch.fate, number: here }
+        };
+        let placed: Vec<Placed> = patches.iter().map(&mut place).collect();
+        Self::assemble(input, histories, standing, Parts { patches, choices, placed }, progress)
+    }
+
+    fn keyless(
+        input: &'a DatasetInput,
+        histories: &'a Histories,
+        standing: &'a Standing,
+        (timeline, cut): (Timeline<'a>, u32),
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let mut parts = Parts::default();
+        let mut overdrawn = Vec::new();
+        let mut copies: Vec<(u32, u64)> = standing.copy_rows.clone();
+        copies.sort_unstable();
+        for (shard, base) in histories.shards.iter().zip(&histories.bases) {
+            for recount in multiset::recount(shard, *base, cut, timeline.end, &standing.copies) {
+                if recount.missing > 0 {
+                    overdrawn.push(recount);
+                }
+                parts.recount(recount, &copies);
+            }
+        }
+        let mut rebuilt = Self::assemble(input, histories, standing, parts, progress)?;
+        rebuilt.overdrawn = overdrawn;
+        Ok(rebuilt)
+    }
+
+    fn assemble(
+        input: &'a DatasetInput,
+        histories: &'a Histories,
+        standing: &'a Standing,
+        parts: Parts,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let fetched = Fetched::read(input, &parts.choices, progress)?;
+        let mut rebuilt = Self {
+            input,
+            histories,
+            standing,
+            present: (0..parts.patches.len() as u32)
+                .filter(|&p| parts.patches[p as usize].fate == Fate::Present)
+                .collect(),
+            patches: parts.patches,
+            references: Vec::new(),
+            choices: parts.choices,
+            fetched,
+            foreign: None,
+            layouts: Vec::new(),
+            overdrawn: Vec::new(),
+            schema: Arc::clone(input.schema.arrow()),
+        };
+        rebuilt.resolve(&parts.placed)?;
+        rebuilt.layouts = layout::lay_out(input, standing, &parts.placed, |numbers| rebuilt.keys(numbers))?;
+        rebuilt.schema = rebuilt.output_schema();
+        Ok(rebuilt)
+    }
+
+    /// Entries per present patch in `choices`.
+    pub(super) fn stride(&self) -> usize {
+        1 + self.input.lanes.count()
+    }
+
+    /// Finds where the cells of every choice are. Rows of the current state are
+    /// their group's own rows, unless the row stands under another key now.
+    fn resolve(&mut self, placed: &[Placed]) -> Result<()> {
+        let mut foreign: Vec<u64> = Vec::new();
+        let mut references = Vec::with_capacity(self.choices.len());
+        let stride = self.stride();
+        let present = placed.iter().filter(|p| p.fate == Fate::Present);
+        for (patch, choices) in present.zip(self.choices.chunks(stride)) {
+            for choice in choices {
+                references.push(match choice.source {
+                    Source::Before(index) => self.fetched.find(index, false),
+                    Source::After(index) => self.fetched.find(index, true),
+                    Source::Nothing => NOTHING,
+                    Source::Current(slot) => {
+                        let row = self.standing.rows[slot as usize];
+                        if row == patch.row && row != NO_ROW {
+                            (0, place(row).1 as u32)
+                        } else if row == NO_ROW {
+                            NOTHING
+                        } else {
+                            foreign.push(row);
+                            (u32::MAX - 1, foreign.len() as u32 - 1)
+                        }
+                    }
+                });
+            }
+        }
+        self.references = references;
+        self.foreign = self.read_foreign(&foreign)?;
+        Ok(())
+    }
+
+    fn read_foreign(&self, rows: &[u64]) -> Result<Option<RecordBatch>> {
+        let all: Vec<usize> = (0..self.input.schema.len()).collect();
+        let mut parts = Vec::new();
+        for &row in rows {
+            let (group, row) = place(row);
+            parts.push(self.input.read_current(group, &all)?.slice(row, 1));
+        }
+        let Some(first) = parts.first() else { return Ok(None) };
+        let joined = arrow::compute::concat_batches(&first.schema(), &parts);
+        Ok(Some(joined.map_err(Error::arrow(self.input.current_path()))?))
+    }
+
+    /// The arrays that references into a column count: the group's own, images, foreign rows, a null.
+    fn arrays<'b>(
+        &'b self,
+        column: usize,
+        own: Option<&'b ArrayRef>,
+        null: &'b ArrayRef,
+    ) -> (Vec<&'b ArrayRef>, Vec<u32>) {
+        let mut arrays = vec![own.unwrap_or(null)];
+        let mut numbers = vec![0];
+        for array in self.fetched.arrays(column) {
+            match array {
+                Some(array) => {
+                    numbers.push(arrays.len() as u32);
+                    arrays.push(array);
+                }
+                None => numbers.push(u32::MAX),
+            }
+        }
+        (arrays, numbers)
+    }
+
+    /// Where a patch's cell of a column is.
+    pub(super) fn reference(&self, number: u32, column: usize) -> Reference {
+        let lane = self.input.lanes.of_column(column).map_or(0, |lane| 1 + lane);
+        self.references[number as usize * self.stride() + lane]
+    }
+
+    /// How a patch's cell of a column was chosen.
+    pub(super) fn choice(&self, number: u32, column: usize) -> Choice {
+        let lane = self.input.lanes.of_column(column).map_or(0, |lane| 1 + lane);
+        self.choices[number as usize * self.stride() + lane]
+    }
+
+    fn gather(&self, column: usize, own: Option<&ArrayRef>, rows: &[Row]) -> Result<ArrayRef> {
+        let null = new_null_array(self.input.schema.data_type(column), 1);
+        let (mut arrays, numbers) = self.arrays(column, own, &null);
+        let foreign = arrays.len();
+        if let Some(batch) = &self.foreign {
+            arrays.push(batch.column(column));
+        }
+        let nothing = arrays.len();
+        arrays.push(&null);
+        let indices: Vec<(usize, usize)> = rows
+            .iter()
+            .map(|row| match *row {
+                Row::Keep(row) => (0, row as usize),
+                Row::Patch(number) => match self.reference(number, column) {
+                    NOTHING => (nothing, 0),
+                    (array, row) if array == u32::MAX - 1 => (foreign, row as usize),
+                    (array, row) => match numbers.get(array as usize) {
+                        Some(&number) if number != u32::MAX => (number as usize, row as usize),
+                        _ => (nothing, 0),
+                    },
+                },
+            })
+            .collect();
+        let arrays: Vec<&dyn arrow::array::Array> = arrays.iter().map(|a| a.as_ref()).collect();
+        interleave(&arrays, &indices).map_err(Error::arrow(self.input.current_path()))
+    }
+
+    /// The key columns of present patches; all columns where there is no key.
+    pub(super) fn keys(&self, numbers: &[u32]) -> Result<Vec<ArrayRef>> {
+        let rows: Vec<Row> = numbers.iter().map(|&n| Row::Patch(n)).collect();
+        let columns: Vec<usize> = if self.input.schema.is_keyless() {
+            (0..self.input.schema.len()).collect()
+        } else {
+            self.input.schema.key().to_vec()
+        };
+        columns.into_iter().map(|column| self.gather(column, None, &rows)).collect()
+    }
+
+    /// The columns of the snapshot: those of the current state, nullable where a cell may be unknown.
+    fn output_schema(&self) -> SchemaRef {
+        let stride = self.stride();
+        let mut unknown = vec![false; stride];
+        for choices in self.choices.chunks(stride) {
+            for (unknown, choice) in unknown.iter_mut().zip(choices) {
+                *unknown |= choice.source == Source::Nothing;
+            }
+        }
+        let fields = self.input.schema.arrow().fields().iter().enumerate();
+        let fields: Vec<Field> = fields
+            .map(|(column, field)| {
+                let lane = self.input.lanes.of_column(column).map_or(0, |lane| 1 + lane);
+                let nullable = field.is_nullable() || unknown[lane] || self.input.lanes.is_ambiguous(column);
+                field.as_ref().clone().with_nullable(nullable)
+            })
+            .collect();
+        Arc::new(Schema::new_with_metadata(fields, self.input.schema.arrow().metadata().clone()))
+    }
+
+    /// How many rows the snapshot has.
+    pub(super) fn count(&self) -> u64 {
+        (0..self.layouts.len()).map(|g| self.rows(g) as u64).sum()
+    }
+}
+
+impl GroupSource for Rebuilt<'_> {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn groups(&self) -> usize {
+        self.layouts.len()
+    }
+
+    fn rows(&self, group: usize) -> usize {
+        let layout = &self.layouts[group];
+        match (&layout.rows, layout.group) {
+            (Some(rows), _) => rows.len(),
+            (None, Some(group)) => self.input.rows_of_current(group).unwrap_or(0),
+            (None, None) => 0,
+        }
+    }
+
+    fn column(&self, group: usize, column: usize) -> Result<ArrayRef> {
+        let layout = &self.layouts[group];
+        let own = match layout.group {
+            Some(group) => Some(Arc::clone(self.input.read_current(group, &[column])?.column(0))),
+            None => None,
+        };
+        match (&layout.rows, own) {
+            (None, Some(own)) => Ok(own),
+            (None, None) => Ok(new_null_array(self.input.schema.data_type(column), 0)),
+            (Some(rows), own) => self.gather(column, own.as_ref(), rows),
+        }
+    }
+}
+
+/// What a rebuild is put together from.
+#[derive(Default)]
+struct Parts {
+    patches: Vec<Patch>,
+    choices: Vec<Choice>,
+    placed: Vec<Placed>,
+}
+
+impl Parts {
+    /// Turns a recount of a distinct row into rows that go (the last copies) or come back.
+    fn recount(&mut self, recount: multiset::Recount, copies: &[(u32, u64)]) {
+        let from = copies.partition_point(|c| c.0 < recount.slot);
+        let upto = copies.partition_point(|c| c.0 <= recount.slot);
+        let gone = (-recount.change).max(0).min((upto - from) as i64) as usize;
+        for &(slot, row) in &copies[upto - gone..upto] {
+            self.push(slot, Placed { row, fate: Fate::Absent, number: u32::MAX }, recount.after);
+        }
+        for _ in 0..recount.change.max(0) {
+            let number = self.choices.len() as u32 / 2;
+            self.push(recount.slot, Placed { row: NO_ROW, fate: Fate::Present, number }, recount.before);
+            // Images of a table without key are whole: one choice for the key, which there is none of, and one lane.
+            let choice = Choice { source: Source::Before(recount.before), inferred: false };
+            self.choices.extend([choice, choice]);
+        }
+    }
+
+    fn push(&mut self, slot: u32, placed: Placed, first: u32) {
+        let fate = placed.fate;
+        self.patches.push(Patch { slot, fate, first, contradicted: false, refilled: false });
+        self.placed.push(placed);
+    }
+}

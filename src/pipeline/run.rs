@@ -1,0 +1,448 @@
+//! What every command that replays has in common: inputs opened, ledgers ordered
+//! and scanned, the current state read against them, conflicts found.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use super::evidence::{Evidence, Found};
+use super::inputs::{DatasetInput, Inputs, SourceInput};
+use super::progress::Progress;
+use super::rebuild::world;
+use super::scan::{self, FactOptions, Histories, Ordered};
+use super::standing::{self, Standing};
+use super::window::{self, Window};
+use crate::error::{Error, Result};
+use crate::model::canon::Seed;
+use crate::model::{Discrepancy, DiscrepancyKind as Kind, time};
+use crate::plan::{Bound, Plan};
+use crate::read::Spool;
+use crate::replay::chain::{self, Cause, Conflict};
+use crate::replay::facts::ScanOptions;
+use crate::replay::history::Timeline;
+use crate::replay::select::NO_ROW;
+
+/// What a run needs to know before it scans.
+#[derive(Clone, Copy)]
+pub(super) struct RunPlan<'a> {
+    pub plan: &'a Plan,
+    pub verify: bool,
+    /// The moments whose cuts the scan serves; none for a verification.
+    pub moments: &'a [&'a Bound],
+}
+
+/// Everything that the scan of all inputs found.
+pub(super) struct Run {
+    pub inputs: Inputs,
+    pub ordered: Vec<Ordered>,
+    pub analysed: Vec<Analysed>,
+    pub windows: Vec<Window>,
+    /// Per source, the first rank of each transaction.
+    pub firsts: Vec<Vec<u32>>,
+    /// Findings that concern no single dataset or moment.
+    pub seed: Seed,
+}
+
+/// What was found out about one dataset.
+pub(super) struct Analysed {
+    pub histories: Histories,
+    pub standing: Standing,
+    /// Ranks from here on lie after the extract moment.
+    pub end: u32,
+    pub found: Vec<Found>,
+    /// Slots that disagree with the current state, for `--trust ledger`. Sorted.
+    pub distrusted: Vec<u32>,
+    /// Highest rank at which each contradicted slot is contradicted.
+    pub contradicted: BTreeMap<u32, u32>,
+    pub counts: Counts,
+}
+
+/// How many keys were compared and how many agreed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub changes: u64,
+    pub keys: u64,
+    pub agreeing: u64,
+}
+
+impl Run {
+    /// Opens, orders, scans and, if asked, verifies.
+    pub(super) fn new(options: RunPlan<'_>, spool: &Spool, progress: &dyn Progress) -> Result<Self> {
+        progress.stage("read ledgers", None);
+        let inputs = Inputs::open(options.plan, spool, progress)?;
+        let seed = Seed::random();
+        progress.stage("order changes", None);
+        let ordered =
+            inputs.sources.iter().map(|s| scan::order(s, &inputs.datasets)).collect::<Result<Vec<_>>>()?;
+        let firsts: Vec<Vec<u32>> =
+            ordered.iter().map(|o| o.order.transactions.iter().map(|t| t.first).collect()).collect();
+        let windows = window::windows(options.plan, &inputs, &ordered)?;
+        let mut run = Self { inputs, ordered, analysed: Vec::new(), windows, firsts, seed };
+        let total: u64 = run.inputs.datasets.iter().map(|d| u64::from(d.store.len()) + rows(d)).sum();
+        progress.stage("scan changes and current state", Some(total));
+        for dataset in 0..run.inputs.datasets.len() {
+            let analysed = run.analyse(dataset, options, progress)?;
+            run.analysed.push(analysed);
+        }
+        Ok(run)
+    }
+
+    pub(super) fn source(&self, dataset: usize) -> &SourceInput {
+        &self.inputs.sources[self.inputs.datasets[dataset].source]
+    }
+
+    pub(super) fn order(&self, dataset: usize) -> &Ordered {
+        &self.ordered[self.inputs.datasets[dataset].source]
+    }
+
+    /// What all histories of a dataset share.
+    pub(super) fn timeline<'a>(&'a self, dataset: usize, truncates: &'a [u32], end: u32) -> Timeline<'a> {
+        let input = &self.inputs.datasets[dataset];
+        Timeline {
+            truncates,
+            transactions: &self.firsts[input.source],
+            from_birth: input.plan.ledger.from_birth,
+            end,
+        }
+    }
+
+    fn analyse(&self, dataset: usize, options: RunPlan<'_>, progress: &dyn Progress) -> Result<Analysed> {
+        let input = &self.inputs.datasets[dataset];
+        let ordered = self.order(dataset);
+        let ranks = ordered.order.ranks(input.member);
+        let end = match &input.plan.current.at {
+            Some(bound) => window::cut(self.source(dataset), &ordered.order, bound, &input.plan.name)?.rank,
+            None => u32::MAX - 1,
+        };
+        let mut facts = FactOptions { seed: self.seed, verify: options.verify, from_rank: 0 };
+        let mut histories = None;
+        if let Some(from_rank) = self.earliest_cut(dataset, options)? {
+            facts.from_rank = from_rank;
+            let narrow = scan::histories(input, &ranks, facts, progress)?;
+            histories = narrow.is_enough_without_the_past().then_some(narrow);
+            facts.from_rank = 0;
+        }
+        let histories = match histories {
+            Some(histories) => histories,
+            None => scan::histories(input, &ranks, facts, progress)?,
+        };
+        refuse_partial_multiset(input, &histories)?;
+        let scan = ScanOptions {
+            schema: &input.schema,
+            lanes: &input.lanes,
+            seed: self.seed,
+            verify: options.verify && !input.schema.is_keyless(),
+        };
+        let standing = standing::read(input, &histories, scan, progress)?;
+        let mut analysed = Analysed {
+            counts: Counts {
+                changes: u64::from(input.store.len()),
+                keys: histories.slots() as u64,
+                agreeing: 0,
+            },
+            histories,
+            standing,
+            end,
+            found: Vec::new(),
+            distrusted: Vec::new(),
+            contradicted: BTreeMap::new(),
+        };
+        self.note_reading(dataset, &mut analysed)?;
+        if options.verify {
+            self.verify(dataset, &mut analysed)?;
+        }
+        Ok(analysed)
+    }
+
+    /// The earliest cut, if changes before it need not become facts at all: whole images, no verification.
+    fn earliest_cut(&self, dataset: usize, options: RunPlan<'_>) -> Result<Option<u32>> {
+        let input = &self.inputs.datasets[dataset];
+        if options.verify || input.lanes.is_partial() || options.moments.is_empty() {
+            return Ok(None);
+        }
+        let mut earliest = u32::MAX;
+        for bound in options.moments {
+            let order = &self.order(dataset).order;
+            let cut = window::cut(self.source(dataset), order, bound, &input.plan.name)?;
+            earliest = earliest.min(cut.rank);
+        }
+        Ok(Some(earliest))
+    }
+
+    /// What reading and ordering found wrong.
+    fn note_reading(&self, dataset: usize, analysed: &mut Analysed) -> Result<()> {
+        let input = &self.inputs.datasets[dataset];
+        let ordered = self.order(dataset);
+        analysed.found.extend(input.discrepancies.iter().cloned().map(Found::always));
+        let evidence = self.evidence(dataset, &analysed.histories, &analysed.standing);
+        let mut found = Vec::new();
+        let null_keys = &analysed.histories.null_keys;
+        let message = |_| "a change whose key is null: it is set aside".to_owned();
+        found.extend(evidence.changes(Kind::NullKey, null_keys, message)?);
+        let message = "a current row whose key is null: it is copied as it stands";
+        found.extend(evidence.current_rows(Kind::NullKey, &analysed.standing.null_keys, message)?);
+        let message = "several current rows have this key: they are copied as they stand";
+        found.extend(evidence.current_rows(Kind::DuplicateKey, &analysed.standing.duplicates, message)?);
+        let repeats = &ordered.repeats[input.member];
+        for kind in [Kind::DuplicateChange, Kind::ConflictingDuplicate] {
+            let again: Vec<u32> = repeats.iter().filter(|r| r.kind == kind).map(|r| r.again).collect();
+            found.extend(evidence.changes(kind, &again, |_| repeated(kind))?);
+        }
+        drop(evidence);
+        found.iter_mut().filter(|d| d.current.is_some()).for_each(|d| d.touches_snapshot = true);
+        analysed.found.extend(found.into_iter().map(Found::always));
+        analysed.found.extend(self.note_columns(input).into_iter().map(Found::always));
+        analysed.found.extend(self.note_regressions(dataset).map(Found::always));
+        Ok(())
+    }
+
+    fn note_columns(&self, input: &DatasetInput) -> Vec<Discrepancy> {
+        if input.store.is_empty() {
+            return Vec::new();
+        }
+        let uncovered =
+            (0..input.schema.len()).filter(|&c| !input.lanes.is_covered(c) && !input.schema.is_key(c));
+        uncovered
+            .map(|column| {
+                let name = input.schema.name(column);
+                let message = format!(
+                    "no image carries {name:?}: its cells are the current ones where nothing was undone, and \
+                     unknown elsewhere"
+                );
+                let mut discrepancy = input.discrepancy(Kind::ColumnNotCovered, message);
+                discrepancy.cells.push(crate::model::CellDifference {
+                    column: name.to_owned(),
+                    expected: None,
+                    found: None,
+                });
+                discrepancy.touches_snapshot = true;
+                discrepancy
+            })
+            .collect()
+    }
+
+    fn note_regressions(&self, dataset: usize) -> Option<Discrepancy> {
+        let input = &self.inputs.datasets[dataset];
+        let order = &self.order(dataset).order;
+        // Told once per source, of its first dataset.
+        let (count, first) = (input.member == 0).then(|| order.regressions())?;
+        let first = &order.transactions[first?];
+        let mut discrepancy = input.discrepancy(
+            Kind::TimeRegression,
+            format!(
+                "commit times go backwards along the order at {count} transactions, first at one of {}",
+                time::format_instant(first.time)
+            ),
+        );
+        discrepancy.count = count;
+        Some(discrepancy)
+    }
+
+    pub(super) fn evidence<'a>(
+        &'a self,
+        dataset: usize,
+        histories: &'a Histories,
+        standing: &'a Standing,
+    ) -> Evidence<'a> {
+        Evidence { input: &self.inputs.datasets[dataset], source: self.source(dataset), histories, standing }
+    }
+
+    fn verify(&self, dataset: usize, analysed: &mut Analysed) -> Result<()> {
+        let input = &self.inputs.datasets[dataset];
+        if input.schema.is_keyless() {
+            return Ok(());
+        }
+        let timeline = self.timeline(dataset, &analysed.histories.truncates, analysed.end);
+        let world = world(input, &analysed.histories, &analysed.standing, timeline, &[]);
+        let shards = analysed.histories.shards.len();
+        let chained: Vec<chain::Chained> = (0..shards)
+            .into_par_iter()
+            .map(|shard| chain::verify(world, shard, &analysed.standing.hashes))
+            .collect();
+        let (mut no_ops, mut sample, mut alive, mut standing) = (0, Vec::new(), 0, 0);
+        let mut conflicts = Vec::new();
+        for part in chained {
+            no_ops += part.no_ops;
+            sample.extend(part.no_op_sample);
+            alive += part.alive;
+            standing += part.alive_and_standing;
+            analysed.counts.agreeing += part.agreeing;
+            conflicts.extend(part.conflicts);
+        }
+        self.stop_if_no_key_matches(input, analysed, (alive, standing))?;
+        let skew = self.take_skew(&mut conflicts, timeline, analysed);
+        for conflict in &conflicts {
+            let rank = analysed.contradicted.entry(conflict.slot).or_default();
+            *rank = (*rank).max(conflict.rank);
+            if conflict.rank == u32::MAX {
+                analysed.distrusted.push(conflict.slot);
+            }
+        }
+        analysed.distrusted.sort_unstable();
+        analysed.distrusted.dedup();
+        let evidence = self.evidence(dataset, &analysed.histories, &analysed.standing);
+        let mut found = evidence.conflicts(&conflicts)?;
+        found.extend(skew.map(|(message, count)| {
+            let mut discrepancy = input.discrepancy(Kind::ExtractSkew, message);
+            discrepancy.count = count;
+            discrepancy.touches_snapshot = true;
+            Found::always(discrepancy)
+        }));
+        if no_ops > 0 {
+            sample.sort_unstable();
+            let first = sample.first().copied();
+            let mut one = evidence.changes(Kind::NoOpChange, first.as_slice(), |_| {
+                format!("{no_ops} changes have equal before and after images; this is the first")
+            })?;
+            one.iter_mut().for_each(|d| d.count = no_ops);
+            found.extend(one.into_iter().map(Found::always));
+        }
+        found.extend(unmentioned(&evidence, analysed)?.into_iter().map(Found::always));
+        analysed.found.extend(found);
+        Ok(())
+    }
+
+    /// Where hardly any standing key of the ledger is in the current state, keys are
+    /// written differently on both sides, and a million findings would hide that.
+    fn stop_if_no_key_matches(
+        &self,
+        input: &DatasetInput,
+        analysed: &Analysed,
+        (alive, standing): (u64, u64),
+    ) -> Result<()> {
+        let hardly = alive >= 10 && analysed.standing.count >= 10 && standing * 50 < alive;
+        if !hardly || analysed.standing.unmentioned_count * 2 < analysed.standing.count {
+            return Ok(());
+        }
+        let ledger = input.store.read(0, crate::ledger::store::Want::KEYS, None)?;
+        let sample = |images: &crate::model::Images| {
+            let keys: Vec<_> = input.schema.key().iter().filter_map(|&c| images.column(c)).collect();
+            let rows = (0..ledger.len()).filter(|&r| images.is_present(r)).take(3);
+            rows.map(|row| input.key_text(&keys, row)).collect::<Vec<_>>().join("; ")
+        };
+        let current = input.read_current(0, input.schema.key())?;
+        let keys: Vec<_> = current.columns().iter().collect();
+        let rows = (0..current.num_rows().min(3)).map(|row| input.key_text(&keys, row));
+        Err(Error::KeysDoNotMatch {
+            dataset: input.plan.name.clone(),
+            matched: standing,
+            keys: alive,
+            ledger_sample: sample(&ledger.after),
+            current_sample: rows.collect::<Vec<_>>().join("; "),
+        })
+    }
+
+    /// Where one earlier extract moment explains most disagreements with the current
+    /// state, they become one finding.
+    fn take_skew(
+        &self,
+        conflicts: &mut Vec<Conflict>,
+        timeline: Timeline<'_>,
+        analysed: &Analysed,
+    ) -> Option<(String, u64)> {
+        if analysed.end != u32::MAX - 1 {
+            return None;
+        }
+        let against: Vec<&Conflict> = conflicts.iter().filter(|c| c.index == u32::MAX).collect();
+        let mut edges: Vec<(u32, i64)> = against
+            .iter()
+            .filter_map(|c| c.skew)
+            .flat_map(|(from, upto)| [(from, 1), (upto + 1, -1)])
+            .collect();
+        edges.sort_unstable();
+        let (mut depth, mut best, mut moment) = (0, 0, 0);
+        for (rank, change) in edges {
+            depth += change;
+            if depth > best {
+                (best, moment) = (depth, rank);
+            }
+        }
+        let explained = best as u64;
+        // Keys that changed after that moment and agree all the same speak against it.
+        let later = analysed.later_and_agreeing(moment, conflicts);
+        if explained < 2 || explained * 2 < against.len() as u64 || later >= explained {
+            return None;
+        }
+        let covers = |c: &Conflict| {
+            c.index == u32::MAX && c.skew.is_some_and(|(from, upto)| (from..=upto).contains(&moment))
+        };
+        conflicts.retain(|c| !covers(c));
+        debug_assert!(
+            conflicts.iter().all(|c| c.cause != Cause::Swapped || c.index != u32::MAX),
+            "positions only"
+        );
+        let transaction = timeline.transactions.partition_point(|&first| first < moment);
+        Some((
+            format!(
+                "the current state was read before the ledger's end: {explained} rows are as they were before \
+                 transaction number {}; declare `current.at`",
+                transaction + 1
+            ),
+            explained,
+        ))
+    }
+}
+
+impl Analysed {
+    fn later_and_agreeing(&self, moment: u32, conflicts: &[Conflict]) -> u64 {
+        let disagreeing: std::collections::BTreeSet<u32> =
+            conflicts.iter().filter(|c| c.index == u32::MAX).map(|c| c.slot).collect();
+        let mut count = 0;
+        for (number, shard) in self.histories.shards.iter().enumerate() {
+            for key in 0..shard.keys() {
+                let slot = self.histories.bases[number] + key as u32;
+                let last = shard.rank[shard.history(key).end - 1];
+                count += u64::from(last >= moment && !disagreeing.contains(&slot));
+            }
+        }
+        count
+    }
+}
+
+fn rows(input: &DatasetInput) -> u64 {
+    (0..input.table.groups()).map(|g| input.table.rows(g) as u64).sum()
+}
+
+fn repeated(kind: Kind) -> String {
+    match kind {
+        Kind::DuplicateChange => {
+            "delivered again with the same position, op, key and images: dropped".to_owned()
+        }
+        _ => "delivered again with the same position and other content: the first stands".to_owned(),
+    }
+}
+
+/// From birth, every current row has a record.
+fn unmentioned(evidence: &Evidence<'_>, analysed: &Analysed) -> Result<Vec<Discrepancy>> {
+    if !evidence.input.plan.ledger.from_birth || analysed.standing.unmentioned_count == 0 {
+        return Ok(Vec::new());
+    }
+    let message =
+        "the ledger is complete from birth and never mentions this row: it was created without a record";
+    let rows = &analysed.standing.unmentioned;
+    let mut found = evidence.current_rows(Kind::CurrentUnexpected, rows, message)?;
+    found.iter_mut().for_each(|d| d.touches_snapshot = true);
+    let more = analysed.standing.unmentioned_count - found.len() as u64;
+    if more > 0 {
+        let message = format!("and {more} more like these");
+        let mut rest = evidence.input.discrepancy(Kind::CurrentUnexpected, message);
+        rest.count = more;
+        rest.touches_snapshot = true;
+        found.push(rest);
+    }
+    Ok(found)
+}
+
+fn refuse_partial_multiset(input: &DatasetInput, histories: &Histories) -> Result<()> {
+    let partial = input.lanes.is_partial() || histories.lacks_before;
+    if input.schema.is_keyless() && partial {
+        return Err(Error::Refused {
+            dataset: input.plan.name.clone(),
+            reason: "it has no key, and its ledger has images with unknown cells, which identify no row"
+                .to_owned(),
+            hint: Some("declare a key, or record whole images (REPLICA IDENTITY FULL)".to_owned()),
+        });
+    }
+    debug_assert!(histories.slots() < NO_ROW as usize, "slots are 32-bit");
+    Ok(())
+}

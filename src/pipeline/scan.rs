@@ -1,0 +1,278 @@
+//! First pass: the ledgers become an order, and facts sorted into shards.
+
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::inputs::{DatasetInput, SourceInput};
+use super::progress::Progress;
+use crate::error::{Error, Result};
+use crate::ledger::order::{NotInOrder, Order, OrderBuilder};
+use crate::ledger::store::{ChangeStore, Want};
+use crate::model::canon::{self, Seed};
+use crate::model::{ChangeBatch, DiscrepancyKind};
+use crate::replay::facts::{self, Facts, ScanOptions};
+use crate::replay::shard::{Ranks, Shard};
+
+/// Facts per shard aimed at: a shard's sort should stay in the cache.
+const FACTS_PER_SHARD: usize = 1 << 15;
+const SHARDS_MAX: usize = 256;
+
+/// A position seen twice, after the values were compared.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Repeated {
+    /// Index of the change that stands.
+    pub first: u32,
+    /// Index of the dropped one.
+    pub again: u32,
+    /// Redelivery or conflict.
+    pub kind: DiscrepancyKind,
+}
+
+/// The order of a source, with what had to be dropped per dataset.
+pub(super) struct Ordered {
+    pub order: Order,
+    pub repeats: Vec<Vec<Repeated>>,
+}
+
+/// Finds the order of a source and drops repeated changes from it.
+pub(super) fn order(source: &SourceInput, datasets: &[DatasetInput]) -> Result<Ordered> {
+    let members: Vec<&DatasetInput> = source.datasets.iter().map(|&d| &datasets[d]).collect();
+    let mut order = match members.as_slice() {
+        [one] => match in_order(source, &one.store)? {
+            Some(order) => order,
+            None => sorted(source, &members)?,
+        },
+        _ => sorted(source, &members)?,
+    };
+    let mut repeats = vec![Vec::new(); members.len()];
+    for repeat in std::mem::take(&mut order.repeats) {
+        let number = usize::from(repeat.dataset);
+        if let Some(kind) = compare_repeat(source, members[number], repeat.first, repeat.again)? {
+            order.drop_change(repeat.dataset, repeat.again);
+            repeats[number].push(Repeated { first: repeat.first, again: repeat.again, kind });
+        }
+    }
+    Ok(Ordered { order, repeats })
+}
+
+fn in_order(source: &SourceInput, store: &ChangeStore) -> Result<Option<Order>> {
+    let mut builder = OrderBuilder::in_order(source.rules);
+    // Segments are decoded in parallel, a window at a time, and followed in sequence.
+    let segments: Vec<usize> = (0..store.segments()).collect();
+    for window in segments.chunks(rayon::current_num_threads().max(1) * 2) {
+        let batches: Vec<Result<ChangeBatch>> =
+            window.par_iter().map(|&segment| store.read(segment, Want::ORDER, None)).collect();
+        for batch in batches {
+            let batch = batch?;
+            let ids = transaction_ids(&batch);
+            if let Err(NotInOrder) = builder.push(0, &batch, ids.as_deref()) {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(builder.finish()))
+}
+
+fn sorted(source: &SourceInput, members: &[&DatasetInput]) -> Result<Order> {
+    let mut builder = OrderBuilder::sorting(source.rules, members.len());
+    for (number, member) in members.iter().enumerate() {
+        for segment in 0..member.store.segments() {
+            let batch = member.store.read(segment, Want::ORDER, None)?;
+            let ids = transaction_ids(&batch);
+            if builder.push(number, &batch, ids.as_deref()).is_err() {
+                debug_assert!(false, "a sorting builder takes every batch");
+            }
+        }
+    }
+    Ok(builder.finish())
+}
+
+/// Hashes of transaction ids; a fixed seed, as ids only meet ids of the same source.
+fn transaction_ids(batch: &ChangeBatch) -> Option<Vec<u64>> {
+    let ids = batch.transaction.as_ref()?;
+    let mut hashes = vec![0; ids.len()];
+    canon::add_cell_hashes(ids.as_ref(), transaction_seed(), &mut hashes);
+    Some(hashes)
+}
+
+/// The seed of transaction ids, for those who look one up.
+pub(super) fn transaction_seed() -> u64 {
+    Seed::fixed(0).column(0)
+}
+
+/// What a repeat is, by its values; `None` if it is another change of the same source record.
+fn compare_repeat(
+    source: &SourceInput,
+    member: &DatasetInput,
+    first: u32,
+    again: u32,
+) -> Result<Option<DiscrepancyKind>> {
+    use crate::ledger::order::Identity;
+    let read = |index| {
+        let (segment, row) = member.store.locate(index);
+        member.store.read(segment, Want::IMAGES, Some(&[row]))
+    };
+    let (a, b) = (read(first)?, read(again)?);
+    let key_equal = || {
+        let key = member.schema.key().iter();
+        key.copied().all(|c| cell_equal(&a, &b, c, Side::Before) && cell_equal(&a, &b, c, Side::After))
+    };
+    if source.rules.identity == Identity::PositionOpKey && (a.ops != b.ops || !key_equal()) {
+        return Ok(None);
+    }
+    let whole = (0..member.schema.len())
+        .all(|c| cell_equal(&a, &b, c, Side::Before) && cell_equal(&a, &b, c, Side::After));
+    let same = a.ops == b.ops && whole;
+    Ok(Some(if same { DiscrepancyKind::DuplicateChange } else { DiscrepancyKind::ConflictingDuplicate }))
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Before,
+    After,
+}
+
+/// Whether two single-row batches agree in one cell: presence, state and value.
+fn cell_equal(a: &ChangeBatch, b: &ChangeBatch, column: usize, side: Side) -> bool {
+    let (a, b) = match side {
+        Side::Before => (&a.before, &b.before),
+        Side::After => (&a.after, &b.after),
+    };
+    if a.is_present(0) != b.is_present(0) || a.state(column, 0) != b.state(column, 0) {
+        return false;
+    }
+    match (a.column(column), b.column(column)) {
+        (Some(x), Some(y)) if a.is_present(0) => canon::cells_equal(x.as_ref(), 0, y.as_ref(), 0),
+        _ => true,
+    }
+}
+
+/// The facts of one dataset, sharded.
+#[derive(Debug, Default)]
+pub(super) struct Histories {
+    pub shards: Vec<Shard>,
+    /// First slot of each shard, and one past the last slot.
+    pub bases: Vec<u32>,
+    /// Ranks of truncates, rising.
+    pub truncates: Vec<u32>,
+    /// Indices of the truncates.
+    pub truncate_indices: Vec<u32>,
+    /// Key changes by index.
+    pub moves: Vec<(u32, u128, u128)>,
+    /// Indices of changes whose key is null.
+    pub null_keys: Vec<u32>,
+    /// Whether some update, upsert or delete has no before image.
+    pub lacks_before: bool,
+}
+
+impl Histories {
+    /// How many keys have a history.
+    pub fn slots(&self) -> usize {
+        self.bases.last().copied().unwrap_or(0) as usize
+    }
+
+    /// Whether every cell of a snapshot can be selected from these changes alone: each
+    /// has its before image, and no truncate asks for what stood before.
+    pub fn is_enough_without_the_past(&self) -> bool {
+        self.truncate_indices.is_empty() && !self.lacks_before
+    }
+
+    /// The shard and the number in it of a slot.
+    pub fn of_slot(&self, slot: u32) -> (usize, usize) {
+        let shard = self.bases.partition_point(|&base| base <= slot) - 1;
+        (shard, (slot - self.bases[shard]) as usize)
+    }
+}
+
+/// What a scan of facts looks at.
+#[derive(Clone, Copy)]
+pub(super) struct FactOptions {
+    pub seed: Seed,
+    pub verify: bool,
+    /// Only changes of this rank and above become facts.
+    pub from_rank: u32,
+}
+
+/// Scans a dataset's ledger into sorted histories.
+pub(super) fn histories(
+    input: &DatasetInput,
+    ranks: &Ranks,
+    options: FactOptions,
+    progress: &dyn Progress,
+) -> Result<Histories> {
+    let scan = ScanOptions {
+        schema: &input.schema,
+        lanes: &input.lanes,
+        seed: options.seed,
+        verify: options.verify && !input.schema.is_keyless(),
+    };
+    let store = &input.store;
+    let shards = shard_count(store.len() as usize);
+    let keep = |index| ranks.of(index) >= options.from_rank;
+    let scanned: Vec<Result<facts::Scanned>> = (0..store.segments())
+        .into_par_iter()
+        .map(|segment| {
+            let (first, next) = (store.first(segment), store.first(segment + 1));
+            if matches!(ranks, Ranks::AsRead) && next <= options.from_rank {
+                return Ok(facts::Scanned::default());
+            }
+            let batch = input.read_for_scan(segment, scan.verify)?;
+            progress.advance(u64::from(next - first));
+            Ok(facts::scan(&batch, first, shards, scan, keep))
+        })
+        .collect();
+    collect(scanned, shards, input.lanes.count(), ranks)
+}
+
+fn shard_count(facts: usize) -> usize {
+    (facts / FACTS_PER_SHARD).next_power_of_two().clamp(1, SHARDS_MAX)
+}
+
+fn collect(
+    scanned: Vec<Result<facts::Scanned>>,
+    shards: usize,
+    lanes: usize,
+    ranks: &Ranks,
+) -> Result<Histories> {
+    let mut histories = Histories::default();
+    let mut parts: Vec<Vec<Facts>> = (0..shards).map(|_| Vec::new()).collect();
+    for part in scanned {
+        let part = part?;
+        histories.moves.extend(part.moves);
+        histories.null_keys.extend(part.null_keys);
+        histories.lacks_before |= part.lacks_before;
+        histories.truncate_indices.extend(part.truncates);
+        for (shard, facts) in part.shards.into_iter().enumerate().filter(|(_, f)| !f.is_empty()) {
+            parts[shard].push(facts);
+        }
+    }
+    histories.truncates = histories.truncate_indices.iter().map(|&i| ranks.of(i)).collect();
+    histories.truncates.retain(|&rank| rank != crate::replay::shard::DROPPED);
+    histories.truncates.sort_unstable();
+    histories.moves.sort_unstable();
+    histories.shards = parts
+        .into_par_iter()
+        .map(|parts| {
+            let mut all = Facts::new(lanes);
+            parts.into_iter().for_each(|part| all.append(part));
+            Shard::new(&all, ranks)
+        })
+        .collect();
+    let mut base: u64 = 0;
+    for shard in &histories.shards {
+        histories.bases.push(base as u32);
+        base += shard.keys() as u64;
+    }
+    let limit = u64::from(u32::MAX) - 1;
+    if base > limit {
+        return Err(Error::Limit { what: "changed keys of one dataset", found: base, limit });
+    }
+    histories.bases.push(base as u32);
+    Ok(histories)
+}
+
+/// The file that stands for a source in messages.
+pub(super) fn source_path(source: &SourceInput) -> &Path {
+    source.files.first().map_or_else(|| Path::new("ledger"), |f| f.path.as_path())
+}

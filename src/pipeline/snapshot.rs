@@ -1,0 +1,395 @@
+//! The main job: rebuild, verify, export, with evidence.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::checks;
+use super::evidence::Found;
+use super::manifest;
+use super::outcome::{DatasetOutcome, MomentOutcome, SnapshotOutcome};
+use super::progress::Progress;
+use super::provenance::WithProvenance;
+use super::rebuild::Rebuilt;
+use super::request::{Output, OutputFormat, SnapshotRequest, Trust};
+use super::run::{Run, RunPlan};
+use super::verdicts::{ColumnCounts, Judge, VerdictCounts};
+use super::window::{self, SourceCut};
+use crate::error::{Error, Result};
+use crate::export::package::Staged;
+use crate::export::tables::{self, VerdictWriter};
+use crate::export::{self, CsvStyle, ParquetStyle, TableStyle};
+use crate::model::{CellDifference, Discrepancy, DiscrepancyKind as Kind, time};
+use crate::plan::{Bound, Moment};
+use crate::read::Spool;
+use crate::replay::select::{Fate, NO_ROW};
+
+/// Rebuilds every dataset at every moment and writes the output.
+///
+/// # Errors
+/// An input cannot be read, a rule refuses a dataset, or the output cannot be
+/// written; then nothing is left behind.
+pub fn snapshot(request: &SnapshotRequest, progress: &dyn Progress) -> Result<SnapshotOutcome> {
+    super::in_pool(&request.options, || run(request, progress))
+}
+
+fn run(request: &SnapshotRequest, progress: &dyn Progress) -> Result<SnapshotOutcome> {
+    let (Output::Folder { path, .. } | Output::File { path, .. }) = &request.output;
+    let staged = Staged::folder(path, request.replace)?;
+    let spool = Spool::new(request.options.spool.as_deref());
+    let bounds: Vec<&Bound> = request.moments.iter().map(|m| &m.bound).collect();
+    let plan = RunPlan { plan: &request.plan, verify: request.verify, moments: &bounds };
+    let run = Run::new(plan, &spool, progress)?;
+    let mut outcome = SnapshotOutcome {
+        moments: Vec::new(),
+        assumptions: run.windows.iter().flat_map(|w| w.assumptions.clone()).collect(),
+        types: super::type_decisions(&run.inputs),
+        verified: request.verify,
+        refused: Vec::new(),
+    };
+    for moment in &request.moments {
+        let series = request.moments.len() > 1;
+        let folder = if series { staged.path().join(&moment.label) } else { staged.path().to_owned() };
+        if series {
+            std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "write"))?;
+        }
+        let writing = Writing { request, run: &run, moment, folder: &folder, progress };
+        let written = writing.moment(&mut outcome.refused)?;
+        outcome.moments.push(written);
+    }
+    run.inputs.check_unchanged()?;
+    match &request.output {
+        Output::Folder { .. } => staged.publish()?,
+        Output::File { path, format } => {
+            let name = file_name(&request.plan.datasets[0].name, *format);
+            if request.moments.len() > 1 {
+                return Err(Error::Plan {
+                    place: "--out".to_owned(),
+                    message: format!("{} is one file, but several moments are asked for", path.display()),
+                    hint: Some("name a folder".to_owned()),
+                });
+            }
+            staged.publish_file(&name)?;
+        }
+    }
+    Ok(outcome)
+}
+
+fn file_name(dataset: &str, format: OutputFormat) -> String {
+    // A name is a file name here, whatever the plan calls the dataset.
+    let safe: String =
+        dataset.chars().map(|c| if matches!(c, '/' | '\\' | '\0') { '_' } else { c }).collect();
+    format!("{safe}.{}", format.extension())
+}
+
+/// One moment on its way into a folder.
+struct Writing<'a> {
+    request: &'a SnapshotRequest,
+    run: &'a Run,
+    moment: &'a Moment,
+    folder: &'a Path,
+    progress: &'a dyn Progress,
+}
+
+/// One dataset, written.
+struct Written {
+    outcome: DatasetOutcome,
+    found: Vec<Discrepancy>,
+}
+
+impl Writing<'_> {
+    fn moment(&self, refused: &mut Vec<(String, String)>) -> Result<MomentOutcome> {
+        let package = matches!(self.request.output, Output::Folder { .. });
+        let mut verdicts = match package {
+            true => Some(VerdictWriter::create(&self.folder.join("verdicts.parquet"))?),
+            false => None,
+        };
+        let mut datasets = Vec::new();
+        let mut discrepancies = Vec::new();
+        let mut keys = checks::Keys::default();
+        for number in 0..self.run.inputs.datasets.len() {
+            match self.dataset(number, verdicts.as_mut(), &mut keys) {
+                Ok(written) => {
+                    datasets.push(written.outcome);
+                    discrepancies.extend(written.found);
+                }
+                Err(Error::Refused { dataset, reason, .. }) if self.request.policy.partial => {
+                    refused.push((dataset, reason));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        discrepancies.extend(checks::references(&self.request.plan, &keys));
+        self.accept(&mut discrepancies);
+        sort(&mut discrepancies);
+        if let Some(verdicts) = verdicts {
+            verdicts.finish()?;
+            tables::write_discrepancies_parquet(&discrepancies, &self.folder.join("discrepancies.parquet"))?;
+            tables::write_discrepancies_csv(&discrepancies, &self.folder.join("discrepancies.csv"))?;
+        }
+        let path = match &self.request.output {
+            Output::Folder { path, .. } if self.request.moments.len() > 1 => path.join(&self.moment.label),
+            Output::Folder { path, .. } | Output::File { path, .. } => path.clone(),
+        };
+        let outcome = MomentOutcome {
+            text: self.moment.text.clone(),
+            resolved: self.moment.resolved.clone(),
+            path,
+            datasets,
+            discrepancies,
+        };
+        if package {
+            manifest::write(self.request, self.run, self.moment, &outcome, self.folder)?;
+        }
+        Ok(outcome)
+    }
+
+    fn accept(&self, discrepancies: &mut [Discrepancy]) {
+        checks::accept(&self.request.plan, self.request.options.now, discrepancies);
+    }
+
+    fn dataset(
+        &self,
+        number: usize,
+        verdicts: Option<&mut VerdictWriter>,
+        keys: &mut checks::Keys,
+    ) -> Result<Written> {
+        let run = self.run;
+        let input = &run.inputs.datasets[number];
+        let analysed = &run.analysed[number];
+        let order = &run.order(number).order;
+        let cut = window::cut(run.source(number), order, &self.moment.bound, &input.plan.name)?;
+        let uncovered = self.check_window(number, &cut, analysed.end)?;
+        let distrusted: &[u32] =
+            if self.request.policy.trust == Trust::Ledger { &analysed.distrusted } else { &[] };
+        let mut found = self.cut_findings(number, &cut);
+        found.extend(self.truncates(number, &cut)?);
+        let timeline = run.timeline(number, &analysed.histories.truncates, analysed.end);
+        self.progress.stage(&format!("rebuild {}", input.plan.name), None);
+        let rebuilt = Rebuilt::new(
+            input,
+            &analysed.histories,
+            &analysed.standing,
+            (timeline, cut.rank.min(analysed.end)),
+            distrusted,
+            self.progress,
+        )?;
+        let judge = Judge { run, analysed, rebuilt: &rebuilt, cut: cut.rank, uncovered };
+        let package = verdicts.is_some();
+        let (counts, columns) = if package || self.request.policy.strict {
+            judge.judge(verdicts)?
+        } else {
+            (VerdictCounts::default(), ColumnCounts::default())
+        };
+        if self.request.policy.strict && counts.unrecoverable_cells > 0 {
+            return Err(Error::Refused {
+                dataset: input.plan.name.clone(),
+                reason: format!("{} cells of the snapshot are unrecoverable", counts.unrecoverable_cells),
+                hint: Some("without --strict they are null in the file and marked".to_owned()),
+            });
+        }
+        found.extend(checks::cells(input, &columns));
+        found.extend(checks::overdrawn(
+            &run.evidence(number, &analysed.histories, &analysed.standing),
+            &rebuilt,
+        )?);
+        found.extend(analysed.found.iter().map(|f| touching(f, cut.rank)));
+        self.write(&rebuilt)?;
+        keys.collect(&self.request.plan, number, &rebuilt)?;
+        let mut outcome = outcome(&rebuilt, counts, analysed.counts.changes);
+        if package {
+            let totals = checks::totals(&rebuilt)?;
+            found.extend(checks::tie_outs(input, self.moment, &totals, &outcome));
+            outcome.measures = totals.measures();
+        }
+        Ok(Written { outcome, found })
+    }
+
+    /// Refuses a moment that nothing can prove; with `--allow-uncovered`, says that it is one.
+    fn check_window(&self, number: usize, cut: &SourceCut, end: u32) -> Result<bool> {
+        let input = &self.run.inputs.datasets[number];
+        let refuse = |reason: String, nearest: Option<String>| Error::Uncovered {
+            dataset: input.plan.name.clone(),
+            as_of: self.moment.resolved.clone(),
+            reason,
+            nearest,
+        };
+        let behind_extract = match (&input.plan.current.at, self.moment.bound.last_nanosecond()) {
+            (Some(at), Some(asked)) => at.last_nanosecond().is_some_and(|extract| asked > extract),
+            (Some(_), None) => cut.rank > end,
+            (None, _) => false,
+        };
+        if behind_extract {
+            let at = input.plan.current.at.as_ref().map(Bound::to_when);
+            return Err(refuse("the current state was read before it".to_owned(), at));
+        }
+        let Some((reason, nearest)) = self.run.windows[number].refusal(&self.moment.bound) else {
+            return Ok(false);
+        };
+        if self.request.policy.allow_uncovered {
+            return Ok(true);
+        }
+        Err(refuse(reason, nearest.map(time::format_instant)))
+    }
+
+    /// Transactions on both sides of the clock, and an as-of behind everything recorded.
+    fn cut_findings(&self, number: usize, cut: &SourceCut) -> Vec<Discrepancy> {
+        let input = &self.run.inputs.datasets[number];
+        let order = &self.run.order(number).order;
+        let mut found = Vec::new();
+        if input.member == 0 {
+            for &transaction in &cut.ambiguous {
+                let at = &order.transactions[transaction];
+                let side = if transaction < cut.transaction { "in force" } else { "undone" };
+                let times = match at.earliest == at.time {
+                    true => time::format_instant(at.time),
+                    false => {
+                        format!("{} to {}", time::format_instant(at.earliest), time::format_instant(at.time))
+                    }
+                };
+                let mut discrepancy = input.discrepancy(
+                    Kind::AmbiguousCut,
+                    format!(
+                        "a transaction of {times} ({} clock) is {side}, though its clock says otherwise of \
+                             a part of it or of its neighbours",
+                        self.run.source(number).clock.name()
+                    ),
+                );
+                discrepancy.touches_snapshot = true;
+                found.push(discrepancy);
+            }
+        }
+        let window = &self.run.windows[number];
+        if input.plan.current.at.is_none() && window.to.is_none() && window.is_after_end(&self.moment.bound) {
+            let last = window.last.map_or_else(|| "nothing".to_owned(), time::format_instant);
+            let mut discrepancy = input.discrepancy(
+                Kind::CoverageAssumed,
+                format!(
+                    "the as-of lies after the ledger's last change ({last}): assumed that nothing changed since; \
+                     declare `current.at` or `ledger.complete_to`"
+                ),
+            );
+            discrepancy.touches_snapshot = true;
+            found.push(discrepancy);
+        }
+        found
+    }
+
+    /// Rows ended by an undone truncate are refilled from the ledger; exact only where all of them are known.
+    fn truncates(&self, number: usize, cut: &SourceCut) -> Result<Option<Discrepancy>> {
+        let input = &self.run.inputs.datasets[number];
+        let analysed = &self.run.analysed[number];
+        let truncates = &analysed.histories.truncates;
+        let undone = truncates.iter().find(|&&rank| rank >= cut.rank && rank < analysed.end);
+        let Some(&undone) = undone else { return Ok(None) };
+        let proven = input.plan.ledger.from_birth || truncates.iter().any(|&rank| rank < cut.rank);
+        let known =
+            analysed.histories.shards.iter().any(|shard| shard.rank.iter().any(|&rank| rank < undone));
+        if !proven && !known {
+            return Err(Error::Refused {
+                dataset: input.plan.name.clone(),
+                reason: "it was truncated after the as-of, and the ledger says nothing of the rows before"
+                    .to_owned(),
+                hint: Some("--partial goes on with the other datasets".to_owned()),
+            });
+        }
+        let message = if proven {
+            "truncated after the as-of: the rows that stood are refilled from the ledger, which knows all of them"
+        } else {
+            "truncated after the as-of: the rows that stood are refilled from the ledger; rows that it never \
+             mentioned before are missing (declare `from_birth` if there were none)"
+        };
+        let mut discrepancy = input.discrepancy(Kind::TruncatedTable, message);
+        discrepancy.touches_snapshot = true;
+        discrepancy.ledger = self.truncate_place(number, undone)?;
+        Ok(Some(discrepancy))
+    }
+
+    fn truncate_place(&self, number: usize, rank: u32) -> Result<Option<crate::model::LedgerPlace>> {
+        let run = self.run;
+        let analysed = &run.analysed[number];
+        let ranks = run.order(number).order.ranks(run.inputs.datasets[number].member);
+        let index = analysed.histories.truncate_indices.iter().find(|&&i| ranks.of(i) == rank);
+        let evidence = run.evidence(number, &analysed.histories, &analysed.standing);
+        let placed = evidence.changes(Kind::TruncatedTable, index.copied().as_slice(), |_| String::new())?;
+        Ok(placed.into_iter().next().and_then(|d| d.ledger))
+    }
+
+    fn write(&self, rebuilt: &Rebuilt<'_>) -> Result<()> {
+        let (Output::Folder { format, .. } | Output::File { format, .. }) = &self.request.output;
+        let path = self.folder.join(file_name(&rebuilt.input.plan.name, *format));
+        let style = self.style(*format, rebuilt);
+        let file = File::create(&path).map_err(Error::io(&path, "write"))?;
+        self.progress.stage(&format!("write {}", rebuilt.input.plan.name), Some(rebuilt.count()));
+        let done = |rows| self.progress.advance(rows);
+        if self.request.provenance {
+            return export::write_table(&WithProvenance::new(rebuilt), &style, file, &path, &done);
+        }
+        export::write_table(rebuilt, &style, file, &path, &done)
+    }
+
+    fn style(&self, format: OutputFormat, rebuilt: &Rebuilt<'_>) -> TableStyle {
+        let input = rebuilt.input;
+        match format {
+            OutputFormat::Parquet => TableStyle::Parquet(ParquetStyle {
+                like: (input.table.groups() > 0)
+                    .then(|| input.table.parquet(0).map(|group| group.metadata.clone()))
+                    .flatten(),
+                metadata: manifest::footer(self.run, self.moment, input),
+            }),
+            OutputFormat::Csv => {
+                let csv = &input.plan.current.source.csv;
+                let text_source = input.table.parquet(0).is_none() && csv.null.is_none();
+                TableStyle::Csv(CsvStyle {
+                    delimiter: b',',
+                    null: csv.null.clone().unwrap_or_default(),
+                    empty_unquoted: text_source,
+                    safe: self.request.csv_safe,
+                })
+            }
+            OutputFormat::ArrowIpc => TableStyle::ArrowIpc,
+        }
+    }
+}
+
+fn touching(found: &Found, cut: u32) -> Discrepancy {
+    let mut discrepancy = found.discrepancy.clone();
+    discrepancy.touches_snapshot |= found.rank.is_some_and(|rank| rank >= cut);
+    discrepancy
+}
+
+fn outcome(rebuilt: &Rebuilt<'_>, verdicts: VerdictCounts, changes: u64) -> DatasetOutcome {
+    let (mut inserts_undone, mut deletes_undone, mut rows_changed) = (0, 0, 0);
+    let keyless = rebuilt.input.schema.is_keyless();
+    for patch in &rebuilt.patches {
+        let standing = !keyless && rebuilt.standing.rows[patch.slot as usize] != NO_ROW;
+        match (patch.fate, standing || keyless) {
+            (Fate::Present, true) if !keyless => rows_changed += 1,
+            (Fate::Present, _) => deletes_undone += 1,
+            (Fate::Absent | Fate::Unknown, true) => inserts_undone += 1,
+            (Fate::Absent | Fate::Unknown, false) => {}
+        }
+    }
+    DatasetOutcome {
+        name: rebuilt.input.plan.name.clone(),
+        current_rows: rebuilt.standing.count,
+        inserts_undone,
+        deletes_undone,
+        rows_changed,
+        rows: rebuilt.count(),
+        changes,
+        verdicts,
+        measures: Vec::new(),
+    }
+}
+
+/// Worst first, then by kind, dataset, place and key: an order that no thread and no hash decides.
+pub(super) fn sort(discrepancies: &mut [Discrepancy]) {
+    let place = |d: &Discrepancy| {
+        let ledger = d.ledger.as_ref().map(|l| (l.file.clone(), l.record));
+        let current = d.current.as_ref().map(|c| (c.file.clone(), c.row));
+        let columns: Vec<&CellDifference> = d.cells.iter().collect();
+        (ledger, current, d.key.clone(), columns.first().map(|c| c.column.clone()), d.message.clone())
+    };
+    discrepancies
+        .sort_by_cached_key(|d| (std::cmp::Reverse(d.severity()), d.kind, d.dataset.clone(), place(d)));
+}

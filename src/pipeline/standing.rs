@@ -1,0 +1,284 @@
+//! The current state as the kernel sees it: which keys stand, where, and with what hash.
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow_row::{OwnedRow, RowConverter, SortField};
+use rayon::prelude::*;
+
+use super::inputs::DatasetInput;
+use super::progress::Progress;
+use super::scan::Histories;
+use crate::error::{Error, Result};
+use crate::model::canon;
+use crate::replay::facts::{self, ScanOptions, shard_of};
+use crate::replay::select::NO_ROW;
+
+/// A row of the current state: group in the high half, row in the low half.
+pub(super) fn locator(group: usize, row: usize) -> u64 {
+    (group as u64) << 32 | row as u64
+}
+
+/// The group and row of a locator.
+pub(super) fn place(locator: u64) -> (usize, usize) {
+    ((locator >> 32) as usize, (locator & u64::from(u32::MAX)) as usize)
+}
+
+/// What the current state says of the keys that the ledger mentions.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    /// Per slot: where the row is, or [`NO_ROW`]. Rows with duplicate keys count as none.
+    pub rows: Vec<u64>,
+    /// Per slot and lane: the hash; empty unless verifying.
+    pub hashes: Vec<u64>,
+    /// Rows whose key occurs more than once.
+    pub duplicates: Vec<u64>,
+    /// Rows with a null in the key.
+    pub null_keys: Vec<u64>,
+    /// Rows that the ledger never mentions, a sample; for tables kept from birth.
+    pub unmentioned: Vec<u64>,
+    /// How many rows the ledger never mentions.
+    pub unmentioned_count: u64,
+    /// Whether rows are sorted by key (typed comparison, nulls first), without duplicates.
+    pub sorted: bool,
+    /// First key of each group that has rows.
+    pub first_keys: Vec<Option<OwnedRow>>,
+    /// Per slot of a keyless table: how many copies stand.
+    pub copies: Vec<u32>,
+    /// Per slot of a keyless table: where they stand; empty unless keyless.
+    pub copy_rows: Vec<(u32, u64)>,
+    /// How many rows there are.
+    pub count: u64,
+}
+
+/// How keys of a dataset are compared for order.
+pub(super) fn key_order(input: &DatasetInput) -> Result<RowConverter> {
+    let columns: Vec<usize> = if input.schema.is_keyless() {
+        (0..input.schema.len()).collect()
+    } else {
+        input.schema.key().to_vec()
+    };
+    let fields = columns.iter().map(|&c| SortField::new(input.schema.data_type(c).clone())).collect();
+    RowConverter::new(fields).map_err(Error::arrow(input.current_path()))
+}
+
+/// What one group of the current state contributes.
+struct Group {
+    /// Slot, row, and hashes per lane.
+    found: Vec<(u32, u32)>,
+    hashes: Vec<u64>,
+    null_keys: Vec<u64>,
+    unmentioned: Vec<u64>,
+    unmentioned_count: u64,
+    sorted: bool,
+    first: Option<OwnedRow>,
+    last: Option<OwnedRow>,
+    rows: usize,
+}
+
+/// Reads the current state against the histories.
+pub(super) fn read(
+    input: &DatasetInput,
+    histories: &Histories,
+    scan: ScanOptions<'_>,
+    progress: &dyn Progress,
+) -> Result<Standing> {
+    let table = &input.table;
+    let groups: Vec<Result<Group>> = (0..table.groups())
+        .into_par_iter()
+        .map(|group| {
+            let read = read_group(input, histories, scan, group);
+            progress.advance(table.rows(group) as u64);
+            read
+        })
+        .collect();
+    let lanes = input.lanes.count();
+    let slots = histories.slots();
+    let mut standing = Standing {
+        rows: vec![NO_ROW; slots],
+        hashes: if scan.verify { vec![0; slots * lanes] } else { Vec::new() },
+        sorted: !input.schema.is_keyless(),
+        copies: if input.schema.is_keyless() { vec![0; slots] } else { Vec::new() },
+        ..Standing::default()
+    };
+    let mut previous: Option<OwnedRow> = None;
+    for (number, group) in groups.into_iter().enumerate() {
+        let group = group?;
+        let rising = match (&previous, &group.first) {
+            (Some(last), Some(first)) => last < first,
+            _ => true,
+        };
+        standing.sorted &= group.sorted && rising;
+        previous = group.last.clone().or(previous);
+        standing.count += group.rows as u64;
+        standing.null_keys.extend(&group.null_keys);
+        standing.unmentioned.extend(&group.unmentioned);
+        standing.unmentioned_count += group.unmentioned_count;
+        standing.first_keys.push(group.first.clone());
+        scatter(&mut standing, number, &group, lanes, input.schema.is_keyless());
+    }
+    if !standing.sorted && !input.schema.is_keyless() {
+        find_duplicates(&mut standing, histories, all_ids(input, scan)?);
+    }
+    Ok(standing)
+}
+
+fn scatter(standing: &mut Standing, number: usize, group: &Group, lanes: usize, keyless: bool) {
+    for (at, &(slot, row)) in group.found.iter().enumerate() {
+        let here = locator(number, row as usize);
+        if keyless {
+            standing.copies[slot as usize] += 1;
+            standing.copy_rows.push((slot, here));
+            continue;
+        }
+        standing.rows[slot as usize] = here;
+        if !group.hashes.is_empty() {
+            let to = slot as usize * lanes;
+            standing.hashes[to..to + lanes].copy_from_slice(&group.hashes[at * lanes..(at + 1) * lanes]);
+        }
+    }
+}
+
+/// The key identity of every row. Rows sorted by key need none of this.
+fn all_ids(input: &DatasetInput, scan: ScanOptions<'_>) -> Result<Vec<(u128, u64)>> {
+    let groups: Vec<Result<Vec<(u128, u64)>>> = (0..input.table.groups())
+        .into_par_iter()
+        .map(|group| {
+            let batch = input.read_current(group, input.schema.key())?;
+            let keys: Vec<&ArrayRef> = batch.columns().iter().collect();
+            let keys = input.normalised_keys(&keys)?;
+            let ids = canon::key_ids(&keys.iter().collect::<Vec<_>>(), scan.seed);
+            Ok(ids.into_iter().enumerate().map(|(row, id)| (id, locator(group, row))).collect())
+        })
+        .collect();
+    let mut ids = Vec::new();
+    for group in groups {
+        ids.extend(group?);
+    }
+    Ok(ids)
+}
+
+/// Keys that more than one row has stand nowhere: none of these rows is patched.
+fn find_duplicates(standing: &mut Standing, histories: &Histories, mut ids: Vec<(u128, u64)>) {
+    ids.par_sort_unstable();
+    let null_keys = std::mem::take(&mut standing.null_keys);
+    for same in ids.chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
+        let rows: Vec<u64> =
+            same.iter().map(|&(_, row)| row).filter(|r| null_keys.binary_search(r).is_err()).collect();
+        if rows.len() < 2 {
+            continue;
+        }
+        standing.duplicates.extend(rows);
+        let shard = shard_of(same[0].0, histories.shards.len());
+        if let Some(key) = histories.shards[shard].find(same[0].0) {
+            standing.rows[histories.bases[shard] as usize + key] = NO_ROW;
+        }
+    }
+    standing.duplicates.sort_unstable();
+    standing.null_keys = null_keys;
+}
+
+fn read_group(
+    input: &DatasetInput,
+    histories: &Histories,
+    scan: ScanOptions<'_>,
+    group: usize,
+) -> Result<Group> {
+    let all: Vec<usize> = (0..input.schema.len()).collect();
+    let keyless = input.schema.is_keyless();
+    let columns: Vec<usize> = if scan.verify || keyless { all } else { input.schema.key().to_vec() };
+    let batch = input.read_current(group, &columns)?;
+    let column = |c: usize| columns.binary_search(&c).ok().map(|at| batch.column(at));
+    let arrays: Vec<Option<&ArrayRef>> = (0..input.schema.len()).map(column_of(&columns, &batch)).collect();
+    let keys: Vec<&ArrayRef> = input.schema.key().iter().filter_map(|&c| column(c)).collect();
+    let normalised = input.normalised_keys(&keys)?;
+    let key_refs: Vec<&ArrayRef> = normalised.iter().collect();
+    let ids = if keyless {
+        facts::whole_row_ids(&arrays, batch.num_rows(), scan)
+    } else {
+        canon::key_ids(&key_refs, scan.seed)
+    };
+    let nulls = canon::null_keys(&key_refs);
+    let mut found = Group::new(batch.num_rows());
+    found.null_keys = nulls.iter().map(|&row| locator(group, row)).collect();
+    look_up(&mut found, histories, group, &ids, &nulls, scan.verify);
+    if scan.verify {
+        found.hash(&arrays, scan, batch.num_rows());
+    }
+    if !keyless {
+        found.order(input, &keys)?;
+    }
+    Ok(found)
+}
+
+fn column_of<'a>(columns: &'a [usize], batch: &'a RecordBatch) -> impl Fn(usize) -> Option<&'a ArrayRef> {
+    move |c| columns.iter().position(|&x| x == c).map(|at| batch.column(at))
+}
+
+fn look_up(
+    found: &mut Group,
+    histories: &Histories,
+    group: usize,
+    ids: &[u128],
+    nulls: &[usize],
+    sample: bool,
+) {
+    let mut nulls = nulls.iter().peekable();
+    for (row, &id) in ids.iter().enumerate() {
+        if nulls.next_if(|&&null| null == row).is_some() {
+            continue;
+        }
+        let shard = shard_of(id, histories.shards.len());
+        match histories.shards[shard].find(id) {
+            Some(key) => found.found.push((histories.bases[shard] + key as u32, row as u32)),
+            None => {
+                found.unmentioned_count += 1;
+                if sample && found.unmentioned.len() < 1000 {
+                    found.unmentioned.push(locator(group, row));
+                }
+            }
+        }
+    }
+}
+
+impl Group {
+    fn new(rows: usize) -> Self {
+        Self {
+            found: Vec::new(),
+            hashes: Vec::new(),
+            null_keys: Vec::new(),
+            unmentioned: Vec::new(),
+            unmentioned_count: 0,
+            sorted: true,
+            first: None,
+            last: None,
+            rows,
+        }
+    }
+
+    fn hash(&mut self, arrays: &[Option<&ArrayRef>], scan: ScanOptions<'_>, rows: usize) {
+        let lanes = scan.lanes.count();
+        let mut sums = vec![vec![0; rows]; lanes];
+        for (column, array) in arrays.iter().enumerate() {
+            if let (Some(lane), Some(array)) = (scan.lanes.of_column(column), array) {
+                facts::add_column(array, column, scan, &mut sums[lane]);
+            }
+        }
+        self.hashes.reserve_exact(self.found.len() * lanes);
+        for &(_, row) in &self.found {
+            self.hashes.extend(sums.iter().map(|sums| sums[row as usize]));
+        }
+    }
+
+    /// Whether the group is sorted by key, and its first and last keys.
+    fn order(&mut self, input: &DatasetInput, keys: &[&ArrayRef]) -> Result<()> {
+        if self.rows == 0 {
+            return Ok(());
+        }
+        let converter = key_order(input)?;
+        let columns: Vec<ArrayRef> = keys.iter().map(|&k| k.clone()).collect();
+        let rows = converter.convert_columns(&columns).map_err(Error::arrow(input.current_path()))?;
+        self.sorted = (1..rows.num_rows()).all(|row| rows.row(row - 1) < rows.row(row));
+        self.first = Some(rows.row(0).owned());
+        self.last = Some(rows.row(rows.num_rows() - 1).owned());
+        Ok(())
+    }
+}

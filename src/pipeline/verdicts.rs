@@ -1,0 +1,357 @@
+//! The verdict on every touched key and every cell that is not exact.
+
+use arrow::array::ArrayRef;
+use arrow_row::RowConverter;
+
+use super::layout::Row;
+use super::rebuild::Rebuilt;
+use super::run::{Analysed, Run};
+use super::standing::{key_order, place};
+use crate::error::{Error, Result};
+use crate::export::tables::VerdictWriter;
+use crate::ledger::store::Want;
+use crate::replay::select::{Fate, NO_ROW, Source};
+use crate::snapshot::{CellVerdict, GroupSource, KeyVerdict, Verdict};
+
+/// How many keys and cells have each verdict.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct VerdictCounts {
+    /// Rows of the snapshot that nothing touched.
+    pub unchanged: u64,
+    /// Keys by verdict, present or not.
+    pub restored: u64,
+    /// Keys with an inferred cell.
+    pub inferred: u64,
+    /// Keys without evidence.
+    pub not_covered: u64,
+    /// Keys with a cell that nothing states.
+    pub unrecoverable: u64,
+    /// Keys on which ledger and current state disagree.
+    pub contradicted: u64,
+    /// Cells filled from an earlier after image.
+    pub inferred_cells: u64,
+    /// Cells whose null may stand for a value that the log cannot express.
+    pub ambiguous_cells: u64,
+    /// Cells that nothing states.
+    pub unrecoverable_cells: u64,
+}
+
+impl VerdictCounts {
+    fn add(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Unchanged => self.unchanged += 1,
+            Verdict::Restored => self.restored += 1,
+            Verdict::Inferred => self.inferred += 1,
+            Verdict::NotCovered => self.not_covered += 1,
+            Verdict::Unrecoverable => self.unrecoverable += 1,
+            Verdict::Contradicted => self.contradicted += 1,
+        }
+    }
+}
+
+/// Per column: how many cells are inferred, ambiguous, unrecoverable.
+pub(super) type ColumnCounts = Vec<[u64; 3]>;
+
+/// Judges one rebuilt dataset.
+pub(super) struct Judge<'a> {
+    pub run: &'a Run,
+    pub analysed: &'a Analysed,
+    pub rebuilt: &'a Rebuilt<'a>,
+    pub cut: u32,
+    /// The as-of lies outside the window.
+    pub uncovered: bool,
+}
+
+impl Judge<'_> {
+    /// Judges all keys; verdicts go to `writer` if there is one.
+    pub(super) fn judge(
+        &self,
+        mut writer: Option<&mut VerdictWriter>,
+    ) -> Result<(VerdictCounts, ColumnCounts)> {
+        let mut counts = VerdictCounts::default();
+        let mut columns = vec![[0; 3]; self.rebuilt.input.schema.len()];
+        let touched = self.kept_contradictions();
+        for group in 0..self.rebuilt.groups() {
+            self.judge_group(group, &touched, &mut counts, &mut columns, writer.as_deref_mut())?;
+        }
+        self.judge_absent(&mut counts, writer)?;
+        Ok((counts, columns))
+    }
+
+    fn dataset(&self) -> &str {
+        &self.rebuilt.input.plan.name
+    }
+
+    fn contradicted(&self, slot: u32) -> bool {
+        self.analysed.contradicted.get(&slot).is_some_and(|&rank| rank >= self.cut)
+    }
+
+    /// Current rows whose key is contradicted, sorted.
+    fn kept_contradictions(&self) -> Vec<u64> {
+        let standing = self.rebuilt.standing;
+        let slots = self.analysed.contradicted.keys().filter(|&&slot| self.contradicted(slot));
+        let mut rows: Vec<u64> =
+            slots.map(|&slot| standing.rows[slot as usize]).filter(|&r| r != NO_ROW).collect();
+        rows.extend(&standing.duplicates);
+        rows.extend(&standing.null_keys);
+        if self.rebuilt.input.plan.ledger.from_birth {
+            rows.extend(&standing.unmentioned);
+        }
+        rows.sort_unstable();
+        rows
+    }
+
+    fn judge_group(
+        &self,
+        group: usize,
+        touched: &[u64],
+        counts: &mut VerdictCounts,
+        columns: &mut ColumnCounts,
+        writer: Option<&mut VerdictWriter>,
+    ) -> Result<()> {
+        let layout = &self.rebuilt.layouts[group];
+        let base = layout.group.map_or(0, |g| (g as u64) << 32);
+        let quiet = if self.uncovered { Verdict::NotCovered } else { Verdict::Unchanged };
+        let mut judged: Vec<(usize, Verdict, Option<u32>)> = Vec::new();
+        for row in 0..self.rebuilt.rows(group) {
+            let source = layout.rows.as_ref().map_or(Row::Keep(row as u32), |rows| rows[row]);
+            let (verdict, patch) = match source {
+                Row::Keep(kept) if touched.binary_search(&(base | u64::from(kept))).is_ok() => {
+                    (Verdict::Contradicted, None)
+                }
+                Row::Keep(_) => {
+                    counts.add(quiet);
+                    continue;
+                }
+                Row::Patch(number) => (self.patch_verdict(number), Some(number)),
+            };
+            counts.add(verdict);
+            judged.push((row, verdict, patch));
+        }
+        if judged.is_empty() {
+            return Ok(());
+        }
+        let keys = self.key_columns(group, writer.is_some())?;
+        let (mut rows, mut cells) = (Vec::new(), Vec::new());
+        for (row, verdict, patch) in judged {
+            let key = || {
+                let keys: Vec<&ArrayRef> = keys.iter().collect();
+                self.rebuilt.input.key_text(&keys, row)
+            };
+            if let Some(number) = patch {
+                self.judge_cells(number, &key, columns, counts, writer.is_some().then_some(&mut cells));
+            }
+            if writer.is_some() {
+                let first =
+                    patch.map(|n| self.rebuilt.patches[self.rebuilt.present[n as usize] as usize].first);
+                let source =
+                    first.filter(|&f| f != u32::MAX).map_or_else(|| "current".to_owned(), |f| self.source(f));
+                rows.push(KeyVerdict { key: key(), verdict, present: Some(true), source: Some(source) });
+            }
+        }
+        match writer {
+            Some(writer) => writer.write(self.dataset(), &rows, &cells),
+            None => Ok(()),
+        }
+    }
+
+    fn key_columns(&self, group: usize, wanted: bool) -> Result<Vec<ArrayRef>> {
+        if !wanted {
+            return Ok(Vec::new());
+        }
+        let schema = &self.rebuilt.input.schema;
+        let columns: Vec<usize> =
+            if schema.is_keyless() { (0..schema.len()).collect() } else { schema.key().to_vec() };
+        columns.into_iter().map(|column| self.rebuilt.column(group, column)).collect()
+    }
+
+    /// A short name of the record with this index: its number in the dataset's ledger.
+    fn source(&self, index: u32) -> String {
+        format!("change {}", u64::from(index) + 1)
+    }
+
+    fn patch_verdict(&self, number: u32) -> Verdict {
+        let rebuilt = self.rebuilt;
+        let patch = &rebuilt.patches[rebuilt.present[number as usize] as usize];
+        let mut verdict = Verdict::Restored;
+        for column in 0..rebuilt.input.schema.len() {
+            let choice = rebuilt.choice(number, column);
+            let reference = rebuilt.reference(number, column);
+            let cell = if choice.source == Source::Nothing {
+                if rebuilt.input.lanes.is_covered(column) {
+                    Verdict::Unrecoverable
+                } else {
+                    Verdict::NotCovered
+                }
+            } else if choice.inferred || rebuilt.fetched.is_ambiguous(reference, column) {
+                Verdict::Inferred
+            } else {
+                Verdict::Restored
+            };
+            verdict = verdict.max(cell);
+        }
+        if patch.refilled {
+            verdict = verdict.max(Verdict::Inferred);
+        }
+        if self.uncovered {
+            verdict = verdict.max(Verdict::NotCovered);
+        }
+        if patch.contradicted || self.contradicted(patch.slot) {
+            verdict = Verdict::Contradicted;
+        }
+        verdict
+    }
+
+    fn judge_cells(
+        &self,
+        number: u32,
+        key: &dyn Fn() -> String,
+        columns: &mut ColumnCounts,
+        counts: &mut VerdictCounts,
+        mut cells: Option<&mut Vec<CellVerdict>>,
+    ) {
+        let rebuilt = self.rebuilt;
+        for (column, column_counts) in columns.iter_mut().enumerate() {
+            let choice = rebuilt.choice(number, column);
+            let ambiguous = rebuilt.fetched.is_ambiguous(rebuilt.reference(number, column), column);
+            let verdict = match choice.source {
+                Source::Nothing if rebuilt.input.lanes.is_covered(column) => {
+                    column_counts[2] += 1;
+                    counts.unrecoverable_cells += 1;
+                    Verdict::Unrecoverable
+                }
+                Source::Nothing => Verdict::NotCovered,
+                _ if ambiguous => {
+                    column_counts[1] += 1;
+                    counts.ambiguous_cells += 1;
+                    Verdict::Inferred
+                }
+                _ if choice.inferred => {
+                    column_counts[0] += 1;
+                    counts.inferred_cells += 1;
+                    Verdict::Inferred
+                }
+                _ => continue,
+            };
+            if let Some(cells) = cells.as_deref_mut() {
+                let source = match choice.source {
+                    Source::Before(index) => Some(format!("{} before", self.source(index))),
+                    Source::After(index) => Some(format!("{} after", self.source(index))),
+                    Source::Current(_) => Some("current".to_owned()),
+                    Source::Nothing => None,
+                };
+                let column = rebuilt.input.schema.name(column).to_owned();
+                cells.push(CellVerdict { key: key(), column, verdict, source });
+            }
+        }
+    }
+
+    /// Keys that have no row at the cut, in key order.
+    fn judge_absent(&self, counts: &mut VerdictCounts, writer: Option<&mut VerdictWriter>) -> Result<()> {
+        let rebuilt = self.rebuilt;
+        let absent: Vec<usize> =
+            (0..rebuilt.patches.len()).filter(|&p| rebuilt.patches[p].fate != Fate::Present).collect();
+        let mut missing: Vec<u32> = self
+            .analysed
+            .contradicted
+            .keys()
+            .copied()
+            .filter(|&slot| self.contradicted(slot) && rebuilt.standing.rows[slot as usize] == NO_ROW)
+            .filter(|slot| rebuilt.patches.binary_search_by_key(slot, |p| p.slot).is_err())
+            .collect();
+        if rebuilt.input.schema.is_keyless() {
+            missing.clear();
+        }
+        let judged: Vec<(u32, Verdict, Option<bool>)> = absent
+            .iter()
+            .map(|&p| {
+                let patch = &rebuilt.patches[p];
+                let (verdict, present) = match patch.fate {
+                    Fate::Unknown => (Verdict::Unrecoverable, None),
+                    _ if self.uncovered => (Verdict::NotCovered, Some(false)),
+                    _ => (Verdict::Restored, Some(false)),
+                };
+                let verdict = if self.contradicted(patch.slot) { Verdict::Contradicted } else { verdict };
+                (patch.slot, verdict, present)
+            })
+            .chain(missing.iter().map(|&slot| (slot, Verdict::Contradicted, Some(false))))
+            .collect();
+        judged.iter().for_each(|&(_, verdict, _)| counts.add(verdict));
+        let Some(writer) = writer else { return Ok(()) };
+        if rebuilt.input.schema.is_keyless() {
+            return Ok(());
+        }
+        let slots: Vec<u32> = judged.iter().map(|j| j.0).collect();
+        let (keys, order) = self.keys_of(&slots)?;
+        let refs: Vec<&ArrayRef> = keys.iter().collect();
+        let verdicts: Vec<KeyVerdict> = order
+            .into_iter()
+            .map(|at| KeyVerdict {
+                key: rebuilt.input.key_text(&refs, at),
+                verdict: judged[at].1,
+                present: judged[at].2,
+                source: None,
+            })
+            .collect();
+        for chunk in verdicts.chunks(1 << 16) {
+            writer.write(self.dataset(), chunk, &[])?;
+        }
+        Ok(())
+    }
+
+    /// The key columns of some slots, from the current row or else from a record, and their order.
+    fn keys_of(&self, slots: &[u32]) -> Result<(Vec<ArrayRef>, Vec<usize>)> {
+        let input = self.rebuilt.input;
+        let path = input.current_path();
+        let mut parts: Vec<Vec<ArrayRef>> = Vec::new();
+        let mut spots: Vec<(usize, usize)> = Vec::with_capacity(slots.len());
+        let mut groups: std::collections::BTreeMap<(bool, usize), Vec<(usize, u32, bool)>> =
+            std::collections::BTreeMap::new();
+        for (at, &slot) in slots.iter().enumerate() {
+            spots.push((0, 0));
+            let row = self.rebuilt.standing.rows[slot as usize];
+            if row == NO_ROW {
+                let (shard, key) = self.rebuilt.histories.of_slot(slot);
+                let shard = &self.rebuilt.histories.shards[shard];
+                let fact = shard.history(key).start;
+                let before = shard.facts.has(fact, crate::replay::facts::HAS_BEFORE);
+                let (segment, row) = input.store.locate(shard.facts.index[fact]);
+                groups.entry((false, segment)).or_default().push((at, row, before));
+            } else {
+                let (group, row) = place(row);
+                groups.entry((true, group)).or_default().push((at, row as u32, false));
+            }
+        }
+        for ((current, number), wanted) in groups {
+            if current {
+                let batch = input.read_current(number, input.schema.key())?;
+                wanted.iter().for_each(|&(at, row, _)| spots[at] = (parts.len(), row as usize));
+                parts.push(batch.columns().to_vec());
+                continue;
+            }
+            let batch = input.store.read(number, Want::KEYS, None)?;
+            for (side, images) in [(true, &batch.before), (false, &batch.after)] {
+                let keys: Vec<ArrayRef> =
+                    input.schema.key().iter().filter_map(|&c| images.column(c).cloned()).collect();
+                wanted
+                    .iter()
+                    .filter(|w| w.2 == side)
+                    .for_each(|&(at, row, _)| spots[at] = (parts.len(), row as usize));
+                parts.push(keys);
+            }
+        }
+        if slots.is_empty() {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let mut columns = Vec::new();
+        for key in 0..input.schema.key().len() {
+            let arrays: Vec<&dyn arrow::array::Array> = parts.iter().map(|p| p[key].as_ref()).collect();
+            columns.push(arrow::compute::interleave(&arrays, &spots).map_err(Error::arrow(path))?);
+        }
+        let converter: RowConverter = key_order(input)?;
+        let rows = converter.convert_columns(&columns).map_err(Error::arrow(path))?;
+        let mut order: Vec<usize> = (0..slots.len()).collect();
+        order.sort_by(|&a, &b| rows.row(a).cmp(&rows.row(b)));
+        Ok((columns, order))
+    }
+}

@@ -1,0 +1,181 @@
+//! For which span the inputs can prove anything, and where a moment cuts a source.
+
+use super::inputs::{Inputs, SourceInput};
+use super::scan::{Ordered, transaction_seed};
+use crate::error::{Error, Result};
+use crate::ledger::order::{self, Order};
+use crate::model::{NO_TIME, canon, time};
+use crate::plan::{Bound, Plan};
+
+/// The span for which a dataset's ledger is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Window {
+    /// The first rank at which an as-of is provable; 0 from birth.
+    pub from: Option<i64>,
+    /// Whether the start was declared or follows from the declaration of birth.
+    pub declared: bool,
+    /// The last commit time in the ledger.
+    pub last: Option<i64>,
+    /// The declared end of completeness.
+    pub to: Option<i64>,
+    /// What every output names.
+    pub assumptions: Vec<String>,
+}
+
+/// The windows of all datasets.
+pub(super) fn windows(plan: &Plan, inputs: &Inputs, ordered: &[Ordered]) -> Result<Vec<Window>> {
+    plan.datasets
+        .iter()
+        .zip(&inputs.datasets)
+        .map(|(dataset, input)| {
+            let order = &ordered[input.source].order;
+            let times = || order.transactions.iter().map(|t| t.time).filter(|&t| t != NO_TIME);
+            let source = &inputs.sources[input.source];
+            let reads_end = inputs.reads_end(input.source)?;
+            // Reads overlap each other, so only what comes after the last of them is proven.
+            let observed = times().min().max(reads_end.map(|reads| reads.saturating_add(1)));
+            let declared = match &dataset.ledger.complete_from {
+                Some(bound) => Some(moment_of(bound, source, order, &dataset.name)?),
+                None => None,
+            };
+            let to = match &dataset.ledger.complete_to {
+                Some(bound) => Some(moment_of(bound, source, order, &dataset.name)?),
+                None => None,
+            };
+            let mut assumptions = Vec::new();
+            let is_declared = declared.is_some() || dataset.ledger.from_birth;
+            if !is_declared {
+                assumptions.push(format!(
+                    "{}: the ledger is complete from its first record on ({})",
+                    dataset.name,
+                    observed.map_or_else(|| "no time recorded".to_owned(), time::format_instant)
+                ));
+            }
+            if dataset.current.at.is_none() {
+                assumptions.push(format!(
+                    "{}: the current state was read at the ledger's end or later, with nothing in between",
+                    dataset.name
+                ));
+            }
+            Ok(Window {
+                from: if dataset.ledger.from_birth { None } else { declared.or(observed) },
+                declared: is_declared,
+                last: times().max(),
+                to,
+                assumptions,
+            })
+        })
+        .collect()
+}
+
+fn moment_of(bound: &Bound, source: &SourceInput, order: &Order, dataset: &str) -> Result<i64> {
+    match bound {
+        Bound::At(at) | Bound::Before(at) => Ok(*at),
+        Bound::Position(_) | Bound::Transaction(_) => {
+            let cut = cut(source, order, bound, dataset)?;
+            Ok(order.transactions.get(cut.transaction).or(order.transactions.last()).map_or(0, |t| t.time))
+        }
+    }
+}
+
+impl Window {
+    /// Why a moment lies outside, and the nearest provable instant; `None` if it lies inside.
+    pub(super) fn refusal(&self, bound: &Bound) -> Option<(String, Option<i64>)> {
+        let from = self.from?;
+        // Complete from an instant on, the ledger proves the state just before it too.
+        let end = bound.last_nanosecond()?.saturating_add(1);
+        (end < from).then(|| {
+            let why = if self.declared {
+                "the ledger is declared complete from"
+            } else {
+                "the ledger's first provable moment (observed, not declared) is"
+            };
+            (format!("{why} {}", time::format_instant(from)), Some(from))
+        })
+    }
+
+    /// Whether a moment lies behind everything that the ledger records or was declared for.
+    pub(super) fn is_after_end(&self, bound: &Bound) -> bool {
+        let limit = match (self.to, self.last) {
+            (Some(to), _) => to,
+            (None, Some(last)) => last,
+            (None, None) => return false,
+        };
+        bound.last_nanosecond().is_some_and(|last| last > limit)
+    }
+}
+
+/// Where a bound cuts a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SourceCut {
+    /// The first undone rank.
+    pub rank: u32,
+    /// Number of the first undone transaction.
+    pub transaction: usize,
+    /// Transactions on both sides of the clock.
+    pub ambiguous: Vec<usize>,
+}
+
+/// The cut of a source at a bound.
+pub(super) fn cut(source: &SourceInput, order: &Order, bound: &Bound, dataset: &str) -> Result<SourceCut> {
+    let found = match bound {
+        Bound::At(at) => by_time(source, order, dataset, |t| t <= *at)?,
+        Bound::Before(at) => by_time(source, order, dataset, |t| t < *at)?,
+        Bound::Position(text) => by_position(source, order, text)?,
+        Bound::Transaction(text) => by_transaction(order, text)?,
+    };
+    Ok(SourceCut { rank: order.first_rank(found.transaction), ..found })
+}
+
+fn by_time(
+    source: &SourceInput,
+    order: &Order,
+    dataset: &str,
+    in_force: impl Fn(i64) -> bool,
+) -> Result<SourceCut> {
+    if !order.transactions.is_empty() && order.transactions.iter().all(|t| t.time == NO_TIME) {
+        return Err(Error::Refused {
+            dataset: dataset.to_owned(),
+            reason: "its ledger records no commit times".to_owned(),
+            hint: Some("give a position (--as-of position:…) or name the time column in the plan".to_owned()),
+        });
+    }
+    let cut = order::cut(&order.transactions, in_force);
+    debug_assert!(source.datasets.len() < usize::from(u16::MAX), "datasets of a source are 16-bit");
+    Ok(SourceCut { rank: 0, transaction: cut.transaction, ambiguous: cut.ambiguous })
+}
+
+fn by_position(source: &SourceInput, order: &Order, text: &str) -> Result<SourceCut> {
+    let wrong = |reason: &str| Error::When {
+        text: format!("position:{text}"),
+        reason: reason.to_owned(),
+        hint: source.positions.as_ref().map(|kind| format!("its positions are of kind {kind:?}")),
+    };
+    let kind = source.positions.as_ref().ok_or_else(|| wrong("the ledger records no positions"))?;
+    let (commit, own) =
+        kind.parse(text).ok_or_else(|| wrong("the ledger's positions are written differently"))?;
+    let limit = commit.or(own).ok_or_else(|| wrong("it names no position"))?;
+    let transaction = order.transactions.partition_point(|t| t.position <= limit);
+    Ok(SourceCut { rank: 0, transaction, ambiguous: Vec::new() })
+}
+
+fn by_transaction(order: &Order, text: &str) -> Result<SourceCut> {
+    let ids = [
+        canonical_id(&arrow::array::StringArray::from(vec![text])),
+        text.parse::<i64>().map_or(0, |id| canonical_id(&arrow::array::Int64Array::from(vec![id]))),
+    ];
+    let last = order.transactions.iter().rposition(|t| ids.contains(&t.id) && t.id != 0);
+    last.map(|number| SourceCut { rank: 0, transaction: number + 1, ambiguous: Vec::new() }).ok_or_else(
+        || Error::When {
+            text: format!("txn:{text}"),
+            reason: "the ledger has no such transaction".to_owned(),
+            hint: None,
+        },
+    )
+}
+
+fn canonical_id(id: &dyn arrow::array::Array) -> u64 {
+    let mut hash = [0];
+    canon::add_cell_hashes(id, transaction_seed(), &mut hash);
+    hash[0]
+}

@@ -1,1 +1,0 @@
-//! The snapshot: under construction.
