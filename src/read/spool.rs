@@ -76,7 +76,7 @@ impl Spool {
     /// A temporary file that has a name for as long as it lives.
     pub(crate) fn named_file(&self) -> Result<NamedTempFile> {
         let folder = self.folder();
-        NamedTempFile::new_in(&folder).map_err(Error::io(&folder, "write a temporary file in"))
+        NamedTempFile::new_in(&folder).map_err(Error::io(&folder, "write temporary files"))
     }
 
     /// Whether so many bytes more may stay in memory; if so they are reserved.
@@ -139,15 +139,14 @@ impl SpoolWriter {
     fn write(&mut self, batch: &RecordBatch) -> Result<Stored> {
         let folder = &self.table.folder;
         if self.file.is_none() {
-            let file =
-                tempfile::tempfile_in(folder).map_err(Error::io(folder, "write a temporary file in"))?;
+            let file = tempfile::tempfile_in(folder).map_err(Error::io(folder, "write temporary files"))?;
             self.file = Some((file, 0));
         }
         let mut columns = Vec::with_capacity(batch.num_columns());
         for column in 0..batch.num_columns() {
             let bytes = encode(batch, column).map_err(Error::arrow(folder))?;
             if let Some((file, end)) = &mut self.file {
-                file.write_all(&bytes).map_err(Error::io(folder, "write a temporary file in"))?;
+                file.write_all(&bytes).map_err(Error::io(folder, "write temporary files"))?;
                 columns.push((*end, bytes.len()));
                 *end += bytes.len() as u64;
             }
@@ -219,13 +218,12 @@ impl SpooledTable {
             (Stored::File { columns, .. }, Some(file)) => {
                 let (offset, length) = columns[column];
                 let mut bytes = vec![0; length];
-                read_at(file, &mut bytes, offset)
-                    .map_err(Error::io(&self.folder, "read a temporary file in"))?;
+                read_at(file, &mut bytes, offset).map_err(Error::io(&self.folder, "read temporary files"))?;
                 decode(bytes).map_err(Error::arrow(&self.folder))
             }
             (Stored::File { .. }, None) => {
                 let lost = std::io::Error::other("the temporary file is not there");
-                Err(Error::io(&self.folder, "read a temporary file in")(lost))
+                Err(Error::io(&self.folder, "read temporary files")(lost))
             }
         }
     }
