@@ -138,10 +138,11 @@ fn parts(steps: &[Step], timeline: Timeline<'_>) -> Vec<Range<usize>> {
 /// Moves ends forward so that no row begins over another that stands.
 fn alternate(facts: &Facts, part: &mut [Step], mut alive: bool) {
     for place in 0..part.len() {
-        if alive && begins(facts, part[place]) {
-            if let Some(end) = part[place..].iter().position(|&s| ends(facts, s)) {
-                part[place..=place + end].rotate_right(1);
-            }
+        if alive
+            && begins(facts, part[place])
+            && let Some(end) = part[place..].iter().position(|&s| ends(facts, s))
+        {
+            part[place..=place + end].rotate_right(1);
         }
         alive = begins(facts, part[place]) || alive && !ends(facts, part[place]);
     }

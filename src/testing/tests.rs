@@ -8,7 +8,7 @@ use crate::model::{CellState, Op};
 
 fn all_options(seed: u64) -> impl Iterator<Item = Options> {
     KeyShape::ALL.into_iter().map(move |key| Options {
-        truncates: seed % 2 == 0,
+        truncates: seed.is_multiple_of(2),
         rows: 30 * (seed as usize % 2),
         transactions: 80,
         ..Options::new(seed, key)

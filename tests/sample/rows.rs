@@ -13,78 +13,92 @@ const SECOND: [&str; 10] =
     ["Bau", "Druck", "Fracht", "Garten", "Handel", "Kontor", "Licht", "Optik", "Werft", "Zimmerei"];
 const LEGAL: [&str; 4] = ["GmbH", "AG", "& Söhne", "eG"];
 
+const MONEY: Kind = Kind::Decimal(18, 2);
+
 pub(crate) fn tables() -> Vec<TableDef> {
-    use Kind::{Bool, Date, Decimal, Int, Small, Text, Timestamp};
-    const MONEY: Kind = Decimal(18, 2);
-    vec![
-        TableDef::new(
-            "customers",
-            1,
-            &[
-                ("customer_id", Int),
-                ("name", Text),
-                ("country", Text),
-                ("segment", Text),
-                ("email?", Text),
-                ("credit_limit?", MONEY),
-                ("since", Date),
-                ("is_active", Bool),
-            ],
-        ),
-        TableDef::new(
-            "accounts",
-            1,
-            &[
-                ("account_id", Int),
-                ("customer_id", Int),
-                ("currency", Text),
-                ("balance", MONEY),
-                ("status", Text),
-                ("opened_on", Date),
-                ("closed_on?", Date),
-                ("updated_at?", Timestamp),
-            ],
-        ),
-        TableDef::new(
-            "payments",
-            1,
-            &[
-                ("payment_id", Text),
-                ("account_id", Int),
-                ("amount", MONEY),
-                ("currency", Text),
-                ("value_date", Date),
-                ("status", Text),
-                ("reference", Text),
-            ],
-        ),
-        TableDef::new(
-            "invoices",
-            1,
-            &[
-                ("invoice_no", Text),
-                ("customer_id", Int),
-                ("issued_on", Date),
-                ("due_on", Date),
-                ("amount", MONEY),
-                ("paid?", MONEY),
-                ("status", Text),
-                ("memo?", Text),
-            ],
-        ),
-        TableDef::new(
-            "journal_lines",
-            2,
-            &[
-                ("entry_no", Int),
-                ("line_no", Small),
-                ("ledger_account", Text),
-                ("amount", MONEY),
-                ("posted_on", Date),
-                ("memo?", Text),
-            ],
-        ),
-    ]
+    vec![customers(), accounts(), payments(), invoices(), journal_lines()]
+}
+
+fn customers() -> TableDef {
+    TableDef::new(
+        "customers",
+        1,
+        &[
+            ("customer_id", Kind::Int),
+            ("name", Kind::Text),
+            ("country", Kind::Text),
+            ("segment", Kind::Text),
+            ("email?", Kind::Text),
+            ("credit_limit?", MONEY),
+            ("since", Kind::Date),
+            ("is_active", Kind::Bool),
+        ],
+    )
+}
+
+fn accounts() -> TableDef {
+    TableDef::new(
+        "accounts",
+        1,
+        &[
+            ("account_id", Kind::Int),
+            ("customer_id", Kind::Int),
+            ("currency", Kind::Text),
+            ("balance", MONEY),
+            ("status", Kind::Text),
+            ("opened_on", Kind::Date),
+            ("closed_on?", Kind::Date),
+            ("updated_at?", Kind::Timestamp),
+        ],
+    )
+}
+
+fn payments() -> TableDef {
+    TableDef::new(
+        "payments",
+        1,
+        &[
+            ("payment_id", Kind::Text),
+            ("account_id", Kind::Int),
+            ("amount", MONEY),
+            ("currency", Kind::Text),
+            ("value_date", Kind::Date),
+            ("status", Kind::Text),
+            ("reference", Kind::Text),
+        ],
+    )
+}
+
+fn invoices() -> TableDef {
+    TableDef::new(
+        "invoices",
+        1,
+        &[
+            ("invoice_no", Kind::Text),
+            ("customer_id", Kind::Int),
+            ("issued_on", Kind::Date),
+            ("due_on", Kind::Date),
+            ("amount", MONEY),
+            ("paid?", MONEY),
+            ("status", Kind::Text),
+            ("memo?", Kind::Text),
+        ],
+    )
+}
+
+fn journal_lines() -> TableDef {
+    TableDef::new(
+        "journal_lines",
+        2,
+        &[
+            ("entry_no", Kind::Int),
+            ("line_no", Kind::Small),
+            ("ledger_account", Kind::Text),
+            ("amount", MONEY),
+            ("posted_on", Kind::Date),
+            ("memo?", Kind::Text),
+        ],
+    )
 }
 
 impl Company {
