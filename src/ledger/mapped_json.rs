@@ -148,6 +148,11 @@ impl<'o> Decoder<'o> {
         match &mapping.images {
             ImageColumns::Sides { before, after } => {
                 self.flush(pending);
+                // Databases print JSON columns as texts.
+                let texts = [members.before, members.after].map(json_text);
+                let mut members: Members<'_> = members;
+                members.before = texts[0].as_deref().or(members.before);
+                members.after = texts[1].as_deref().or(members.after);
                 let staged = self.sides(target, &members, [before.as_ref(), after.as_ref()]);
                 match staged {
                     Ok(staged) => self.change(target, word.map(|w| w.op), staged, &members, stream),
@@ -419,6 +424,12 @@ impl<'o> Decoder<'o> {
         self.decoded.notes = self.notes.finish();
         self.decoded
     }
+}
+
+/// The JSON in a text that holds some.
+fn json_text(raw: Option<&str>) -> Option<Cow<'_, str>> {
+    let text = json::text(raw.filter(|r| r.starts_with('"'))?)?;
+    serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok().then_some(text)
 }
 
 /// Values as the JSON says; in ledgers made from text files an empty text is null where it can be nothing else.

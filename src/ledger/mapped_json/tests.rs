@@ -45,6 +45,18 @@ fn images_as_objects() {
 }
 
 #[test]
+fn images_as_texts_of_json() {
+    let lines = [
+        r#"{"op":"u","old":"{\"id\":1,\"name\":\"a\\\"b\",\"qty\":1}","new":"{\"id\":1,\"name\":null,\"qty\":2}"}"#,
+        r#"{"op":"i","old":"null","new":"{\"id\":2,\"name\":\"\",\"qty\":2}"}"#,
+    ];
+    let expected = ["update id:1 name:a\"b qty:1 -> id:1 name:null qty:2", "insert none -> id:2 name: qty:2"];
+    assert_eq!(shown(&lines), expected);
+    let (decoded, _) = decode_with(&[r#"{"op":"i","old":null,"new":"{\"id\":"}"#], &DecodeOptions::default());
+    assert_eq!(decoded.notes[0].kind, DiscrepancyKind::UnparsableRecord);
+}
+
+#[test]
 fn images_as_members_by_pattern() {
     let lines = [
         r#"{"op":"insert","old_id":null,"old_name":null,"old_qty":null,"new_id":1,"new_name":"a","new_qty":null}"#,
