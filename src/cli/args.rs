@@ -18,7 +18,7 @@ pub(crate) struct InputArgs {
     ///
     /// The plan names datasets, keys, files and what others say about them. For one
     /// table without a plan, use --current, --ledger and --key instead.
-    #[arg(value_name = "PLAN", conflicts_with_all = ["current", "ledger", "format", "table", "time_zone", "extracted_at"])]
+    #[arg(value_name = "PLAN", conflicts_with_all = ["current", "ledger", "table", "time_zone", "extracted_at"])]
     plan: Option<PathBuf>,
 
     /// Current state of the table, in place of a plan
@@ -94,8 +94,14 @@ impl InputArgs {
                 format!("--key cannot be used with the plan {}", path.display()),
                 "the plan names the key of each dataset",
             )),
-            (Some(path), _) => Ok(Plan::open(&plan_file(path))?),
-            (None, Some(current)) => self.from_flags(current, key),
+            (Some(path), _) => match self.ledger_format() {
+                None => Ok(Plan::open(&plan_file(path))?),
+                Some(format) => Err(Failure::usage(
+                    format!("--format {} cannot be used with the plan {}", format.name(), path.display()),
+                    "the plan names the format of each ledger",
+                )),
+            },
+            (None, Some(current)) => self.one_dataset(current, key),
             (None, None) => Err(Failure::usage(
                 "no input: neither a plan nor --current is given",
                 "name a plan file, or give --current FILE --ledger FILE --key COLUMN; \
@@ -117,7 +123,14 @@ impl InputArgs {
         })
     }
 
-    fn from_flags(&self, current: &Path, key: Option<&[String]>) -> Result<Plan, Failure> {
+    fn ledger_format(&self) -> Option<LedgerFormat> {
+        self.format.iter().rev().find_map(|f| match f {
+            FormatName::Ledger(format) => Some(*format),
+            FormatName::Output(_) => None,
+        })
+    }
+
+    fn one_dataset(&self, current: &Path, key: Option<&[String]>) -> Result<Plan, Failure> {
         if self.ledger.is_empty() {
             return Err(Failure::usage("--ledger is missing", "name the files that hold the changes"));
         }
@@ -129,15 +142,11 @@ impl InputArgs {
         let time_zone = self.time_zone.as_deref().map(parse_zone).transpose()?;
         let calendar = Calendar { zone: time_zone, fiscal_year_start: None };
         let at = self.extracted_at.as_deref().map(|text| Bound::parse_point(text, &calendar)).transpose()?;
-        let format = self.format.iter().rev().find_map(|f| match f {
-            FormatName::Ledger(format) => Some(*format),
-            FormatName::Output(_) => None,
-        });
         let one = OneDataset {
             current: current.to_owned(),
             ledger: self.ledger.clone(),
             key: key.iter().filter(|k| !k.is_empty()).cloned().collect(),
-            format,
+            format: self.ledger_format(),
             table: self.table.clone(),
             time_zone,
             at,
@@ -183,7 +192,7 @@ pub(crate) struct RunArgs {
     /// Memory to stay below, for instance 8GiB
     ///
     /// The result is the same bytes for any limit; a smaller one spills more to disk.
-    /// Default: a share of what the machine has.
+    /// Default: none.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Run")]
     memory_limit: Option<u64>,
 }

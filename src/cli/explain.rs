@@ -1,10 +1,13 @@
 //! `asof explain`: the documented plan of a run.
 
 use asof::pipeline::request::ExplainRequest;
+use asof::pipeline::{DatasetExplanation, Explanation, MomentExplanation};
+use serde_json::{Value, json};
 
 use super::args::{AsOfArgs, InputArgs, KeyArgs, PolicyArgs, RunArgs};
 use super::console::{Console, ConsoleArgs};
 use super::failure::{Failure, Status};
+use super::layout::{columns, counted, list};
 
 /// Say how a snapshot would be made, without making it
 ///
@@ -36,6 +39,70 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Status, Failure>
     let plan = args.inputs.plan(args.key.columns())?;
     let moments = args.as_of.moments(&plan)?;
     let request = ExplainRequest { plan, moments, policy: args.policy.policy(), options: args.run.options() };
-    let _ = (&request, console.progress());
-    Err(Failure::usage("explain is under construction", "wait"))
+    let explanation = asof::pipeline::explain(&request, console.progress())?;
+    console.result(&text(&explanation), || document(&explanation))?;
+    Ok(Status::Clean)
+}
+
+fn text(explanation: &Explanation) -> String {
+    let datasets: String = explanation.datasets.iter().map(dataset_text).collect();
+    datasets.trim_start().to_owned()
+        + &list("assumptions", &explanation.assumptions)
+        + &list("types of text columns", &explanation.types)
+}
+
+fn dataset_text(d: &DatasetExplanation) -> String {
+    let bound = |bound: &Option<String>, none: &str| bound.clone().unwrap_or_else(|| none.to_owned());
+    let facts = [
+        ("current", format!("{} ({})", d.current.join(", "), counted(d.current_rows, "row"))),
+        ("ledger", format!("{} ({}, {})", d.ledger.join(", "), d.format, counted(d.changes, "change"))),
+        ("window", format!("{} to {}", bound(&d.window.0, "birth"), bound(&d.window.1, "no change"))),
+        ("images", d.images.clone()),
+        ("order", d.order.clone()),
+    ];
+    let rows: Vec<Vec<String>> = facts.into_iter().map(|(name, fact)| vec![name.to_owned(), fact]).collect();
+    let moments: String = d.moments.iter().map(moment_text).collect();
+    format!("\n{}\n{}{moments}", d.name, columns(2, &[], &rows))
+}
+
+fn moment_text(m: &MomentExplanation) -> String {
+    let mut text = format!("  as of {}: {}\n", m.text, m.resolved);
+    if let Some(reason) = &m.refused {
+        text += &format!("    would be refused: {reason}\n");
+    }
+    let (kept, undone) = m.transactions;
+    text += &format!("    {} in force, {undone} undone", counted(kept, "transaction"));
+    let ops: Vec<String> = m.undone.iter().map(|(op, count)| counted(*count, op.name())).collect();
+    if !ops.is_empty() {
+        text += &format!(": {}", ops.join(", "));
+    }
+    if m.ambiguous > 0 {
+        text += &format!("\n    {} on both sides of the clock", counted(m.ambiguous, "transaction"));
+    }
+    text + "\n"
+}
+
+fn document(explanation: &Explanation) -> Value {
+    let moment = |m: &MomentExplanation| {
+        let undone: serde_json::Map<String, Value> =
+            m.undone.iter().map(|(op, count)| (op.name().to_owned(), json!(count))).collect();
+        json!({
+            "as_of": m.text, "resolved": m.resolved, "refused": m.refused,
+            "transactions": { "in_force": m.transactions.0, "undone": m.transactions.1 },
+            "undone": undone, "ambiguous": m.ambiguous,
+        })
+    };
+    let dataset = |d: &DatasetExplanation| {
+        json!({
+            "name": d.name, "current": d.current, "current_rows": d.current_rows, "ledger": d.ledger,
+            "format": d.format, "changes": d.changes, "window": { "from": d.window.0, "to": d.window.1 },
+            "images": d.images, "order": d.order,
+            "moments": d.moments.iter().map(moment).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "datasets": explanation.datasets.iter().map(dataset).collect::<Vec<_>>(),
+        "assumptions": explanation.assumptions,
+        "types": explanation.types,
+    })
 }

@@ -1,11 +1,12 @@
 //! Why a command ends other than clean: kinds, hints, exit statuses.
 
-use std::cell::RefCell;
+use std::any::Any;
 use std::error::Error as _;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Mutex;
 
 use super::console::{Console, Style};
 
@@ -119,21 +120,22 @@ pub(crate) fn report_usage(usage: &clap::Error) -> ExitCode {
     if usage.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
 }
 
-thread_local! {
-    static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
-}
+/// The last panic of any thread, with its place.
+static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 /// Keeps the place of a panic for [`catch`] and prints nothing by itself: readers
 /// that break down on hostile input are caught by the library and become errors.
 pub(crate) fn quiet_panics() {
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
-        let text = info.payload_as_str().unwrap_or("panic").to_owned();
+        let text = said(info.payload());
         if std::env::var_os("RUST_BACKTRACE").is_some_and(|v| v != "0") {
             let trace = std::backtrace::Backtrace::force_capture();
             let _ = writeln!(std::io::stderr(), "{text}{place}\n{trace}");
         }
-        LAST_PANIC.with(|last| *last.borrow_mut() = Some(format!("{text}{place}")));
+        if let Ok(mut last) = LAST_PANIC.lock() {
+            *last = Some(format!("{text}{place}"));
+        }
     }));
 }
 
@@ -141,11 +143,16 @@ pub(crate) fn quiet_panics() {
 /// that the exit status stays 2 and outputs under way are removed.
 pub(crate) fn catch<T>(run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
-        let told = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
-        let told = told.or_else(|| payload.downcast_ref::<String>().cloned());
-        let told = told.unwrap_or_else(|| "panic".to_owned());
+        let told = said(payload.as_ref());
         // The place kept may be that of an earlier panic, which the library has caught.
-        let placed = LAST_PANIC.with(|last| last.borrow_mut().take()).filter(|p| p.starts_with(&told));
+        let placed = LAST_PANIC.lock().ok().and_then(|mut last| last.take()).filter(|p| p.starts_with(&told));
         Err(Failure::Internal(placed.unwrap_or(told)))
     })
+}
+
+/// The message of a panic.
+fn said(payload: &(dyn Any + Send)) -> String {
+    let told = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let told = told.or_else(|| payload.downcast_ref::<String>().cloned());
+    told.unwrap_or_else(|| "panic".to_owned())
 }

@@ -1,16 +1,22 @@
 //! `asof history`: one row through time.
 
 use asof::pipeline::request::HistoryRequest;
+use asof::pipeline::{HistoryOutcome, HistoryStep};
 use asof::plan::{Dataset, Plan};
+
+use serde_json::{Value, json};
 
 use super::args::{InputArgs, RunArgs};
 use super::console::{Console, ConsoleArgs};
 use super::failure::{Failure, Status};
+use super::findings::shown;
+use super::layout::columns;
 
 /// Show one row through time: what changed, when, and by whom
 ///
 /// Lists every change of the row from the ledger in commit order, cell by cell, and the
-/// row as it stands in the current state.
+/// row as it stands in the current state. In the text, ? is a cell that the record does
+/// not state; under --json such a cell has no member.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 EXAMPLES
@@ -41,8 +47,75 @@ pub(crate) struct Args {
 /// Prints the row's history.
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Status, Failure> {
     let request = request(args)?;
-    let _ = (&request, console.progress());
-    Err(Failure::usage("history is under construction", "wait"))
+    let outcome = asof::pipeline::history(&request, console.progress())?;
+    console.result(&text(&outcome), || document(&outcome))?;
+    Ok(Status::Clean)
+}
+
+fn text(outcome: &HistoryOutcome) -> String {
+    let mut text = format!("{}\n", outcome.key);
+    if outcome.steps.is_empty() {
+        text += "\nno change in the ledger\n";
+    }
+    text += &outcome.steps.iter().map(step_text).collect::<String>();
+    match &outcome.current {
+        None => text + "\nnot in the current state\n",
+        Some(cells) => {
+            let rows: Vec<Vec<String>> =
+                cells.iter().map(|(column, value)| vec![column.clone(), shown(value.as_deref())]).collect();
+            text + "\ncurrent state\n" + &columns(4, &[], &rows)
+        }
+    }
+}
+
+fn step_text(step: &HistoryStep) -> String {
+    let when = step.committed_at.as_deref().unwrap_or("(no time)");
+    let mut head = format!("\n{when} {}", step.op.name());
+    let parts = [("by", &step.actor), ("transaction", &step.transaction), ("position", &step.position)];
+    for (word, value) in parts {
+        if let Some(value) = value {
+            head += &format!(", {word} {value}");
+        }
+    }
+    let rows: Vec<Vec<String>> = step
+        .cells
+        .iter()
+        .map(|(column, before, after)| vec![column.clone(), side(before), "→".to_owned(), side(after)])
+        .collect();
+    format!("{head}\n    {} record {}\n{}", step.file, step.record, columns(4, &[], &rows))
+}
+
+/// A cell of an image: its exact text, `null`, or `?` if the record does not state it.
+fn side(cell: &Option<Option<String>>) -> String {
+    cell.as_ref().map_or_else(|| "?".to_owned(), |value| shown(value.as_deref()))
+}
+
+fn document(outcome: &HistoryOutcome) -> Value {
+    // A cell that the record does not state has no member at all, so that null stays null.
+    let cell = |(column, before, after): &(String, Option<Option<String>>, Option<Option<String>>)| {
+        let mut cell = json!({ "column": column });
+        for (name, side) in [("before", before), ("after", after)] {
+            if let Some(value) = side {
+                cell[name] = json!(value);
+            }
+        }
+        cell
+    };
+    let step = |s: &HistoryStep| {
+        json!({
+            "op": s.op.name(), "committed_at": s.committed_at, "position": s.position,
+            "transaction": s.transaction, "actor": s.actor, "file": s.file, "record": s.record,
+            "cells": s.cells.iter().map(cell).collect::<Vec<_>>(),
+        })
+    };
+    let row = |cells: &Vec<(String, Option<String>)>| -> serde_json::Map<String, Value> {
+        cells.iter().map(|(column, value)| (column.clone(), json!(value))).collect()
+    };
+    json!({
+        "key": outcome.key,
+        "changes": outcome.steps.iter().map(step).collect::<Vec<_>>(),
+        "current": outcome.current.as_ref().map(row),
+    })
 }
 
 fn request(args: &Args) -> Result<HistoryRequest, Failure> {

@@ -3,10 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use asof::pipeline::request::{Output, OutputFormat, SnapshotRequest};
+use asof::pipeline::{DatasetOutcome, MeasureTotal, MomentOutcome, SnapshotOutcome, VerdictCounts};
+use serde_json::{Value, json};
 
 use super::args::{AsOfArgs, FailOnArgs, InputArgs, KeyArgs, PolicyArgs, RunArgs};
 use super::console::{Console, ConsoleArgs};
 use super::failure::{Failure, Status};
+use super::findings;
+use super::layout::{Align, columns, list};
 
 /// Rebuild tables as they stood, with verdicts, discrepancies and evidence
 ///
@@ -85,15 +89,119 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Status, Failure> {
     let request = request(args)?;
     let outcome = asof::pipeline::snapshot(&request, console.progress())?;
-    let worst = outcome.moments.iter().filter_map(|m| asof::pipeline::worst(&m.discrepancies)).max();
-    let text: Vec<String> = outcome
-        .moments
-        .iter()
-        .flat_map(|m| m.datasets.iter().map(move |d| (m, d)))
-        .map(|(m, d)| format!("{} as of {}: {} rows ({} discrepancies)", d.name, m.resolved, d.rows, m.discrepancies.len()))
-        .collect();
-    console.result(&text.join("\n"), || serde_json::json!({}))?;
-    Ok(if worst.is_some_and(|w| args.fail_on.counts(w)) { Status::Found } else { Status::Clean })
+    let status = |moment: &MomentOutcome| findings::status(&moment.discrepancies, &args.fail_on);
+    let found = outcome.moments.iter().any(|m| status(m) == Status::Found) || !outcome.refused.is_empty();
+    for (dataset, reason) in &outcome.refused {
+        console.warn(&format!("{dataset} was refused and left out: {reason}"));
+    }
+    console.result(&text(&outcome), || document(&outcome, found))?;
+    Ok(if found { Status::Found } else { Status::Clean })
+}
+
+fn text(outcome: &SnapshotOutcome) -> String {
+    let mut text: String = outcome.moments.iter().map(moment_text).collect();
+    if !outcome.verified {
+        text += "\nnothing was verified (--no-verify)\n";
+    }
+    text + &list("assumptions", &outcome.assumptions) + &list("types of text columns", &outcome.types)
+}
+
+fn moment_text(moment: &MomentOutcome) -> String {
+    let head = format!("{}: {}\nwrote {}\n\n", moment.text, moment.resolved, moment.path.display());
+    // A single file is rebuilt without judging each key.
+    let judged = moment.datasets.iter().any(|d| d.verdicts != VerdictCounts::default());
+    let heading = if judged { "verdicts" } else { "" };
+    let mut rows =
+        vec![words(&["dataset", "current", "- inserted", "+ deleted", "= snapshot", "changed", heading])];
+    rows.extend(moment.datasets.iter().map(|d| {
+        let counts = [d.current_rows, d.inserts_undone, d.deletes_undone, d.rows, d.rows_changed];
+        let mut row = vec![d.name.clone()];
+        row.extend(counts.iter().map(u64::to_string));
+        row.push(verdicts(&d.verdicts));
+        row
+    }));
+    let align = [Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Right];
+    let table = columns(0, &align, &rows);
+    let whole = match moment.path.is_dir() {
+        true => "discrepancies.csv in the folder has all",
+        false => "a folder as --out, or asof verify --discrepancies FILE, has all",
+    };
+    head + &table + &measures(moment) + &findings::text(&moment.discrepancies, whole)
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn measures(moment: &MomentOutcome) -> String {
+    let mut rows = vec![words(&["measure", "current", "change", "snapshot"])];
+    for dataset in &moment.datasets {
+        for m in &dataset.measures {
+            let unknown = if m.unknown == 0 { String::new() } else { format!("+ {} unknown", m.unknown) };
+            let name = format!("{}.{}", dataset.name, m.name);
+            rows.push(vec![name, m.current.clone(), m.change.clone(), m.snapshot.clone(), unknown]);
+        }
+    }
+    if rows.len() == 1 {
+        return String::new();
+    }
+    format!("\n{}", columns(0, &[Align::Left, Align::Right, Align::Right, Align::Right], &rows))
+}
+
+/// The verdicts that occur, and the cells that are not exact.
+fn verdicts(v: &VerdictCounts) -> String {
+    let counts = [
+        (v.unchanged, "unchanged"),
+        (v.restored, "restored"),
+        (v.inferred, "inferred"),
+        (v.not_covered, "not-covered"),
+        (v.unrecoverable, "unrecoverable"),
+        (v.contradicted, "contradicted"),
+    ];
+    let counts: Vec<String> =
+        counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    counts.join(", ")
+}
+
+fn document(outcome: &SnapshotOutcome, found: bool) -> Value {
+    let moment = |m: &MomentOutcome| {
+        json!({
+            "as_of": m.text,
+            "resolved": m.resolved,
+            "path": m.path,
+            "datasets": m.datasets.iter().map(dataset_document).collect::<Vec<_>>(),
+            "discrepancies": findings::document(&m.discrepancies),
+        })
+    };
+    let refused = |(dataset, reason): &(String, String)| json!({ "dataset": dataset, "reason": reason });
+    json!({
+        "exit_status": u8::from(found),
+        "verified": outcome.verified,
+        "moments": outcome.moments.iter().map(moment).collect::<Vec<_>>(),
+        "assumptions": outcome.assumptions,
+        "types": outcome.types,
+        "refused": outcome.refused.iter().map(refused).collect::<Vec<_>>(),
+    })
+}
+
+fn dataset_document(d: &DatasetOutcome) -> Value {
+    let measure = |m: &MeasureTotal| {
+        json!({ "name": m.name, "current": m.current, "change": m.change, "snapshot": m.snapshot,
+                "unknown_cells": m.unknown })
+    };
+    let v = &d.verdicts;
+    json!({
+        "name": d.name,
+        "rows": { "current": d.current_rows, "inserts_undone": d.inserts_undone,
+                  "deletes_undone": d.deletes_undone, "snapshot": d.rows, "changed": d.rows_changed },
+        "changes": d.changes,
+        "verdicts": { "unchanged": v.unchanged, "restored": v.restored, "inferred": v.inferred,
+                      "not_covered": v.not_covered, "unrecoverable": v.unrecoverable,
+                      "contradicted": v.contradicted },
+        "cells": { "inferred": v.inferred_cells, "ambiguous": v.ambiguous_cells,
+                   "unrecoverable": v.unrecoverable_cells },
+        "measures": d.measures.iter().map(measure).collect::<Vec<_>>(),
+    })
 }
 
 fn request(args: &Args) -> Result<SnapshotRequest, Failure> {

@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 
 use asof::pipeline::request::VerifyRequest;
+use asof::pipeline::{VerifiedDataset, VerifyOutcome};
+use serde_json::{Value, json};
 
 use super::args::{FailOnArgs, InputArgs, KeyArgs, RunArgs};
 use super::console::{Console, ConsoleArgs};
 use super::failure::{Failure, Status};
+use super::findings;
+use super::layout::{Align, columns, list};
 
 /// Check the whole ledger against itself and the current state
 ///
@@ -54,6 +58,44 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Status, Failure>
         replace: args.replace,
         options: args.run.options(),
     };
-    let _ = (&request, args.fail_on.counts(asof::model::Severity::Error), console.progress());
-    Err(Failure::usage("verify is under construction", "wait"))
+    let outcome = asof::pipeline::verify(&request, console.progress())?;
+    let status = findings::status(&outcome.discrepancies, &args.fail_on);
+    let whole = match &request.discrepancies {
+        Some(path) => format!("{} has all", path.display()),
+        None => "--discrepancies FILE writes all".to_owned(),
+    };
+    console.result(&text(&outcome, &whole), || document(&outcome, status))?;
+    Ok(status)
+}
+
+fn text(outcome: &VerifyOutcome, whole: &str) -> String {
+    let head = ["dataset", "rows", "changes", "keys in the ledger", "agreeing", "from", "to"];
+    let mut rows = vec![head.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()];
+    rows.extend(outcome.datasets.iter().map(|d| {
+        let counts = [d.current_rows, d.changes, d.keys, d.agreeing].map(|n| n.to_string());
+        let (from, to) = &d.window;
+        let bounds = [from, to].map(|bound| bound.clone().unwrap_or_else(|| "-".to_owned()));
+        std::iter::once(d.name.clone()).chain(counts).chain(bounds).collect()
+    }));
+    let align = [Align::Left, Align::Right, Align::Right, Align::Right, Align::Right];
+    columns(0, &align, &rows)
+        + &findings::text(&outcome.discrepancies, whole)
+        + &list("assumptions", &outcome.assumptions)
+        + &list("types of text columns", &outcome.types)
+}
+
+fn document(outcome: &VerifyOutcome, status: Status) -> Value {
+    let dataset = |d: &VerifiedDataset| {
+        json!({
+            "name": d.name, "current_rows": d.current_rows, "changes": d.changes, "keys": d.keys,
+            "agreeing": d.agreeing, "window": { "from": d.window.0, "to": d.window.1 },
+        })
+    };
+    json!({
+        "exit_status": u8::from(status == Status::Found),
+        "datasets": outcome.datasets.iter().map(dataset).collect::<Vec<_>>(),
+        "discrepancies": findings::document(&outcome.discrepancies),
+        "assumptions": outcome.assumptions,
+        "types": outcome.types,
+    })
 }

@@ -1,20 +1,165 @@
-//! What files are: format, window, ops, image coverage, columns.
+//! What files are: format, columns, and for ledgers window, ops and image coverage.
+//!
+//! Every file stands for itself and nothing is declared, so a ledger is decoded
+//! into text columns named by its own images. What comes out is a description for
+//! people; a run decides by the same rules but with the table at hand.
+
+mod columnar;
+mod discover;
+mod ledger;
+
+use std::io::Read as _;
+use std::path::Path;
 
 use super::progress::Progress;
 use super::request::InspectRequest;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::ledger::Format;
+use crate::model::Op;
+use crate::read::{InputFile, JsonChunk, JsonChunks, Spool, Table, TableFormat, TableSource, paths};
 
 /// What one file is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspected {
     /// The path.
     pub path: String,
+    /// Size in bytes, as it lies there.
+    pub bytes: u64,
+    /// The file format, and the producer of a ledger: `parquet`, `ndjson`.
+    pub format: TableFormat,
+    /// Rows of a table, records of a ledger.
+    pub rows: u64,
+    /// The columns of a table; empty for a ledger of JSON records.
+    pub columns: Vec<InspectedColumn>,
+    /// What it is as a ledger, if it is one.
+    pub ledger: Option<InspectedLedger>,
+    /// What reading it found, in words.
+    pub remarks: Vec<String>,
+}
+
+/// One column of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InspectedColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub data_type: String,
+    /// Why a column of a text file has this type, in words.
+    pub reason: Option<String>,
+}
+
+/// What a file is as a ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InspectedLedger {
+    /// Who wrote it.
+    pub format: Format,
+    /// Its tables, by name.
+    pub tables: Vec<InspectedTable>,
+}
+
+/// The changes of one table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InspectedTable {
+    /// Its name as the ledger writes it; empty if the ledger names no tables.
+    pub name: String,
+    /// The columns of its images.
+    pub columns: Vec<String>,
+    /// How many changes.
+    pub changes: u64,
+    /// Of these, how many of each op.
+    pub ops: Vec<(Op, u64)>,
+    /// First and last commit time, RFC 3339.
+    pub window: (Option<String>, Option<String>),
+    /// What its before images hold.
+    pub before: Coverage,
+    /// What its after images hold.
+    pub after: Coverage,
+}
+
+/// How much the images of one side tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// How many changes have an image on this side.
+    pub images: u64,
+    /// How many of these state every column.
+    pub whole: u64,
+    /// Columns that none of them states.
+    pub never: Vec<String>,
 }
 
 /// Looks at files.
 ///
 /// # Errors
-/// A file cannot be read.
-pub fn inspect(_request: &InspectRequest, _progress: &dyn Progress) -> Result<Vec<Inspected>> {
-    Ok(Vec::new())
+/// A file cannot be read, or is nothing that this program reads.
+pub fn inspect(request: &InspectRequest, progress: &dyn Progress) -> Result<Vec<Inspected>> {
+    let spool = Spool::new(request.options.spool.as_deref());
+    let mut found = Vec::new();
+    for pattern in &request.files {
+        for file in paths::find(pattern)? {
+            let file = InputFile::open(&file.path, &spool)?;
+            progress.stage(&format!("read {}", file.path.display()), Some(file.size));
+            found.push(one(&file, &spool, progress)?);
+        }
+    }
+    Ok(found)
+}
+
+fn one(file: &InputFile, spool: &Spool, progress: &dyn Progress) -> Result<Inspected> {
+    if looks_like_json(file)?
+        && let Some(found) = json(file, progress)?
+    {
+        return Ok(found);
+    }
+    let table = Table::open(&TableSource::at(&file.path), spool)?;
+    progress.advance(file.size / 2);
+    let ledger = columnar::read(file, &table, spool)?;
+    let columns = table.schema().fields().iter().map(|field| InspectedColumn {
+        name: field.name().clone(),
+        data_type: field.data_type().to_string(),
+        reason: table.decisions().iter().find(|d| d.column == *field.name()).map(|d| d.reason.clone()),
+    });
+    Ok(Inspected {
+        path: file.path.display().to_string(),
+        bytes: file.size,
+        format: table.format(),
+        rows: table.total_rows(),
+        columns: columns.collect(),
+        ledger,
+        remarks: table.discrepancies().iter().map(|d| d.message.clone()).collect(),
+    })
+}
+
+/// A file of JSON records, if they are changes.
+fn json(file: &InputFile, progress: &dyn Progress) -> Result<Option<Inspected>> {
+    let Some(first) = JsonChunks::open(file)?.next().transpose()? else { return Ok(None) };
+    let records = || first.records.iter().filter_map(|r| text(&first, r.start, r.end));
+    let Some(format) = Format::detect(records().take(64)) else { return Ok(None) };
+    let discovered = discover::tables(format, records());
+    if discovered.is_empty() {
+        return Ok(None);
+    }
+    let read = ledger::read(file, format, &discovered, progress)?;
+    Ok(Some(Inspected {
+        path: file.path.display().to_string(),
+        bytes: file.size,
+        format: TableFormat::Ndjson,
+        rows: read.records,
+        columns: Vec::new(),
+        ledger: Some(InspectedLedger { format, tables: read.tables }),
+        remarks: read.remarks,
+    }))
+}
+
+fn text(chunk: &JsonChunk, start: usize, end: usize) -> Option<&str> {
+    std::str::from_utf8(chunk.text.get(start..end)?).ok()
+}
+
+/// Whether the first thing in a file could be a JSON record, alone or behind a key and a tab.
+fn looks_like_json(file: &InputFile) -> Result<bool> {
+    let mut head = Vec::new();
+    let failed = |path: &Path| Error::io(path, "read");
+    file.content()?.take(4096).read_to_end(&mut head).map_err(failed(&file.path))?;
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head).trim_ascii_start();
+    let line = head.split(|b| *b == b'\n').next().unwrap_or(head);
+    Ok(matches!(head.first(), Some(b'{' | b'[')) || line.windows(2).any(|pair| pair == b"\t{"))
 }

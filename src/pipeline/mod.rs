@@ -39,7 +39,7 @@ mod window;
 pub use checks::fingerprint;
 pub use explain::{DatasetExplanation, Explanation, MomentExplanation, explain};
 pub use history::{HistoryOutcome, HistoryStep, history};
-pub use inspect::{Inspected, inspect};
+pub use inspect::{Coverage, Inspected, InspectedColumn, InspectedLedger, InspectedTable, inspect};
 pub use outcome::{
     DatasetOutcome, KindCounts, MeasureTotal, MomentOutcome, SnapshotOutcome, VerifiedDataset, VerifyOutcome,
     count_by_kind, worst,

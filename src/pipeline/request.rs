@@ -13,7 +13,7 @@ use crate::plan::{Moment, Plan};
 pub struct RunOptions {
     /// Threads to use; `None`: as many as the machine has cores.
     pub threads: Option<NonZeroUsize>,
-    /// Bytes of memory to stay below; `None`: a share of the machine's.
+    /// Bytes of memory to stay below; `None`: no limit.
     pub memory_limit: Option<u64>,
     /// Where inputs that cannot be read twice are spooled; `None`: the system's temporary folder.
     pub spool: Option<PathBuf>,

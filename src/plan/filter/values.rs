@@ -35,7 +35,7 @@ impl<'a> Values<'a> {
     pub(super) fn of(array: &'a dyn Array) -> Option<Self> {
         let values = match array.data_type() {
             DataType::Dictionary(_, _) => return Self::of_dictionary(array),
-            DataType::Float16 => float::<Float16Type>(array, |v| f64::from(v)),
+            DataType::Float16 => float::<Float16Type>(array, f64::from),
             DataType::Float32 => float::<Float32Type>(array, f64::from),
             DataType::Float64 => float::<Float64Type>(array, |v| v),
             DataType::Utf8 => Self::Texts(Box::new(|row| array.as_string::<i32>().value(row))),

@@ -1,0 +1,137 @@
+//! Discrepancies as text and JSON.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use asof::model::{Discrepancy, DiscrepancyKind, LedgerPlace};
+use serde_json::{Value, json};
+
+use super::args::FailOnArgs;
+use super::failure::Status;
+use super::layout::{Align, columns, counted};
+
+/// More than this many are not printed in full.
+const SHOWN_MAX: usize = 20;
+
+/// The exit status that discrepancies make. Accepted ones do not count.
+pub(crate) fn status(discrepancies: &[Discrepancy], fail_on: &FailOnArgs) -> Status {
+    let counts = |d: &Discrepancy| d.accepted.is_none() && fail_on.counts(d.severity());
+    if discrepancies.iter().any(counts) { Status::Found } else { Status::Clean }
+}
+
+/// A summary by kind, and the worst of them in full. `whole` says where all of them are.
+pub(crate) fn text(discrepancies: &[Discrepancy], whole: &str) -> String {
+    if discrepancies.is_empty() {
+        return "\nno discrepancies\n".to_owned();
+    }
+    let mut worst_first: Vec<&Discrepancy> = discrepancies.iter().collect();
+    worst_first.sort_by_key(|d| (d.accepted.is_some(), std::cmp::Reverse(d.severity())));
+    let shown: String = worst_first.iter().take(SHOWN_MAX).map(|d| one(d)).collect();
+    let more = discrepancies.len().saturating_sub(SHOWN_MAX);
+    let more = if more == 0 { String::new() } else { format!("\n… and {more} more: {whole}\n") };
+    format!("\ndiscrepancies\n{}{shown}{more}", summary(discrepancies))
+}
+
+fn summary(discrepancies: &[Discrepancy]) -> String {
+    let mut counts: BTreeMap<DiscrepancyKind, [u64; 2]> = BTreeMap::new();
+    for discrepancy in discrepancies {
+        counts.entry(discrepancy.kind).or_default()[usize::from(discrepancy.accepted.is_some())] += 1;
+    }
+    let row = |(kind, [open, accepted]): (&DiscrepancyKind, &[u64; 2])| {
+        let accepted = if *accepted == 0 { String::new() } else { format!("+ {accepted} accepted") };
+        vec![kind.severity().name().to_owned(), kind.code().to_owned(), open.to_string(), accepted]
+    };
+    let rows: Vec<Vec<String>> = counts.iter().map(row).collect();
+    columns(2, &[Align::Left, Align::Left, Align::Right], &rows)
+}
+
+/// One discrepancy: a head, what happened, the cells, the places.
+fn one(found: &Discrepancy) -> String {
+    let accepted = if found.accepted.is_some() { " (accepted)" } else { "" };
+    let mut text = format!("\n{} {}{accepted}", found.severity().name(), found.kind.code());
+    for part in [&found.dataset, &found.key] {
+        if !part.is_empty() {
+            let _ = write!(text, " {part}");
+        }
+    }
+    let _ = writeln!(text, "\n    {}", found.message);
+    for cell in &found.cells {
+        let (expected, seen) = (shown(cell.expected.as_deref()), shown(cell.found.as_deref()));
+        let _ = writeln!(text, "    {}: expected {expected}, found {seen}", cell.column);
+    }
+    for (measure, amount) in &found.amounts {
+        let _ = writeln!(text, "    {measure} differs by {amount}");
+    }
+    if let Some(place) = &found.ledger {
+        let _ = writeln!(text, "    ledger: {}", ledger_place(place));
+    }
+    if let Some(place) = &found.current {
+        let _ = writeln!(text, "    current: {} row {}", place.file, place.row);
+    }
+    if found.count > 1 {
+        let _ = writeln!(text, "    stands for {}", counted(found.count, "occurrence"));
+    }
+    if let Some(reason) = &found.accepted {
+        let _ = writeln!(text, "    accepted: {reason}");
+    }
+    text
+}
+
+/// The exact text of a value, or `null`.
+pub(crate) fn shown(value: Option<&str>) -> String {
+    value.map_or_else(|| "null".to_owned(), str::to_owned)
+}
+
+fn ledger_place(place: &LedgerPlace) -> String {
+    let mut text = format!("{} record {}", place.file, place.record);
+    let parts = [
+        ("at", &place.committed_at),
+        ("by", &place.actor),
+        ("transaction", &place.transaction),
+        ("position", &place.position),
+    ];
+    for (word, value) in parts {
+        if let Some(value) = value {
+            let _ = write!(text, ", {word} {value}");
+        }
+    }
+    text
+}
+
+/// Counts by kind, and all of them in full.
+pub(crate) fn document(discrepancies: &[Discrepancy]) -> Value {
+    let counts: serde_json::Map<String, Value> = asof::pipeline::count_by_kind(discrepancies)
+        .into_iter()
+        .map(|(kind, count)| (kind.code().to_owned(), json!(count)))
+        .collect();
+    let all: Vec<Value> = discrepancies.iter().map(one_document).collect();
+    json!({ "counts": counts, "all": all })
+}
+
+fn one_document(found: &Discrepancy) -> Value {
+    let cells: Vec<Value> = found
+        .cells
+        .iter()
+        .map(|c| json!({ "column": c.column, "expected": c.expected, "found": c.found }))
+        .collect();
+    let amounts: serde_json::Map<String, Value> =
+        found.amounts.iter().map(|(measure, amount)| (measure.clone(), json!(amount))).collect();
+    json!({
+        "fingerprint": asof::pipeline::fingerprint(found),
+        "kind": found.kind.code(),
+        "severity": found.severity().name(),
+        "dataset": found.dataset,
+        "key": found.key,
+        "message": found.message,
+        "cells": cells,
+        "amounts": amounts,
+        "ledger": found.ledger.as_ref().map(|p| json!({
+            "file": p.file, "record": p.record, "position": p.position, "transaction": p.transaction,
+            "committed_at": p.committed_at, "actor": p.actor,
+        })),
+        "current": found.current.as_ref().map(|p| json!({ "file": p.file, "row": p.row })),
+        "count": found.count,
+        "touches_snapshot": found.touches_snapshot,
+        "accepted": found.accepted,
+    })
+}

@@ -1,0 +1,221 @@
+//! Decoding a ledger for its description.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+
+use super::discover::Tables;
+use super::{Coverage, InspectedTable};
+use crate::error::Result;
+use crate::ledger::{Carry, DecodeOptions, Format, Note, TableTarget, decode};
+use crate::model::time::format_instant;
+use crate::model::{CellState, ChangeBatch, Images, NO_TIME, Op, TableSchema};
+use crate::pipeline::progress::Progress;
+use crate::read::{InputFile, JsonChunks};
+
+/// More remarks than this are only counted.
+const REMARKS_MAX: usize = 10;
+
+/// What a ledger of JSON records holds.
+pub(super) struct ReadLedger {
+    pub(super) records: u64,
+    pub(super) tables: Vec<InspectedTable>,
+    pub(super) remarks: Vec<String>,
+}
+
+/// Decodes the whole file into text columns and describes what comes out.
+pub(super) fn read(
+    file: &InputFile,
+    format: Format,
+    tables: &Tables,
+    progress: &dyn Progress,
+) -> Result<ReadLedger> {
+    let targets: Vec<TableTarget> = tables.iter().enumerate().map(target).collect();
+    let mut tallies: Vec<Tally> = tables.iter().map(|(name, columns)| Tally::new(name, columns)).collect();
+    // Without a table, times without offset would be refused; a description shows them as if UTC.
+    let options = DecodeOptions { time_zone: Some(chrono_tz::Tz::UTC), ..DecodeOptions::default() };
+    let mut carry = Carry::new();
+    let mut records = 0;
+    let mut notes = Vec::new();
+    for chunk in JsonChunks::open(file)? {
+        let chunk = chunk?;
+        let mut decoded = decode(format, &chunk, &targets, &options);
+        carry.stitch(&mut decoded);
+        records += chunk.records.len() as u64;
+        for (tally, batch) in tallies.iter_mut().zip(&decoded.changes) {
+            tally.count(batch);
+        }
+        notes.extend(decoded.notes);
+        progress.advance(chunk.text.len() as u64);
+    }
+    let stream = carry.finish(&options);
+    notes.extend(stream.notes);
+    let mut described: Vec<InspectedTable> = tallies.into_iter().map(Tally::finish).collect();
+    // Tables that first occur behind the records that were looked at.
+    for (name, (target, changes)) in stream.tables {
+        if target.is_none() && changes > 0 {
+            described.push(InspectedTable { changes, ..Tally::new(&name, &[]).finish() });
+        }
+    }
+    Ok(ReadLedger { records, tables: described, remarks: remarks(&notes) })
+}
+
+fn target((index, (name, columns)): (usize, (&String, &Vec<String>))) -> TableTarget {
+    let fields: Vec<Field> = columns.iter().map(|c| Field::new(c, DataType::Utf8, true)).collect();
+    let names = if name.is_empty() { Vec::new() } else { vec![name.clone()] };
+    TableTarget { dataset: index, names, schema: TableSchema::new(Arc::new(Schema::new(fields)), Vec::new()) }
+}
+
+fn remarks(notes: &[Note]) -> Vec<String> {
+    let said = notes.iter().take(REMARKS_MAX).map(|note| match note.once {
+        true => format!("{}: {}", note.kind, note.message),
+        false => format!("record {}: {}: {}", note.record, note.kind, note.message),
+    });
+    let more = notes.len().saturating_sub(REMARKS_MAX);
+    said.chain((more > 0).then(|| format!("… and {more} more"))).collect()
+}
+
+/// What is counted of one table's changes.
+pub(super) struct Tally {
+    name: String,
+    columns: Vec<String>,
+    ops: [u64; Op::ALL.len()],
+    first: Option<i64>,
+    last: Option<i64>,
+    before: Side,
+    after: Side,
+}
+
+impl Tally {
+    pub(super) fn new(name: &str, columns: &[String]) -> Self {
+        let side = || Side { images: 0, whole: 0, stated: vec![false; columns.len()] };
+        Self {
+            name: name.to_owned(),
+            columns: columns.to_vec(),
+            ops: [0; Op::ALL.len()],
+            first: None,
+            last: None,
+            before: side(),
+            after: side(),
+        }
+    }
+
+    pub(super) fn count(&mut self, batch: &ChangeBatch) {
+        for &op in &batch.ops {
+            if let Some(count) = self.ops.get_mut(usize::from(op)) {
+                *count += 1;
+            }
+        }
+        for &time in batch.committed_at.iter().filter(|t| **t != NO_TIME) {
+            self.first = Some(self.first.map_or(time, |first| first.min(time)));
+            self.last = Some(self.last.map_or(time, |last| last.max(time)));
+        }
+        self.before.count(&batch.before, batch.len());
+        self.after.count(&batch.after, batch.len());
+    }
+
+    pub(super) fn finish(self) -> InspectedTable {
+        InspectedTable {
+            changes: self.ops.iter().sum(),
+            ops: Op::ALL.into_iter().zip(self.ops).filter(|(_, count)| *count > 0).collect(),
+            window: (self.first.map(format_instant), self.last.map(format_instant)),
+            before: self.before.finish(&self.columns),
+            after: self.after.finish(&self.columns),
+            name: self.name,
+            columns: self.columns,
+        }
+    }
+}
+
+struct Side {
+    images: u64,
+    whole: u64,
+    stated: Vec<bool>,
+}
+
+impl Side {
+    fn count(&mut self, images: &Images, rows: usize) {
+        for row in (0..rows).filter(|&row| images.is_present(row)) {
+            self.images += 1;
+            let mut whole = true;
+            for (column, stated) in self.stated.iter_mut().enumerate() {
+                match images.state(column, row) {
+                    CellState::Known | CellState::AmbiguousNull => *stated = true,
+                    CellState::Unchanged | CellState::Absent => whole = false,
+                }
+            }
+            self.whole += u64::from(whole);
+        }
+    }
+
+    fn finish(self, columns: &[String]) -> Coverage {
+        let unstated = columns.iter().zip(&self.stated).filter(|(_, stated)| !**stated);
+        let never = if self.images == 0 { Vec::new() } else { unstated.map(|(c, _)| c.clone()).collect() };
+        Coverage { images: self.images, whole: self.whole, never }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::pipeline::inspect::inspect;
+    use crate::pipeline::progress::Silent;
+    use crate::pipeline::request::{InspectRequest, RunOptions};
+
+    fn inspected(name: &str, text: &str) -> crate::pipeline::inspect::Inspected {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let request = InspectRequest { files: vec![path], options: RunOptions::at(0) };
+        inspect(&request, &Silent).unwrap().remove(0)
+    }
+
+    #[test]
+    fn a_mapped_ledger_is_described_by_its_images() {
+        let found = inspected(
+            "ledger.ndjson",
+            r#"{"seq":1,"op":"I","committed_at":"2025-01-01T00:00:00Z","before":null,"after":{"id":1,"x":"a"}}
+{"seq":2,"op":"U","committed_at":"2025-02-01T00:00:00Z","before":{"id":1},"after":{"id":1,"x":"b"}}
+"#,
+        );
+        let ledger = found.ledger.unwrap();
+        assert_eq!(ledger.format.name(), "mapped");
+        let table = &ledger.tables[0];
+        assert_eq!(table.columns, ["id", "x"]);
+        assert_eq!(table.changes, 2);
+        assert_eq!(table.window.1.as_deref(), Some("2025-02-01T00:00:00Z"));
+        assert_eq!((table.after.images, table.after.whole), (2, 2));
+        assert_eq!((table.before.images, table.before.whole), (1, 0));
+        assert_eq!(table.before.never, ["x"]);
+    }
+
+    #[test]
+    fn records_without_images_are_a_table() {
+        let found = inspected("table.ndjson", "{\"id\":1,\"name\":\"a\"}\n{\"id\":2,\"name\":\"b\"}\n");
+        assert!(found.ledger.is_none());
+        assert_eq!(found.rows, 2);
+        assert_eq!(found.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["id", "name"]);
+    }
+
+    #[test]
+    fn a_table_with_images_in_its_columns_is_a_ledger_too() {
+        let prefixed = "seq,op,committed_at,old_id,old_x,new_id,new_x\n\
+            1,I,2025-01-01T00:00:00Z,,,1,a\n2,D,2025-02-01T00:00:00Z,1,a,,\n";
+        let ledger = inspected("ledger.csv", prefixed).ledger.unwrap();
+        let table = &ledger.tables[0];
+        assert_eq!(table.columns, ["id", "x"]);
+        assert_eq!(table.ops, [(crate::model::Op::Insert, 1), (crate::model::Op::Delete, 1)]);
+        assert_eq!(table.window.0.as_deref(), Some("2025-01-01T00:00:00Z"));
+        let json = "seq;op;before;after\n1;I;;'{\"id\":1}'\n"
+            .replace('\'', "")
+            .replace("{\"id\":1}", "\"{\"\"id\"\":1}\"");
+        let ledger = inspected("json.csv", &json).ledger.unwrap();
+        assert_eq!(ledger.tables[0].columns, ["id"]);
+    }
+
+    #[test]
+    fn a_text_table_says_why_its_columns_have_their_types() {
+        let found = inspected("table.csv", "id,code\n1,007\n2,010\n");
+        assert_eq!(found.columns[1].data_type, "Utf8");
+        assert!(found.columns[1].reason.is_some());
+    }
+}
