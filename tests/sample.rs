@@ -1,6 +1,7 @@
 //! The sample in `data/`: it is exactly what its generator writes, and what is
 //! planted in it is written down. `UPDATE=1` writes it again.
 
+mod check;
 mod company;
 mod files;
 mod planted;
