@@ -38,15 +38,13 @@ pub(super) struct Evidence<'a> {
 #[derive(Debug, Clone)]
 pub(super) struct Found {
     pub discrepancy: Discrepancy,
-    /// The key, if it concerns one.
-    pub slot: Option<u32>,
     /// Snapshots at cuts up to this rank are touched; `None`: decided already.
     pub rank: Option<u32>,
 }
 
 impl Found {
     pub(super) fn always(discrepancy: Discrepancy) -> Self {
-        Self { discrepancy, slot: None, rank: None }
+        Self { discrepancy, rank: None }
     }
 }
 
@@ -100,7 +98,7 @@ impl Evidence<'_> {
         for (kind, count) in rest {
             let mut more = self.input.discrepancy(kind, format!("and {count} more like these"));
             more.count = count;
-            found.push(Found { discrepancy: more, slot: None, rank: Some(u32::MAX) });
+            found.push(Found { discrepancy: more, rank: Some(u32::MAX) });
         }
         Ok(found)
     }
@@ -171,7 +169,7 @@ impl Evidence<'_> {
         }
         self.add_whole_amounts(conflict, &indices, records, current, &mut discrepancy);
         let rank = Some(conflict.rank);
-        Found { discrepancy, slot: Some(conflict.slot), rank }
+        Found { discrepancy, rank }
     }
 
     /// Compares the last known cell with what the conflicting record or row says.
@@ -303,6 +301,30 @@ impl Evidence<'_> {
             committed_at: Some(batch.committed_at[row]).filter(|&t| t != NO_TIME).map(time::format_instant),
             actor: batch.actor.as_ref().and_then(|a| canon::cell_text(a.as_ref(), row)),
         }
+    }
+
+    /// The columns in which two records of one position differ, in either image.
+    pub(super) fn differences(&self, first: u32, again: u32) -> Result<Vec<CellDifference>> {
+        let records = self.records([first, again].into_iter())?;
+        let (Some((a, i)), Some((b, j))) = (records.find(self, first), records.find(self, again)) else {
+            return Ok(Vec::new());
+        };
+        let mut cells = Vec::new();
+        for column in 0..self.input.schema.len() {
+            for (x, y) in [(&a.after, &b.after), (&a.before, &b.before)] {
+                let text = |images: &crate::model::Images, row: usize| {
+                    let stated = images.is_present(row) && known(images.state(column, row));
+                    images.column(column).filter(|_| stated).and_then(|c| canon::cell_text(c.as_ref(), row))
+                };
+                let (expected, found) = (text(x, i), text(y, j));
+                if expected != found {
+                    let column = self.input.schema.name(column).to_owned();
+                    cells.push(CellDifference { column, expected, found });
+                    break;
+                }
+            }
+        }
+        Ok(cells)
     }
 
     /// One discrepancy per change, with its place and key.

@@ -1,6 +1,7 @@
 //! Second and fourth pass for one dataset at one cut: what becomes of each key,
 //! and the output groups made of it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
@@ -13,7 +14,7 @@ use super::inputs::DatasetInput;
 use super::layout::{self, Layout, Placed, Row};
 use super::progress::Progress;
 use super::scan::Histories;
-use super::standing::{Standing, place};
+use super::standing::{Standing, locator, place};
 use crate::error::{Error, Result};
 use crate::replay::history::Timeline;
 use crate::replay::multiset;
@@ -56,6 +57,7 @@ pub(super) fn world<'a>(
         moves: &histories.moves,
         timeline,
         lanes: input.lanes.count(),
+        duplicates: &standing.duplicate_slots,
         distrusted,
     }
 }
@@ -67,13 +69,13 @@ impl<'a> Rebuilt<'a> {
         histories: &'a Histories,
         standing: &'a Standing,
         (timeline, cut): (Timeline<'a>, u32),
-        distrusted: &[u32],
+        distrusted: Option<&[u32]>,
         progress: &dyn Progress,
     ) -> Result<Self> {
         if input.schema.is_keyless() {
             return Self::keyless(input, histories, standing, (timeline, cut), progress);
         }
-        let world = world(input, histories, standing, timeline, distrusted);
+        let world = world(input, histories, standing, timeline, distrusted.unwrap_or_default());
         let selections: Vec<select::Selection> = (0..histories.shards.len())
             .into_par_iter()
             .map(|shard| select::select(world, shard, cut))
@@ -89,7 +91,10 @@ impl<'a> Rebuilt<'a> {
             number += u32::from(patch.fate == Fate::Present);
             Placed { row: standing.rows[patch.slot as usize], fate: patch.fate, number: here }
         };
-        let placed: Vec<Placed> = patches.iter().map(&mut place).collect();
+        let mut placed: Vec<Placed> = patches.iter().map(&mut place).collect();
+        if distrusted.is_some() && input.plan.ledger.from_birth {
+            placed.extend(never_mentioned(input, standing)?);
+        }
         Self::assemble(input, histories, standing, Parts { patches, choices, placed }, progress)
     }
 
@@ -323,6 +328,24 @@ impl GroupSource for Rebuilt<'_> {
             (Some(rows), own) => self.gather(column, own.as_ref(), rows),
         }
     }
+}
+
+/// Rows that a ledger complete from birth never mentions: by its word they never were.
+fn never_mentioned(input: &DatasetInput, standing: &Standing) -> Result<Vec<Placed>> {
+    let mentioned: HashSet<u64> = standing.rows.iter().copied().collect();
+    let mut placed = Vec::new();
+    for group in 0..input.table.groups() {
+        for row in 0..input.rows_of_current(group)? {
+            let row = locator(group, row);
+            let stays = mentioned.contains(&row)
+                || standing.duplicates.binary_search(&row).is_ok()
+                || standing.null_keys.contains(&row);
+            if !stays {
+                placed.push(Placed { row, fate: Fate::Absent, number: u32::MAX });
+            }
+        }
+    }
+    Ok(placed)
 }
 
 /// What a rebuild is put together from.

@@ -13,6 +13,7 @@ use super::scan::{self, FactOptions, Histories, Ordered};
 use super::standing::{self, Standing};
 use super::window::{self, Window};
 use crate::error::{Error, Result};
+use crate::ledger::store::Want;
 use crate::model::canon::Seed;
 use crate::model::{Discrepancy, DiscrepancyKind as Kind, time};
 use crate::plan::{Bound, Plan};
@@ -173,27 +174,71 @@ impl Run {
     fn note_reading(&self, dataset: usize, analysed: &mut Analysed) -> Result<()> {
         let input = &self.inputs.datasets[dataset];
         let ordered = self.order(dataset);
-        analysed.found.extend(input.discrepancies.iter().cloned().map(Found::always));
+        for discrepancy in &input.discrepancies {
+            let rank = self.rank_of_note(dataset, discrepancy)?;
+            analysed.found.push(Found { discrepancy: discrepancy.clone(), rank });
+        }
         let evidence = self.evidence(dataset, &analysed.histories, &analysed.standing);
-        let mut found = Vec::new();
+        let (mut found, mut repeated_found) = (Vec::new(), Vec::new());
         let null_keys = &analysed.histories.null_keys;
         let message = |_| "a change whose key is null: it is set aside".to_owned();
         found.extend(evidence.changes(Kind::NullKey, null_keys, message)?);
         let message = "a current row whose key is null: it is copied as it stands";
         found.extend(evidence.current_rows(Kind::NullKey, &analysed.standing.null_keys, message)?);
         let message = "several current rows have this key: they are copied as they stand";
-        found.extend(evidence.current_rows(Kind::DuplicateKey, &analysed.standing.duplicates, message)?);
+        let firsts: Vec<u64> = analysed.standing.duplicate_keys.iter().map(|d| d.0).collect();
+        let mut duplicates = evidence.current_rows(Kind::DuplicateKey, &firsts, message)?;
+        duplicates.iter_mut().zip(&analysed.standing.duplicate_keys).for_each(|(d, key)| d.count = key.1);
+        found.extend(duplicates);
         let repeats = &ordered.repeats[input.member];
+        let ranks = ordered.order.ranks(input.member);
         for kind in [Kind::DuplicateChange, Kind::ConflictingDuplicate] {
-            let again: Vec<u32> = repeats.iter().filter(|r| r.kind == kind).map(|r| r.again).collect();
-            found.extend(evidence.changes(kind, &again, |_| repeated(kind))?);
+            let ours: Vec<&scan::Repeated> = repeats.iter().filter(|r| r.kind == kind).collect();
+            let again: Vec<u32> = ours.iter().map(|r| r.again).collect();
+            let changes = evidence.changes(kind, &again, |_| repeated(kind))?;
+            for (mut discrepancy, repeat) in changes.into_iter().zip(ours) {
+                let conflicting = kind == Kind::ConflictingDuplicate;
+                if conflicting {
+                    discrepancy.cells = evidence.differences(repeat.first, repeat.again)?;
+                }
+                let rank = conflicting.then(|| ranks.of(repeat.first));
+                repeated_found.push(Found { discrepancy, rank });
+            }
         }
         drop(evidence);
         found.iter_mut().filter(|d| d.current.is_some()).for_each(|d| d.touches_snapshot = true);
         analysed.found.extend(found.into_iter().map(Found::always));
+        analysed.found.extend(repeated_found);
         analysed.found.extend(self.note_columns(input).into_iter().map(Found::always));
         analysed.found.extend(self.note_regressions(dataset).map(Found::always));
         Ok(())
+    }
+
+    /// Where in the order a finding about a ledger record falls: at the last change up to that record.
+    /// What a record that nobody can read said is not known, so it always touches.
+    fn rank_of_note(&self, dataset: usize, discrepancy: &Discrepancy) -> Result<Option<u32>> {
+        let input = &self.inputs.datasets[dataset];
+        let Some(place) = discrepancy.ledger.as_ref() else { return Ok(None) };
+        match discrepancy.kind {
+            Kind::UnparsableRecord => return Ok(Some(u32::MAX)),
+            Kind::SequenceGap | Kind::LossyValue => {}
+            _ => return Ok(None),
+        }
+        let files = &self.source(dataset).files;
+        let file = files.iter().position(|f| f.path.display().to_string() == place.file).unwrap_or(0) as u32;
+        let ranks = self.order(dataset).order.ranks(input.member);
+        let want = Want { provenance: true, ..Want::default() };
+        let mut rank = None;
+        for segment in 0..input.store.segments() {
+            let batch = input.store.read(segment, want, None)?;
+            let upto = |&&record: &&u64| (batch.file, record) <= (file, place.record);
+            let count = batch.record.iter().take_while(upto).count();
+            rank = count.checked_sub(1).map(|row| ranks.of(input.store.first(segment) + row as u32)).or(rank);
+            if count < batch.len() {
+                break;
+            }
+        }
+        Ok(rank)
     }
 
     fn note_columns(&self, input: &DatasetInput) -> Vec<Discrepancy> {

@@ -1,6 +1,5 @@
 //! First pass: the ledgers become an order, and facts sorted into shards.
 
-use std::path::Path;
 
 use rayon::prelude::*;
 
@@ -270,9 +269,4 @@ fn collect(
     }
     histories.bases.push(base as u32);
     Ok(histories)
-}
-
-/// The file that stands for a source in messages.
-pub(super) fn source_path(source: &SourceInput) -> &Path {
-    source.files.first().map_or_else(|| Path::new("ledger"), |f| f.path.as_path())
 }

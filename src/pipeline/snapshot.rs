@@ -113,6 +113,13 @@ impl Writing<'_> {
                     discrepancies.extend(written.found);
                 }
                 Err(Error::Refused { dataset, reason, .. }) if self.request.policy.partial => {
+                    let mut discrepancy = Discrepancy::new(
+                        Kind::TruncatedTable,
+                        dataset.clone(),
+                        format!("left out: {reason}"),
+                    );
+                    discrepancy.touches_snapshot = true;
+                    discrepancies.push(discrepancy);
                     refused.push((dataset, reason));
                 }
                 Err(error) => return Err(error),
@@ -159,8 +166,8 @@ impl Writing<'_> {
         let order = &run.order(number).order;
         let cut = window::cut(run.source(number), order, &self.moment.bound, &input.plan.name)?;
         let uncovered = self.check_window(number, &cut, analysed.end)?;
-        let distrusted: &[u32] =
-            if self.request.policy.trust == Trust::Ledger { &analysed.distrusted } else { &[] };
+        let distrusted =
+            (self.request.policy.trust == Trust::Ledger).then_some(analysed.distrusted.as_slice());
         let mut found = self.cut_findings(number, &cut);
         found.extend(self.truncates(number, &cut)?);
         let timeline = run.timeline(number, &analysed.histories.truncates, analysed.end);
@@ -173,7 +180,8 @@ impl Writing<'_> {
             distrusted,
             self.progress,
         )?;
-        let judge = Judge { run, analysed, rebuilt: &rebuilt, cut: cut.rank, uncovered };
+        let refill_proven = self.refill_proven(number, &cut);
+        let judge = Judge { analysed, rebuilt: &rebuilt, cut: cut.rank, uncovered, refill_proven };
         let package = verdicts.is_some();
         let (counts, columns) = if package || self.request.policy.strict {
             judge.judge(verdicts)?
@@ -281,10 +289,12 @@ impl Writing<'_> {
         let truncates = &analysed.histories.truncates;
         let undone = truncates.iter().find(|&&rank| rank >= cut.rank && rank < analysed.end);
         let Some(&undone) = undone else { return Ok(None) };
-        let proven = input.plan.ledger.from_birth || truncates.iter().any(|&rank| rank < cut.rank);
+        if self.refill_proven(number, cut) {
+            return Ok(None);
+        }
         let known =
             analysed.histories.shards.iter().any(|shard| shard.rank.iter().any(|&rank| rank < undone));
-        if !proven && !known {
+        if !known {
             return Err(Error::Refused {
                 dataset: input.plan.name.clone(),
                 reason: "it was truncated after the as-of, and the ledger says nothing of the rows before"
@@ -292,16 +302,19 @@ impl Writing<'_> {
                 hint: Some("--partial goes on with the other datasets".to_owned()),
             });
         }
-        let message = if proven {
-            "truncated after the as-of: the rows that stood are refilled from the ledger, which knows all of them"
-        } else {
-            "truncated after the as-of: the rows that stood are refilled from the ledger; rows that it never \
-             mentioned before are missing (declare `from_birth` if there were none)"
-        };
+        let message = "truncated after the as-of: the rows that stood are refilled from the ledger; rows that it \
+                       never mentioned before are missing (declare `from_birth` if there were none)";
         let mut discrepancy = input.discrepancy(Kind::TruncatedTable, message);
         discrepancy.touches_snapshot = true;
         discrepancy.ledger = self.truncate_place(number, undone)?;
         Ok(Some(discrepancy))
+    }
+
+    /// Whether the ledger knows every row that stood at the cut: from birth, or since an earlier truncate.
+    fn refill_proven(&self, number: usize, cut: &SourceCut) -> bool {
+        let truncates = &self.run.analysed[number].histories.truncates;
+        self.run.inputs.datasets[number].plan.ledger.from_birth
+            || truncates.iter().any(|&rank| rank < cut.rank)
     }
 
     fn truncate_place(&self, number: usize, rank: u32) -> Result<Option<crate::model::LedgerPlace>> {

@@ -31,6 +31,10 @@ pub(super) struct Standing {
     pub hashes: Vec<u64>,
     /// Rows whose key occurs more than once.
     pub duplicates: Vec<u64>,
+    /// Per key that occurs more than once: its first row, and how many there are.
+    pub duplicate_keys: Vec<(u64, u64)>,
+    /// Slots of such keys, where the ledger mentions them. Sorted.
+    pub duplicate_slots: Vec<u32>,
     /// Rows with a null in the key.
     pub null_keys: Vec<u64>,
     /// Rows that the ledger never mentions, a sample; for tables kept from birth.
@@ -166,13 +170,18 @@ fn find_duplicates(standing: &mut Standing, histories: &Histories, mut ids: Vec<
         if rows.len() < 2 {
             continue;
         }
+        standing.duplicate_keys.push((rows[0], rows.len() as u64));
         standing.duplicates.extend(rows);
         let shard = shard_of(same[0].0, histories.shards.len());
         if let Some(key) = histories.shards[shard].find(same[0].0) {
-            standing.rows[histories.bases[shard] as usize + key] = NO_ROW;
+            let slot = histories.bases[shard] + key as u32;
+            standing.rows[slot as usize] = NO_ROW;
+            standing.duplicate_slots.push(slot);
         }
     }
     standing.duplicates.sort_unstable();
+    standing.duplicate_keys.sort_unstable();
+    standing.duplicate_slots.sort_unstable();
     standing.null_keys = null_keys;
 }
 

@@ -1,11 +1,13 @@
 //! The verdict on every touched key and every cell that is not exact.
 
+use std::collections::HashSet;
+
 use arrow::array::ArrayRef;
 use arrow_row::RowConverter;
 
 use super::layout::Row;
 use super::rebuild::Rebuilt;
-use super::run::{Analysed, Run};
+use super::run::Analysed;
 use super::standing::{key_order, place};
 use crate::error::{Error, Result};
 use crate::export::tables::VerdictWriter;
@@ -54,12 +56,13 @@ pub(super) type ColumnCounts = Vec<[u64; 3]>;
 
 /// Judges one rebuilt dataset.
 pub(super) struct Judge<'a> {
-    pub run: &'a Run,
     pub analysed: &'a Analysed,
     pub rebuilt: &'a Rebuilt<'a>,
     pub cut: u32,
-    /// The as-of lies outside the window.
+    /// The as-of lies outside the window: keys that the ledger never mentions have no evidence.
     pub uncovered: bool,
+    /// All rows that stood at the last undone truncate are known, so refilled rows are exact.
+    pub refill_proven: bool,
 }
 
 impl Judge<'_> {
@@ -71,8 +74,15 @@ impl Judge<'_> {
         let mut counts = VerdictCounts::default();
         let mut columns = vec![[0; 3]; self.rebuilt.input.schema.len()];
         let touched = self.kept_contradictions();
+        let mentioned = self.mentioned();
         for group in 0..self.rebuilt.groups() {
-            self.judge_group(group, &touched, &mut counts, &mut columns, writer.as_deref_mut())?;
+            self.judge_group(
+                group,
+                (&touched, &mentioned),
+                &mut counts,
+                &mut columns,
+                writer.as_deref_mut(),
+            )?;
         }
         self.judge_absent(&mut counts, writer)?;
         Ok((counts, columns))
@@ -104,23 +114,29 @@ impl Judge<'_> {
     fn judge_group(
         &self,
         group: usize,
-        touched: &[u64],
+        (touched, mentioned): (&[u64], &HashSet<u64>),
         counts: &mut VerdictCounts,
         columns: &mut ColumnCounts,
         writer: Option<&mut VerdictWriter>,
     ) -> Result<()> {
         let layout = &self.rebuilt.layouts[group];
         let base = layout.group.map_or(0, |g| (g as u64) << 32);
-        let quiet = if self.uncovered { Verdict::NotCovered } else { Verdict::Unchanged };
         let mut judged: Vec<(usize, Verdict, Option<u32>)> = Vec::new();
+        let uncovered = self.uncovered_columns();
         for row in 0..self.rebuilt.rows(group) {
             let source = layout.rows.as_ref().map_or(Row::Keep(row as u32), |rows| rows[row]);
             let (verdict, patch) = match source {
                 Row::Keep(kept) if touched.binary_search(&(base | u64::from(kept))).is_ok() => {
                     (Verdict::Contradicted, None)
                 }
+                Row::Keep(kept) if self.uncovered && !mentioned.contains(&(base | u64::from(kept))) => {
+                    (Verdict::NotCovered, None)
+                }
                 Row::Keep(_) => {
-                    counts.add(quiet);
+                    counts.add(Verdict::Unchanged);
+                    if !uncovered.is_empty() {
+                        judged.push((row, Verdict::Unchanged, None));
+                    }
                     continue;
                 }
                 Row::Patch(number) => (self.patch_verdict(number), Some(number)),
@@ -155,6 +171,19 @@ impl Judge<'_> {
         }
     }
 
+    /// Columns that no image carries: every one of their cells is marked.
+    fn uncovered_columns(&self) -> Vec<usize> {
+        let input = self.rebuilt.input;
+        let uncovered = |&c: &usize| !input.lanes.is_covered(c) && !input.schema.is_key(c);
+        (0..input.schema.len()).filter(uncovered).filter(|_| !input.store.is_empty()).collect()
+    }
+
+    /// Current rows whose key the ledger mentions; looked at only outside the window.
+    fn mentioned(&self) -> HashSet<u64> {
+        let rows = self.rebuilt.standing.rows.iter().copied();
+        if self.uncovered { rows.filter(|&row| row != NO_ROW).collect() } else { HashSet::new() }
+    }
+
     fn key_columns(&self, group: usize, wanted: bool) -> Result<Vec<ArrayRef>> {
         if !wanted {
             return Ok(Vec::new());
@@ -177,7 +206,10 @@ impl Judge<'_> {
         for column in 0..rebuilt.input.schema.len() {
             let choice = rebuilt.choice(number, column);
             let reference = rebuilt.reference(number, column);
-            let cell = if choice.source == Source::Nothing {
+            let refilled = patch.refilled && self.refill_proven && choice.source != Source::Nothing;
+            let cell = if refilled {
+                Verdict::Restored
+            } else if choice.source == Source::Nothing {
                 if rebuilt.input.lanes.is_covered(column) {
                     Verdict::Unrecoverable
                 } else {
@@ -190,11 +222,8 @@ impl Judge<'_> {
             };
             verdict = verdict.max(cell);
         }
-        if patch.refilled {
+        if patch.refilled && !self.refill_proven {
             verdict = verdict.max(Verdict::Inferred);
-        }
-        if self.uncovered {
-            verdict = verdict.max(Verdict::NotCovered);
         }
         if patch.contradicted || self.contradicted(patch.slot) {
             verdict = Verdict::Contradicted;
@@ -211,8 +240,11 @@ impl Judge<'_> {
         mut cells: Option<&mut Vec<CellVerdict>>,
     ) {
         let rebuilt = self.rebuilt;
+        let refilled = rebuilt.patches[rebuilt.present[number as usize] as usize].refilled;
         for (column, column_counts) in columns.iter_mut().enumerate() {
-            let choice = rebuilt.choice(number, column);
+            let mut choice = rebuilt.choice(number, column);
+            // One finding for the truncate stands for all cells that it made the ledger supply.
+            choice.inferred &= !refilled;
             let ambiguous = rebuilt.fetched.is_ambiguous(rebuilt.reference(number, column), column);
             let verdict = match choice.source {
                 Source::Nothing if rebuilt.input.lanes.is_covered(column) => {
@@ -268,7 +300,6 @@ impl Judge<'_> {
                 let patch = &rebuilt.patches[p];
                 let (verdict, present) = match patch.fate {
                     Fate::Unknown => (Verdict::Unrecoverable, None),
-                    _ if self.uncovered => (Verdict::NotCovered, Some(false)),
                     _ => (Verdict::Restored, Some(false)),
                 };
                 let verdict = if self.contradicted(patch.slot) { Verdict::Contradicted } else { verdict };

@@ -137,7 +137,11 @@ fn by_time(
         return Err(Error::Refused {
             dataset: dataset.to_owned(),
             reason: "its ledger records no commit times".to_owned(),
-            hint: Some("give a position (--as-of position:…) or name the time column in the plan".to_owned()),
+            hint: Some(
+                "times without an offset need the ledger's `time_zone`; else name the time column in the plan, or give \
+                 a position (--as-of position:…)"
+                    .to_owned(),
+            ),
         });
     }
     let cut = order::cut(&order.transactions, in_force);

@@ -270,6 +270,9 @@ impl<'a> Fold<'a> {
 
     fn compare_current(&mut self, place: usize, current: CurrentHashes<'_>, chained: &mut Chained) {
         use DiscrepancyKind as Kind;
+        if self.world.duplicates.binary_search(&self.slot).is_ok() {
+            return;
+        }
         let stands = self.world.stands(self.slot);
         chained.alive += u64::from(self.held.life == Life::Alive);
         chained.alive_and_standing += u64::from(self.held.life == Life::Alive && stands);
@@ -312,6 +315,20 @@ impl<'a> Fold<'a> {
         &current[start..start + self.world.lanes]
     }
 
+    /// Before the first change of a key, its before image says what stood; a begin, that nothing did.
+    fn learn_from_before(&mut self, place: usize) {
+        let Some(fact) = self.fact(place) else { return };
+        if self.facts.begins(fact) {
+            self.held.life = Life::Dead;
+            return;
+        }
+        self.held.life = Life::Alive;
+        for lane in 0..self.world.lanes {
+            let known = self.facts.state_before(fact, lane) == CellState::Known as u8;
+            self.held.lanes[lane] = known.then(|| self.facts.hash_before(fact, lane));
+        }
+    }
+
     /// The latest earlier stretch of the history at whose end the row was as it is in the current state.
     fn skew(&self, place: usize, current: CurrentHashes<'_>) -> Option<(u32, u32)> {
         let stands = self.world.stands(self.slot);
@@ -323,9 +340,11 @@ impl<'a> Fold<'a> {
         };
         let mut found = None;
         for earlier in 0..place {
+            if replayed.held.life == Life::Unknown {
+                replayed.learn_from_before(earlier);
+            }
             let alive = replayed.held.life == Life::Alive;
-            let known = earlier > 0 || self.fact(0).is_some_and(|f| self.facts.begins(f));
-            if known && alive == stands && (!stands || fits(&replayed.held.lanes, row)) {
+            if alive == stands && (!stands || fits(&replayed.held.lanes, row)) {
                 let from = earlier.checked_sub(1).map_or(0, |e| self.steps[e].rank + 1);
                 found = Some((from, self.steps[earlier].rank));
             }

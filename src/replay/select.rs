@@ -107,6 +107,8 @@ pub struct World<'a> {
     pub timeline: Timeline<'a>,
     /// Lanes per fact.
     pub lanes: usize,
+    /// Keys that several current rows have: they are copied as they stand. Sorted slots.
+    pub duplicates: &'a [u32],
     /// Keys for which the ledger's word counts more than the current state's. Sorted slots.
     pub distrusted: &'a [u32],
 }
@@ -144,6 +146,9 @@ pub fn select(world: World<'_>, shard: usize, cut: u32) -> Selection {
         let slot = world.bases[shard] + key as u32;
         let last_rank = this.rank[this.history(key).end - 1];
         let distrusted = world.distrusted.binary_search(&slot).is_ok();
+        if world.duplicates.binary_search(&slot).is_ok() {
+            continue;
+        }
         if last_rank < cut && world.timeline.truncates.is_empty() && !distrusted {
             continue;
         }
@@ -222,8 +227,12 @@ impl Walk<'_> {
         patch
     }
 
-    /// Key columns: from the first image under this key, looking forward, then back.
+    /// Key columns: as the current row writes them, else from the first image under this key,
+    /// looking forward, then back.
     fn key_choice(&self) -> Choice {
+        if self.world.stands(self.slot) {
+            return Choice::exact(Source::Current(self.slot));
+        }
         let image = |step: &Step| {
             let fact = step.fact? as usize;
             let index = self.facts().index[fact];
