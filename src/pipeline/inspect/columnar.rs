@@ -1,10 +1,8 @@
-//! Tables whose columns are those of a mapped ledger.
+//! Tables whose columns are those of a mapped ledger: images as structs or as a column per cell.
+//!
+//! Limit: columns of JSON texts are described as the texts that they are.
 
 use std::sync::Arc;
-
-use arrow::array::Array;
-use arrow::datatypes::{DataType, Field, Fields, Schema};
-use serde_json::Value;
 
 use super::InspectedLedger;
 use super::discover::shape;
@@ -12,12 +10,10 @@ use super::ledger::Tally;
 use crate::error::Result;
 use crate::ledger::store::Want;
 use crate::ledger::{Format, ImageColumns, ImageSide, MappedTable, Mapping};
-use crate::model::{TableSchema, canon};
+use crate::model::TableSchema;
 use crate::plan::OneDataset;
 use crate::read::{InputFile, Spool, Table};
-
-/// How many cells of a column of JSON texts show the columns of its images.
-const CELLS_LOOKED_AT: usize = 1_000;
+use arrow::datatypes::{DataType, Field, Fields, Schema};
 
 /// What a table is as a ledger; `None` if its columns are not those of one.
 pub(super) fn read(file: &InputFile, table: &Table, spool: &Spool) -> Result<Option<InspectedLedger>> {
@@ -49,21 +45,10 @@ pub(super) fn read(file: &InputFile, table: &Table, spool: &Spool) -> Result<Opt
 
 /// The columns inside a column of whole images.
 fn image_columns(table: &Table, column: &str) -> Option<Vec<String>> {
-    let index = table.schema().index_of(column).ok()?;
-    if let DataType::Struct(fields) = table.schema().field(index).data_type() {
-        return Some(fields.iter().map(|f| f.name().clone()).collect());
+    match table.schema().field_with_name(column).ok()?.data_type() {
+        DataType::Struct(fields) => Some(fields.iter().map(|f| f.name().clone()).collect()),
+        _ => None,
     }
-    let mut columns: Vec<String> = Vec::new();
-    for group in 0..table.groups().min(1) {
-        let batch = table.read(group, &[index], None).ok()?;
-        let cells = batch.column(0);
-        for row in (0..cells.len()).take(CELLS_LOOKED_AT) {
-            let Some(text) = canon::cell_text(cells.as_ref(), row) else { continue };
-            let Ok(Value::Object(image)) = serde_json::from_str::<Value>(&text) else { continue };
-            columns.extend(image.keys().filter(|name| !columns.contains(name)).cloned().collect::<Vec<_>>());
-        }
-    }
-    Some(columns)
 }
 
 /// The type of a column of the images; text where the images are texts.
