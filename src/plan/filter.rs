@@ -51,7 +51,7 @@ impl Filter {
     /// use asof::plan::Filter;
     /// let filter = Filter::parse("company = 'DE01' and balance >= 0.01").unwrap();
     /// assert_eq!(filter.columns(), ["company", "balance"]);
-    /// assert_eq!(Filter::parse("company == 'DE01'").unwrap_err().offset, 9);
+    /// assert_eq!(Filter::parse("company == 'DE01'").unwrap_err().offset, 8);
     /// ```
     pub fn parse(text: &str) -> Result<Self, FilterError> {
         Ok(Self { text: text.to_owned(), expression: syntax::parse(text)? })
