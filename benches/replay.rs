@@ -5,13 +5,13 @@
 mod workload;
 
 use asof::model::canon::Seed;
+use asof::model::lanes::{LaneFinder, Lanes};
 use asof::model::{ChangeBatch, Images, Op};
 use asof::replay::chain;
 use asof::replay::facts::{self, Facts, ScanOptions, shard_of};
 use asof::replay::history::Timeline;
-use asof::replay::lanes::{LaneFinder, Lanes};
 use asof::replay::select::{self, NO_ROW, World};
-use asof::replay::shard::{Ranks, Shard};
+use asof::replay::shard::Shard;
 use asof::testing::Delivery;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use workload::{Spread, delivery, keys};

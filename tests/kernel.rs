@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 
 use asof::model::canon::{Seed, key_ids};
+use asof::model::lanes::{LaneFinder, Lanes};
 use asof::model::{ChangeBatch, Op};
 use asof::replay::chain;
 use asof::replay::facts::{self, Facts, ScanOptions, shard_of};
 use asof::replay::history::Timeline;
-use asof::replay::lanes::{LaneFinder, Lanes};
 use asof::replay::select::{self, Choice, Fate, NO_ROW, Source, World};
-use asof::replay::shard::{Ranks, Shard};
+use asof::replay::shard::Shard;
 use asof::testing::{Delivery, History, ImageMode, KeyShape, Options, Row, Shape, Value, generate};
 
 const SHARDS: usize = 4;

@@ -16,6 +16,7 @@ use arrow::datatypes::{DataType, Int64Type, TimeUnit, UInt64Type};
 use super::columns::{Cell, ColumnMap};
 use super::store::{Columns, Want};
 use crate::error::{At, Error, Result};
+use crate::model::lanes::{LaneFinder, Lanes};
 use crate::model::time::{self, NotAnInstant};
 use crate::model::{
     CellState, ChangeBatch, Discrepancy, DiscrepancyKind, Images, LedgerPlace, NO_TIME, Op, TableSchema,
@@ -24,7 +25,6 @@ use crate::model::{
 use crate::plan::{Dataset, MissingCells};
 use crate::read::cell::CellBuilder;
 use crate::read::{Spool, Table};
-use crate::replay::lanes::{LaneFinder, Lanes};
 
 /// A columnar ledger of one dataset.
 #[derive(Debug)]

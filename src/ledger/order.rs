@@ -2,7 +2,7 @@
 //!
 //! Order is over transactions, by commit position (else by their last
 //! position, else by where their last change stands in the stream), then by
-//! position inside. A [`Rank`](crate::replay::shard::Ranks) is a change's place
+//! position inside. A [rank](crate::model::rank::Ranks) is a change's place
 //! in it. Most ledgers are delivered in order; then ranks are indices and
 //! nothing is sorted or kept.
 //!
@@ -14,8 +14,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use crate::model::rank::{DROPPED, Ranks};
 use crate::model::{ChangeBatch, NO_TIME};
-use crate::replay::shard::{DROPPED, Ranks};
 
 /// One transaction in commit order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

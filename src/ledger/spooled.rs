@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray,
-    UInt8Array, UInt32Array, UInt64Array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, Int64Array, RecordBatch, UInt8Array,
+    UInt32Array, UInt64Array, new_null_array,
 };
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt8Type, UInt32Type, UInt64Type};
@@ -182,10 +182,4 @@ fn images(record: &RecordBatch, columns: &[usize], table: &TableSchema, side: us
             .map(|s| ScalarBuffer::clone(s.as_primitive::<UInt8Type>().values()));
     }
     images
-}
-
-/// A text array of this value, repeated; for tests of other modules.
-#[cfg(test)]
-pub(crate) fn repeated(text: &str, rows: usize) -> ArrayRef {
-    Arc::new(StringArray::from(vec![text; rows]))
 }

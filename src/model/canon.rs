@@ -94,6 +94,27 @@ pub fn add_cell_hashes_non_finite_as_null(array: &dyn Array, seed: u64, sums: &m
     });
 }
 
+/// As [`add_cell_hashes`], but texts that denote one number are equal (`1.5` and `1.50`), for
+/// producers that drop trailing zeros. With `non_finite_as_null` also as its namesake.
+pub fn add_number_hashes(array: &dyn Array, seed: u64, non_finite_as_null: bool, sums: &mut [u64]) {
+    for (row, sum) in sums.iter_mut().enumerate() {
+        let null = array.is_null(row) || non_finite_as_null && is_non_finite(array, row);
+        let hash = match cell_text(array, row) {
+            Some(text) if !null => xxh3_64_with_seed(number_text(&text).as_bytes(), seed),
+            _ => hash_null(seed),
+        };
+        *sum = sum.wrapping_add(hash);
+    }
+}
+
+/// A decimal text without the trailing zeros of its fraction.
+pub fn number_text(text: &str) -> &str {
+    if !text.contains('.') || text.contains(['e', 'E']) {
+        return text;
+    }
+    text.trim_end_matches('0').trim_end_matches('.')
+}
+
 /// Whether a cell is NaN or an infinity, as a float or as its PostgreSQL text.
 pub fn is_non_finite(array: &dyn Array, row: usize) -> bool {
     if array.is_null(row) {

@@ -5,6 +5,8 @@
 //! ChangeBatch ── ops, places and two sides of Images
 //!   └ Images ── one array per column, and a CellState per cell
 //! Discrepancy ── kind, place, evidence
+//! Lanes      ── columns that are always known or unknown together
+//! Ranks      ── where a change stands in its source's order
 //! canon      ── the one definition of equal cells
 //! ```
 
@@ -12,6 +14,8 @@ mod amount;
 pub mod canon;
 mod change;
 mod discrepancy;
+pub mod lanes;
+pub mod rank;
 mod schema;
 pub mod time;
 

@@ -199,7 +199,10 @@ impl Evidence<'_> {
         let Some((held, held_row)) = self.last_known(column, &earlier, records) else { return };
         let loose = self.input.lanes.is_ambiguous(column);
         let open = |a: &ArrayRef, r| a.is_null(r) || canon::is_non_finite(a.as_ref(), r);
+        let number =
+            |a: &ArrayRef, r| canon::cell_text(a.as_ref(), r).map(|t| canon::number_text(&t).to_owned());
         if canon::cells_equal(held.as_ref(), held_row, array.as_ref(), row)
+            || self.input.lanes.is_number(column) && number(held, held_row) == number(array, row)
             || loose && open(held, held_row) && open(array, row)
         {
             return;

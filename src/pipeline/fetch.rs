@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::ArrayRef;
 use rayon::prelude::*;
 
 use super::inputs::DatasetInput;
@@ -71,19 +71,6 @@ impl Fetched {
         let Some(segment) = self.segments.get(at as usize / 2) else { return false };
         let images = if at % 2 == 0 { &segment.batch.before } else { &segment.batch.after };
         images.state(column, reference.1 as usize) == CellState::AmbiguousNull
-    }
-
-    /// Rows of images held.
-    pub(super) fn len(&self) -> usize {
-        self.segments.iter().map(|s| s.rows.len()).sum()
-    }
-
-    /// Memory held by the images, in bytes.
-    pub(super) fn memory(&self) -> usize {
-        let side = |images: &crate::model::Images| -> usize {
-            images.columns.iter().flatten().map(|c| c.get_array_memory_size()).sum()
-        };
-        self.segments.iter().map(|s| side(&s.batch.before) + side(&s.batch.after)).sum()
     }
 }
 

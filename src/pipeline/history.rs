@@ -101,7 +101,7 @@ fn run(request: &HistoryRequest, progress: &dyn Progress) -> Result<HistoryOutco
     }
     let order = scan::order(&inputs.sources[0], &inputs.datasets)?.order;
     let ranks = order.ranks(0);
-    indices.retain(|&i| ranks.of(i) != crate::replay::shard::DROPPED);
+    indices.retain(|&i| ranks.of(i) != crate::model::rank::DROPPED);
     indices.sort_by_key(|&i| ranks.of(i));
     let steps = indices.iter().map(|&i| step(&inputs, i)).collect::<Result<Vec<_>>>()?;
     Ok(HistoryOutcome { key: input.key_text(&refs, 0), steps, current: current(&inputs, id, seed)? })

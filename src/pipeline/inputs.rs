@@ -9,16 +9,16 @@ use arrow::datatypes::DataType;
 use rayon::prelude::*;
 
 use super::progress::Progress;
-use crate::error::{Error, Result, nearest};
+use crate::error::{At, Error, Result, nearest};
 use crate::ledger::order::{Identity, OrderRules};
 use crate::ledger::store::{ChangeSpooler, ChangeStore, Columns, Want};
 use crate::ledger::{
     self, Carry, Clock, DecodeOptions, Format, Note, PositionIdentity, PositionKind, Shape, TableTarget,
 };
+use crate::model::lanes::{LaneFinder, Lanes};
 use crate::model::{ChangeBatch, Discrepancy, DiscrepancyKind, Images, LedgerPlace, Op, TableSchema, canon};
 use crate::plan::{BoundFilter, Dataset, Filter, LedgerClock, Normalisation, Plan};
 use crate::read::{InputFile, JsonChunks, Spool, Table};
-use crate::replay::lanes::{LaneFinder, Lanes};
 
 /// One dataset, opened.
 pub(super) struct DatasetInput {
@@ -347,6 +347,9 @@ fn parse(
             let decoded: Vec<_> =
                 some.par_iter().map(|chunk| ledger::decode(format, chunk, targets, options)).collect();
             for (chunk, mut decoded) in some.iter().zip(decoded) {
+                if let Some(record) = decoded.lacks_zone {
+                    return Err(lacks_zone(&file.path, record));
+                }
                 carry.stitch(&mut decoded);
                 progress.advance(chunk.text.len() as u64);
                 take_notes(&mut intakes, plans, &decoded.notes, &file.path);
@@ -359,9 +362,46 @@ fn parse(
     let stream = carry.finish(options);
     let first = files.first().map_or_else(PathBuf::new, |f| f.path.clone());
     take_notes(&mut intakes, plans, &stream.notes, &first);
+    refuse_two_tables(plans, &stream)?;
     let positions = stream.positions.is_some();
-    let ledgers = intakes.into_iter().map(|intake| intake.finish(positions)).collect::<Result<Vec<_>>>()?;
+    let mut ledgers = Vec::new();
+    for (target, intake) in intakes.into_iter().enumerate() {
+        let mut read = intake.finish(positions)?;
+        let lost = |&column: &usize| stream.facts.scale_lost(target, column);
+        (0..targets[target].schema.len())
+            .filter(lost)
+            .for_each(|column| read.lanes.compare_as_number(column));
+        ledgers.push(read);
+    }
     Ok(Parsed { ledgers, stream })
+}
+
+fn lacks_zone(path: &Path, record: u64) -> Error {
+    Error::Malformed {
+        path: path.to_owned(),
+        at: At::record(record),
+        expected: "a commit time with an offset".to_owned(),
+        found: "a local time, and no declared zone".to_owned(),
+        hint: Some("declare the ledger's `time_zone` in the plan".to_owned()),
+    }
+}
+
+/// Two tables of a stream whose names both mean one dataset would be mixed into one.
+fn refuse_two_tables(plans: &[&Dataset], stream: &ledger::Stream) -> Result<()> {
+    for (target, plan) in plans.iter().enumerate() {
+        let ours = |(name, (to, count)): (&String, &(Option<usize>, u64))| {
+            (*to == Some(target) && *count > 0).then(|| name.clone())
+        };
+        let names: Vec<String> = stream.tables.iter().filter_map(ours).collect();
+        if names.len() > 1 {
+            return Err(Error::Refused {
+                dataset: plan.name.clone(),
+                reason: format!("its ledger holds several tables of that name: {}", names.join(", ")),
+                hint: Some("name one of them with its schema under ledger.table".to_owned()),
+            });
+        }
+    }
+    Ok(())
 }
 
 impl Intake {

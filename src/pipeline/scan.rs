@@ -1,6 +1,5 @@
 //! First pass: the ledgers become an order, and facts sorted into shards.
 
-
 use rayon::prelude::*;
 
 use super::inputs::{DatasetInput, SourceInput};
@@ -9,9 +8,10 @@ use crate::error::{Error, Result};
 use crate::ledger::order::{NotInOrder, Order, OrderBuilder};
 use crate::ledger::store::{ChangeStore, Want};
 use crate::model::canon::{self, Seed};
+use crate::model::rank::Ranks;
 use crate::model::{ChangeBatch, DiscrepancyKind};
 use crate::replay::facts::{self, Facts, ScanOptions};
-use crate::replay::shard::{Ranks, Shard};
+use crate::replay::shard::Shard;
 
 /// Facts per shard aimed at: a shard's sort should stay in the cache.
 const FACTS_PER_SHARD: usize = 1 << 15;
@@ -167,18 +167,18 @@ pub(super) struct Histories {
 
 impl Histories {
     /// How many keys have a history.
-    pub fn slots(&self) -> usize {
+    pub(super) fn slots(&self) -> usize {
         self.bases.last().copied().unwrap_or(0) as usize
     }
 
     /// Whether every cell of a snapshot can be selected from these changes alone: each
     /// has its before image, and no truncate asks for what stood before.
-    pub fn is_enough_without_the_past(&self) -> bool {
+    pub(super) fn is_enough_without_the_past(&self) -> bool {
         self.truncate_indices.is_empty() && !self.lacks_before
     }
 
     /// The shard and the number in it of a slot.
-    pub fn of_slot(&self, slot: u32) -> (usize, usize) {
+    pub(super) fn of_slot(&self, slot: u32) -> (usize, usize) {
         let shard = self.bases.partition_point(|&base| base <= slot) - 1;
         (shard, (slot - self.bases[shard]) as usize)
     }
@@ -247,7 +247,7 @@ fn collect(
         }
     }
     histories.truncates = histories.truncate_indices.iter().map(|&i| ranks.of(i)).collect();
-    histories.truncates.retain(|&rank| rank != crate::replay::shard::DROPPED);
+    histories.truncates.retain(|&rank| rank != crate::model::rank::DROPPED);
     histories.truncates.sort_unstable();
     histories.moves.sort_unstable();
     histories.shards = parts

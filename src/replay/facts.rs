@@ -13,8 +13,8 @@
 
 use arrow::array::ArrayRef;
 
-use super::lanes::Lanes;
 use crate::model::canon::{self, Seed};
+use crate::model::lanes::Lanes;
 use crate::model::{CellState, ChangeBatch, Images, Op, TableSchema};
 
 /// Low three bits of [`Facts::kind`]: the [`Op`] code.
@@ -342,6 +342,9 @@ fn lane_hashes(images: &Images, rows: usize, options: ScanOptions<'_>) -> Vec<Ve
 /// Adds the cells of one column to the hashes of its lane.
 pub fn add_column(array: &ArrayRef, column: usize, options: ScanOptions<'_>, sums: &mut [u64]) {
     let seed = options.seed.column(column);
+    if options.lanes.is_number(column) {
+        return canon::add_number_hashes(array.as_ref(), seed, options.lanes.is_ambiguous(column), sums);
+    }
     if options.lanes.is_ambiguous(column) {
         canon::add_cell_hashes_non_finite_as_null(array.as_ref(), seed, sums);
     } else {

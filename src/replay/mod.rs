@@ -11,7 +11,6 @@
 pub mod chain;
 pub mod facts;
 pub mod history;
-pub mod lanes;
 pub mod multiset;
 pub mod select;
 pub mod shard;

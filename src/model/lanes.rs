@@ -8,7 +8,7 @@
 //! of it, in one state. The kernel works on lanes alone; a ledger of whole
 //! images has exactly one.
 
-use crate::model::{CellState, ChangeBatch, Images, TableSchema};
+use super::{CellState, ChangeBatch, Images, TableSchema};
 
 /// The partition of a table's value columns by coverage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,7 @@ pub struct Lanes {
     partial: bool,
     ambiguous: Vec<bool>,
     covered: Vec<bool>,
+    numbers: Vec<bool>,
 }
 
 /// Finds the lanes of a ledger, batch by batch.
@@ -32,8 +33,9 @@ impl LaneFinder {
         let value = |column| !schema.is_key(column) || schema.is_keyless();
         let lane_of = (0..schema.len()).map(|c| value(c).then_some(0)).collect();
         let columns = schema.len();
-        let (ambiguous, covered) = (vec![false; columns], vec![false; columns]);
-        Self { lanes: Lanes { lane_of, count: 1, partial: false, ambiguous, covered } }
+        let (ambiguous, covered, numbers) =
+            (vec![false; columns], vec![false; columns], vec![false; columns]);
+        Self { lanes: Lanes { lane_of, count: 1, partial: false, ambiguous, covered, numbers } }
     }
 
     /// Refines the partition until every image of this batch is uniform on each lane.
@@ -139,6 +141,16 @@ impl Lanes {
     /// Whether the ledger holds a null in this column that may stand for a value it cannot express.
     pub fn is_ambiguous(&self, column: usize) -> bool {
         self.ambiguous[column]
+    }
+
+    /// Makes a text column count as numbers: its producer drops trailing zeros.
+    pub fn compare_as_number(&mut self, column: usize) {
+        self.numbers[column] = true;
+    }
+
+    /// Whether texts of this column that denote one number are equal.
+    pub fn is_number(&self, column: usize) -> bool {
+        self.numbers[column]
     }
 
     /// Whether some image knows this column.
