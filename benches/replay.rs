@@ -6,6 +6,7 @@ mod workload;
 
 use asof::model::canon::Seed;
 use asof::model::lanes::{LaneFinder, Lanes};
+use asof::model::rank::Ranks;
 use asof::model::{ChangeBatch, Images, Op};
 use asof::replay::chain;
 use asof::replay::facts::{self, Facts, ScanOptions, shard_of};
@@ -109,6 +110,7 @@ impl Kernel {
             moves: &[],
             timeline: Timeline { truncates: &[], transactions: &self.transactions, from_birth: false, end },
             lanes: self.lanes.count(),
+            duplicates: &[],
             distrusted: &[],
         }
     }

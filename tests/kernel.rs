@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use asof::model::canon::{Seed, key_ids};
 use asof::model::lanes::{LaneFinder, Lanes};
+use asof::model::rank::Ranks;
 use asof::model::{ChangeBatch, Op};
 use asof::replay::chain;
 use asof::replay::facts::{self, Facts, ScanOptions, shard_of};
@@ -74,6 +75,7 @@ impl Kernel {
                 end: self.delivery.records.len() as u32,
             },
             lanes: self.lanes.count(),
+            duplicates: &[],
             distrusted: &[],
         }
     }

@@ -77,8 +77,8 @@ impl Sum {
     const ZERO: Self = Self { known: Some(Amount::ZERO), unknown: 0 };
 
     fn add(&mut self, array: &dyn Array, row: usize) {
+        // Null adds nothing; cells that nothing states are counted by the judge.
         if array.is_null(row) {
-            self.unknown += 1;
             return;
         }
         self.known = match (self.known, Amount::of_cell(array, row)) {
@@ -110,7 +110,7 @@ impl Totals {
 }
 
 /// Sums the measures of the current state and of the snapshot.
-pub(super) fn totals(rebuilt: &Rebuilt<'_>) -> Result<Totals> {
+pub(super) fn totals(rebuilt: &Rebuilt<'_>, columns: &ColumnCounts) -> Result<Totals> {
     let input = rebuilt.input;
     let mut totals = Totals {
         group_by: input.plan.group_by.clone(),
@@ -131,6 +131,7 @@ pub(super) fn totals(rebuilt: &Rebuilt<'_>) -> Result<Totals> {
             let array = rebuilt.column(group, column)?;
             (0..array.len()).for_each(|row| snapshot.add(array.as_ref(), row));
         }
+        snapshot.unknown = columns.get(column).map_or(0, |counts| counts[1] + counts[2]);
         totals.measures.push((input.schema.name(column).to_owned(), current, snapshot));
     }
     if !by.is_empty() {

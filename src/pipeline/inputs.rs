@@ -268,7 +268,7 @@ fn open_json(
     spool: &Spool,
     progress: &dyn Progress,
 ) -> Result<(SourceInput, Vec<ReadLedger>)> {
-    let targets: Vec<TableTarget> = plans.iter().zip(tables).zip(members).map(target).collect();
+    let mut targets: Vec<TableTarget> = plans.iter().zip(tables).zip(members).map(target).collect();
     let mut options = ledger::decode_options(&plans[0].ledger);
     if format == Format::Mapped {
         options.mapping = ledger::mapping(&files, &targets, &plans[0].ledger)?;
@@ -277,6 +277,16 @@ fn open_json(
     if parsed.stream.read_again {
         options.facts = parsed.stream.facts.clone();
         parsed = parse(plans, &targets, &files, format, &options, (spool, progress))?;
+    }
+    if let Some(table) = only_table_of_another_name(plans, &parsed.stream)? {
+        // One dataset, one table, no declared name: the stream is the dataset's, whatever it is called there.
+        targets[0].names = vec![table];
+        options.facts = ledger::Facts::default();
+        parsed = parse(plans, &targets, &files, format, &options, (spool, progress))?;
+        if parsed.stream.read_again {
+            options.facts = parsed.stream.facts.clone();
+            parsed = parse(plans, &targets, &files, format, &options, (spool, progress))?;
+        }
     }
     let clock = match parsed.stream.clock {
         Some(Clock::Statement) => LedgerClock::Statement,
@@ -383,6 +393,24 @@ fn lacks_zone(path: &Path, record: u64) -> Error {
         expected: "a commit time with an offset".to_owned(),
         found: "a local time, and no declared zone".to_owned(),
         hint: Some("declare the ledger's `time_zone` in the plan".to_owned()),
+    }
+}
+
+/// The one table of a stream of which nothing went to the one dataset without declared names.
+fn only_table_of_another_name(plans: &[&Dataset], stream: &ledger::Stream) -> Result<Option<String>> {
+    let [plan] = plans else { return Ok(None) };
+    let matched = stream.tables.values().any(|(target, _)| target.is_some());
+    if matched || stream.tables.is_empty() || !plan.ledger.names.is_empty() {
+        return Ok(None);
+    }
+    let names: Vec<String> = stream.tables.keys().cloned().collect();
+    match names.as_slice() {
+        [one] => Ok(Some(one.clone())),
+        _ => Err(Error::Refused {
+            dataset: plan.name.clone(),
+            reason: format!("its ledger has no table of that name, but {}", names.join(", ")),
+            hint: Some("name its table with --table, or under ledger.table in the plan".to_owned()),
+        }),
     }
 }
 

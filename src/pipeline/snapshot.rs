@@ -205,7 +205,7 @@ impl Writing<'_> {
         keys.collect(&self.request.plan, number, &rebuilt)?;
         let mut outcome = outcome(&rebuilt, counts, analysed.counts.changes);
         if package {
-            let totals = checks::totals(&rebuilt)?;
+            let totals = checks::totals(&rebuilt, &columns)?;
             found.extend(checks::tie_outs(input, self.moment, &totals, &outcome));
             outcome.measures = totals.measures();
         }
