@@ -111,6 +111,7 @@ impl Kernel {
             timeline: Timeline { truncates: &[], transactions: &self.transactions, from_birth: false, end },
             lanes: self.lanes.count(),
             duplicates: &[],
+            null_lanes: &[],
             distrusted: &[],
         }
     }

@@ -76,6 +76,7 @@ impl Kernel {
             },
             lanes: self.lanes.count(),
             duplicates: &[],
+            null_lanes: &[],
             distrusted: &[],
         }
     }

@@ -68,7 +68,8 @@ fn hash_halves(low: u64, high: u64, seed: u64) -> u64 {
     mix(once ^ ODD_2, seed ^ ODD_1)
 }
 
-fn hash_null(seed: u64) -> u64 {
+/// The hash of null, which cells of that column's class share.
+pub fn hash_null(seed: u64) -> u64 {
     mix(seed ^ ODD_2, ODD_1)
 }
 

@@ -74,7 +74,7 @@ impl LaneFinder {
             }
             let Some(lane) = self.lanes.lane_of[column].map(usize::from) else { continue };
             self.lanes.partial |= coarse != 0;
-            uniform &= *first[lane].get_or_insert(coarse) == coarse;
+            uniform &= *first[lane].get_or_insert(state as u8) == state as u8;
         }
         if !uniform {
             self.refine(images, row);
@@ -85,7 +85,7 @@ impl LaneFinder {
         let mut classes: Vec<(u16, u8)> = Vec::new();
         for column in 0..self.lanes.lane_of.len() {
             let Some(lane) = self.lanes.lane_of[column] else { continue };
-            let class = (lane, coverage(images.state(column, row)));
+            let class = (lane, images.state(column, row) as u8);
             let refined = classes.iter().position(|&c| c == class).unwrap_or_else(|| {
                 classes.push(class);
                 classes.len() - 1
@@ -146,6 +146,12 @@ impl Lanes {
     /// Makes a text column count as numbers: its producer drops trailing zeros.
     pub fn compare_as_number(&mut self, column: usize) {
         self.numbers[column] = true;
+    }
+
+    /// The one column of a lane, if there is just one and its nulls are ambiguous.
+    pub fn ambiguous_alone(&self, lane: usize) -> Option<usize> {
+        let mut columns = self.columns(lane);
+        columns.next().filter(|&c| self.ambiguous[c] && columns.next().is_none())
     }
 
     /// Whether texts of this column that denote one number are equal.

@@ -58,6 +58,7 @@ pub(super) fn world<'a>(
         timeline,
         lanes: input.lanes.count(),
         duplicates: &standing.duplicate_slots,
+        null_lanes: &histories.null_lanes,
         distrusted,
     }
 }
@@ -114,7 +115,7 @@ impl<'a> Rebuilt<'a> {
                 if recount.missing > 0 {
                     overdrawn.push(recount);
                 }
-                parts.recount(recount, &copies);
+                parts.recount(recount, &copies, 1 + input.lanes.count());
             }
         }
         let mut rebuilt = Self::assemble(input, histories, standing, parts, progress)?;
@@ -358,7 +359,7 @@ struct Parts {
 
 impl Parts {
     /// Turns a recount of a distinct row into rows that go (the last copies) or come back.
-    fn recount(&mut self, recount: multiset::Recount, copies: &[(u32, u64)]) {
+    fn recount(&mut self, recount: multiset::Recount, copies: &[(u32, u64)], stride: usize) {
         let from = copies.partition_point(|c| c.0 < recount.slot);
         let upto = copies.partition_point(|c| c.0 <= recount.slot);
         let gone = (-recount.change).max(0).min((upto - from) as i64) as usize;
@@ -366,11 +367,11 @@ impl Parts {
             self.push(slot, Placed { row, fate: Fate::Absent, number: u32::MAX }, recount.after);
         }
         for _ in 0..recount.change.max(0) {
-            let number = self.choices.len() as u32 / 2;
+            let number = (self.choices.len() / stride) as u32;
             self.push(recount.slot, Placed { row: NO_ROW, fate: Fate::Present, number }, recount.before);
-            // Images of a table without key are whole: one choice for the key, which there is none of, and one lane.
+            // Images of a table without key are whole: every lane comes from the same one.
             let choice = Choice { source: Source::Before(recount.before), inferred: false };
-            self.choices.extend([choice, choice]);
+            self.choices.extend(std::iter::repeat_n(choice, stride));
         }
     }
 

@@ -163,6 +163,8 @@ pub(super) struct Histories {
     pub null_keys: Vec<u32>,
     /// Whether some update, upsert or delete has no before image.
     pub lacks_before: bool,
+    /// Per lane of one column whose nulls may stand for other values: the hash of such a null.
+    pub null_lanes: Vec<Option<u64>>,
 }
 
 impl Histories {
@@ -221,7 +223,10 @@ pub(super) fn histories(
             Ok(facts::scan(&batch, first, shards, scan, keep))
         })
         .collect();
-    collect(scanned, shards, input.lanes.count(), ranks)
+    let mut histories = collect(scanned, shards, input.lanes.count(), ranks)?;
+    let null = |lane| input.lanes.ambiguous_alone(lane).map(|c| canon::hash_null(options.seed.column(c)));
+    histories.null_lanes = (0..input.lanes.count()).map(null).collect();
+    Ok(histories)
 }
 
 fn shard_count(facts: usize) -> usize {

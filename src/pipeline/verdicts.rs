@@ -245,7 +245,9 @@ impl Judge<'_> {
             let mut choice = rebuilt.choice(number, column);
             // One finding for the truncate stands for all cells that it made the ledger supply.
             choice.inferred &= !refilled;
-            let ambiguous = rebuilt.fetched.is_ambiguous(rebuilt.reference(number, column), column);
+            let by_current = choice.inferred && matches!(choice.source, Source::Current(_));
+            let ambiguous =
+                by_current || rebuilt.fetched.is_ambiguous(rebuilt.reference(number, column), column);
             let verdict = match choice.source {
                 Source::Nothing if rebuilt.input.lanes.is_covered(column) => {
                     column_counts[2] += 1;

@@ -109,6 +109,8 @@ pub struct World<'a> {
     pub lanes: usize,
     /// Keys that several current rows have: they are copied as they stand. Sorted slots.
     pub duplicates: &'a [u32],
+    /// Per lane of one column whose nulls may stand for other values: the hash of such a null.
+    pub null_lanes: &'a [Option<u64>],
     /// Keys for which the ledger's word counts more than the current state's. Sorted slots.
     pub distrusted: &'a [u32],
 }
@@ -253,10 +255,31 @@ impl Walk<'_> {
 
     fn lane_choice(&self, lane: usize, distrusted: bool) -> Choice {
         match self.walk_forward(lane, distrusted) {
+            Forward::Found(_) if !distrusted && self.is_null_throughout(lane) => {
+                Choice::inferred(Source::Current(self.slot))
+            }
             Forward::Found(choice) => choice,
             Forward::Blocked { place } => self.search_back(place, lane),
             Forward::Moved(walk) => walk.lane_choice(lane, distrusted),
         }
+    }
+
+    /// Whether the lane is one ambiguous null in every image from here to the current row: what
+    /// it stands for is then the current value, as far as the ledger can tell.
+    fn is_null_throughout(&self, lane: usize) -> bool {
+        let facts = self.facts();
+        let Some(Some(null)) = self.world.null_lanes.get(lane) else { return false };
+        if facts.before.is_empty() || !self.world.stands(self.slot) {
+            return false;
+        }
+        self.steps[self.place..].iter().all(|step| {
+            step.fact.map(|f| f as usize).is_some_and(|fact| {
+                let known = facts.state_before(fact, lane) == 0 && facts.state_after(fact, lane) == 0;
+                let null_twice =
+                    || facts.hash_before(fact, lane) == *null && facts.hash_after(fact, lane) == *null;
+                known && !facts.begins(fact) && !facts.ends(fact) && null_twice()
+            })
+        })
     }
 
     fn walk_forward(&self, lane: usize, distrusted: bool) -> Forward<'_> {
