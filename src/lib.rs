@@ -1,5 +1,108 @@
 //! Rebuilds a table exactly as it stood at any past moment, from its current
 //! state and its change ledger, and proves it.
+//!
+//! Nothing has to be installed before the changes happened: any extract of the
+//! table plus any record of its changes will do. Changes committed after the
+//! moment asked about (the *as-of*) are undone; every touched row gets a verdict;
+//! everything that does not tie is collected as a [`Discrepancy`], with its place.
+//!
+//! # Flow
+//!
+//! The path through the modules is the algorithm:
+//!
+//! ```text
+//!  read ──► ledger ──► replay ──► verify ──► snapshot ──► report ──► export
+//!  typed    one total  which      what is    value with   views      Parquet
+//!  tables   order      cells      wrong      verdict      of it      CSV, Arrow
+//!
+//!            all speak `model`;  `plan` says what to read;
+//!            `pipeline` alone knows the whole order
+//! ```
+//!
+//! A change is never applied backwards one by one. [`replay`] *selects*: for each
+//! cell of the snapshot it finds the one record that supplies it, and values are
+//! copied only when a file is written. So neither a ledger nor a table is ever
+//! held whole.
+//!
+//! # Map
+//!
+//! | module | job |
+//! |---|---|
+//! | [`model`] | the nouns that all stages share, and the one definition of equal cells |
+//! | [`plan`] | what the datasets are, where their files lie, and `WHEN` |
+//! | [`read`] | files of any supported format as groups of typed rows that can be read again |
+//! | [`ledger`] | records of any supported format as typed changes, in one total order |
+//! | [`replay`] | the kernel: which record supplies which cell, and where the ledger contradicts itself |
+//! | [`verify`] | what is wrong, in words |
+//! | [`mod@snapshot`] | the table at the as-of as a lazy sequence of row groups, and its verdicts |
+//! | [`report`] | views of results for people |
+//! | [`export`] | results as files, complete or not there at all |
+//! | [`pipeline`] | the runs: snapshot, verify, explain, history, inspect |
+//!
+//! # What holds everywhere
+//!
+//! - Bad data is a [`Discrepancy`] that is returned; an [`Error`] only means that
+//!   the run cannot proceed.
+//! - No value passes through floating point unless it is one.
+//! - Equal inputs give equal bytes, for any number of threads.
+//! - The library never prints, exits or reads the environment, and uses no
+//!   process-wide thread pool.
+//!
+//! # Example
+//!
+//! Two accounts today, and the changes since the table was created. How did the
+//! table stand at the end of the year?
+//!
+//! ```
+//! use std::fs;
+//!
+//! use asof::pipeline::{self, progress::Silent};
+//! use asof::{Moment, Output, OutputFormat, Plan, Policy, RunOptions, SnapshotRequest};
+//!
+//! let folder = tempfile::tempdir()?;
+//! fs::write(folder.path().join("accounts.csv"), "id,balance\n1,70.00\n2,5.00\n")?;
+//! fs::write(
+//!     folder.path().join("ledger.ndjson"),
+//!     r#"{"seq":1,"op":"insert","committed_at":"2025-11-03T09:00:00Z","before":null,"after":{"id":1,"balance":"50.00"}}
+//! {"seq":2,"op":"update","committed_at":"2026-01-02T10:00:00Z","before":{"id":1,"balance":"50.00"},"after":{"id":1,"balance":"70.00"}}
+//! {"seq":3,"op":"insert","committed_at":"2026-01-05T16:30:00Z","before":null,"after":{"id":2,"balance":"5.00"}}
+//! "#,
+//! )?;
+//!
+//! let text = r#"
+//!     [datasets.accounts]
+//!     key = ["id"]
+//!     measures = ["balance"]
+//!     current = { path = "accounts.csv", at = "2026-01-10T08:00:00Z" }
+//!     ledger = { path = "ledger.ndjson", from_birth = true, complete_to = "2026-01-10T08:00:00Z" }
+//! "#;
+//! let plan = Plan::parse(text, folder.path())?;
+//! let now = 1_768_000_000_000_000_000; // nanoseconds since the epoch
+//! let moments = Moment::parse("2025-12-31", &plan.calendar, now)?;
+//! let out = folder.path().join("evidence");
+//! let request = SnapshotRequest {
+//!     plan,
+//!     moments,
+//!     output: Output::Folder { path: out.clone(), format: OutputFormat::Csv },
+//!     replace: false,
+//!     verify: true,
+//!     provenance: false,
+//!     csv_safe: false,
+//!     policy: Policy::default(),
+//!     options: RunOptions::at(now),
+//! };
+//! let outcome = pipeline::snapshot(&request, &Silent)?;
+//!
+//! let moment = &outcome.moments[0];
+//! assert!(moment.discrepancies.is_empty());
+//! let accounts = &moment.datasets[0];
+//! assert_eq!((accounts.current_rows, accounts.inserts_undone, accounts.rows), (2, 1, 1));
+//! assert_eq!(accounts.measures[0].snapshot, "50.00");
+//! assert_eq!(fs::read_to_string(out.join("accounts.csv"))?, "id,balance\n1,50.00\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! One table without a plan file: [`OneDataset::into_plan`](plan::OneDataset::into_plan).
 
 mod error;
 pub mod export;
@@ -16,3 +119,8 @@ pub mod testing;
 pub mod verify;
 
 pub use error::{At, Error, Result, nearest};
+pub use model::{Discrepancy, DiscrepancyKind, Severity};
+pub use pipeline::SnapshotOutcome;
+pub use pipeline::request::{Output, OutputFormat, Policy, RunOptions, SnapshotRequest};
+pub use plan::{Moment, OneDataset, Plan};
+pub use snapshot::Verdict;
