@@ -1,5 +1,38 @@
-//! The one integration test binary.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+//! All integration tests, in one binary so that the crate is linked once.
+//!
+//! | module | what belongs there |
+//! |---|---|
+//! | `cases` | the text cases under `tests/cases`, their format and their runner |
+//! | `cli` | help, exit statuses, wiring of the command line |
+//! | `docs` | the page of every discrepancy |
+//! | `harness` | temporary folders, hermetic runs of the program |
+//! | `kernel` | the kernel alone against the oracle, without files |
+//! | `properties` | random histories against oracle, twin, planted faults and thread counts |
+//! | `real` | real ledgers with independent ground truth |
+//! | `registry` | every discrepancy kind has a minimal case and a clean twin |
+//! | `sample` | how the shipped sample is made |
+//! | `table` | text tables to Arrow and Parquet, and back |
+//! | `tidy` | the rules of layout that no compiler holds |
+//! | `twin` | the naive second implementation |
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by panicking and reports by printing"
+)]
+
+mod cases;
+mod cli;
 mod docs;
+mod harness;
 mod kernel;
+mod properties;
+mod real;
+mod registry;
 mod sample;
+mod table;
+mod tidy;
+mod twin;

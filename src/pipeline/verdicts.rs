@@ -132,10 +132,6 @@ impl Judge<'_> {
                 Row::Keep(kept) if self.uncovered && !mentioned.contains(&(base | u64::from(kept))) => {
                     (Verdict::NotCovered, None)
                 }
-                Row::Keep(kept) if self.rebuilt.doubtful.binary_search(&(base | u64::from(kept))).is_ok() => {
-                    self.count_doubtful(counts, columns);
-                    (Verdict::Inferred, None)
-                }
                 Row::Keep(_) => {
                     counts.add(Verdict::Unchanged);
                     if !uncovered.is_empty() {
@@ -172,15 +168,6 @@ impl Judge<'_> {
         match writer {
             Some(writer) => writer.write(self.dataset(), &rows, &cells),
             None => Ok(()),
-        }
-    }
-
-    fn count_doubtful(&self, counts: &mut VerdictCounts, columns: &mut ColumnCounts) {
-        for (column, counted) in columns.iter_mut().enumerate() {
-            if self.rebuilt.input.lanes.is_ambiguous(column) {
-                counted[1] += 1;
-                counts.ambiguous_cells += 1;
-            }
         }
     }
 

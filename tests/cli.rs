@@ -1,0 +1,217 @@
+//! The command line: its help, its exit statuses, and that it is wired to the library.
+//!
+//! What the library computes is tested by the cases; here only that the right
+//! thing reaches the terminal, and that a failed run leaves nothing behind.
+
+use std::process::{Command, Stdio};
+
+use crate::harness::{Folder, Output};
+use crate::table;
+
+/// Two rows, one changed on the 5th. With `broken` the current state was edited past the log.
+fn folder(broken: bool) -> Folder {
+    let folder = Folder::new();
+    let (schema, _) = table::parse_header("*id int64 | qty int64");
+    let rows = [if broken { "1 | 1000" } else { "1 | 9" }.to_owned(), "2 | 7".to_owned()];
+    table::write_parquet(&folder.join("items.parquet"), &table::parse_rows(&schema, &rows));
+    folder.write(
+        "items.ndjson",
+        concat!(
+            r#"{"seq":1,"txid":"a","committed_at":"2025-01-03T00:00:00Z","op":"I","before":null,"after":{"id":2,"qty":7}}"#,
+            "\n",
+            r#"{"seq":2,"txid":"b","committed_at":"2025-01-05T00:00:00Z","op":"U","before":{"id":1,"qty":5},"after":{"id":1,"qty":9}}"#,
+            "\n",
+        ),
+    );
+    folder.write(
+        "plan.toml",
+        concat!(
+            "[datasets.items]\nkey = [\"id\"]\nmeasures = [\"qty\"]\n",
+            "current = { path = \"items.parquet\", at = \"2025-02-01T00:00:00Z\" }\n",
+            "[datasets.items.ledger]\npath = \"items.ndjson\"\n",
+            "complete_from = \"2025-01-01T00:00:00Z\"\ncomplete_to = \"2025-02-01T00:00:00Z\"\n",
+        ),
+    );
+    folder
+}
+
+fn snapshot(folder: &Folder, more: &[&str]) -> Output {
+    let mut arguments = vec!["snapshot", "plan.toml", "--as-of", "2025-01-04", "--out", "out"];
+    arguments.extend(more);
+    folder.run(&arguments)
+}
+
+#[test]
+fn help_of_all_commands() {
+    let folder = Folder::new();
+    let mut all = String::new();
+    for command in ["", "snapshot", "verify", "explain", "inspect", "history", "demo"] {
+        let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|a| !a.is_empty()).collect();
+        let output = folder.run(&arguments);
+        assert_eq!((output.status, output.stderr.as_str()), (0, ""), "help of {command:?}");
+        all += &format!("───── asof {command}\n{}\n", output.stdout);
+    }
+    insta::assert_snapshot!("help", all);
+}
+
+#[test]
+fn clean_is_zero_and_leaves_a_whole_package() {
+    let folder = folder(false);
+    let output = snapshot(&folder, &[]);
+    assert_eq!(output.status, 0, "{output:?}");
+    let files =
+        ["discrepancies.csv", "discrepancies.parquet", "items.parquet", "manifest.json", "verdicts.parquet"];
+    for file in files {
+        assert!(folder.join("out").join(file).is_file(), "{file} is missing");
+    }
+    assert_eq!(folder.names(), ["items.ndjson", "items.parquet", "out", "plan.toml"], "nothing else is left");
+}
+
+#[test]
+fn discrepancies_are_one_as_far_as_asked() {
+    let folder = folder(true);
+    for (flags, status) in [
+        (&[][..], 1),
+        (&["--fail-on", "error"], 1),
+        (&["--fail-on", "info"], 1),
+        (&["--fail-on", "never"], 0),
+    ] {
+        let all: Vec<&str> = flags.iter().copied().chain(["--replace"]).collect();
+        assert_eq!(snapshot(&folder, &all).status, status, "{flags:?}");
+        assert!(folder.join("out/items.parquet").is_file(), "{flags:?}");
+    }
+    assert_eq!(folder.run(&["verify", "plan.toml"]).status, 1);
+}
+
+#[test]
+fn what_cannot_run_is_two_and_leaves_nothing() {
+    let folder = folder(false);
+    let runs: [(&[&str], &str); 5] = [
+        (&["snapshot", "plan.toml", "--as-of", "2024-06-30", "--out", "out"], "2025-01-01"),
+        (&["snapshot", "plan.toml", "--as-of", "2025-13", "--out", "out"], "2025-13"),
+        (&["snapshot", "plam.toml", "--as-of", "2025-01-04", "--out", "out"], "plam.toml"),
+        (&["snapshot", "plan.toml", "--as-of", "2025-01-04", "--oot", "out"], "--out"),
+        (&["inspect", "nothing.parquet"], "nothing.parquet"),
+    ];
+    for (arguments, says) in runs {
+        let output = folder.run(arguments);
+        assert_eq!(output.status, 2, "{arguments:?}: {output:?}");
+        assert!(output.stderr.contains(says), "{arguments:?} does not say {says:?}: {}", output.stderr);
+        assert_eq!(output.stdout, "", "{arguments:?}");
+        assert_eq!(folder.names(), ["items.ndjson", "items.parquet", "plan.toml"], "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_typo_in_the_plan_names_its_place_and_the_nearest_key() {
+    let folder = folder(false);
+    let plan = std::fs::read_to_string(folder.join("plan.toml")).unwrap();
+    folder.write("plan.toml", plan.replace("measures", "mesures"));
+    let output = snapshot(&folder, &[]);
+    assert_eq!(output.status, 2);
+    insta::assert_snapshot!(output.stderr, @r#"
+    error: plan.toml:3:1: unknown key "mesures" in datasets.items
+    hint: did you mean measures?
+    "#);
+}
+
+#[test]
+fn an_existing_output_stays_unless_replaced() {
+    let folder = folder(false);
+    folder.write("out/mine.txt", "keep");
+    let output = snapshot(&folder, &[]);
+    assert_eq!(output.status, 2);
+    insta::assert_snapshot!(output.stderr, @r"
+    error: out: already exists
+    hint: use --replace to overwrite it, or name another --out
+    ");
+    assert_eq!(std::fs::read_to_string(folder.join("out/mine.txt")).unwrap(), "keep");
+}
+
+#[test]
+fn a_series_is_one_folder_per_moment() {
+    let folder = folder(false);
+    let output = folder.run(&["snapshot", "plan.toml", "--as-of", "2025-01-03,2025-01-05", "--out", "out"]);
+    assert_eq!(output.status, 0, "{output:?}");
+    let rows =
+        |day: &str| table::texts(&table::read_parquet(&folder.join(format!("out/{day}/items.parquet"))));
+    let show = |rows: Vec<Vec<table::Cell>>| rows.iter().map(|r| table::show_row(r)).collect::<Vec<_>>();
+    assert_eq!(show(rows("2025-01-03")), ["1 | 5", "2 | 7"]);
+    assert_eq!(show(rows("2025-01-05")), ["1 | 9", "2 | 7"]);
+}
+
+#[test]
+fn one_file_is_just_the_snapshot() {
+    let folder = folder(false);
+    let arguments = [
+        "snapshot",
+        "--current",
+        "items.parquet",
+        "--ledger",
+        "items.ndjson",
+        "--key",
+        "id",
+        "--as-of",
+        "2025-01-04",
+    ];
+    let run = |file: &str| {
+        let mut all = arguments.to_vec();
+        all.extend(["--out", file]);
+        folder.run(&all)
+    };
+    assert_eq!(run("then.csv").status, 0);
+    assert_eq!(std::fs::read_to_string(folder.join("then.csv")).unwrap(), "id,qty\n1,5\n2,7\n");
+    assert_eq!(run("then.parquet").status, 0);
+    assert_eq!(table::read_parquet(&folder.join("then.parquet")).num_rows(), 2);
+}
+
+#[test]
+fn json_is_json_and_quiet_is_quiet() {
+    let folder = folder(false);
+    let output = snapshot(&folder, &["--json"]);
+    assert_eq!(output.status, 0, "{output:?}");
+    assert!(serde_json::from_str::<serde_json::Value>(&output.stdout).is_ok(), "{}", output.stdout);
+    for command in
+        [&["verify", "plan.toml", "--json"][..], &["explain", "plan.toml", "--as-of", "2025-01-04", "--json"]]
+    {
+        let output = folder.run(command);
+        assert_eq!(output.status, 0, "{command:?}: {output:?}");
+        assert!(serde_json::from_str::<serde_json::Value>(&output.stdout).is_ok(), "{}", output.stdout);
+    }
+    let output = snapshot(&folder, &["--quiet", "--replace"]);
+    assert_eq!((output.status, output.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn without_verification_the_manifest_says_so() {
+    let folder = folder(true);
+    assert_eq!(snapshot(&folder, &["--no-verify"]).status, 0);
+    let manifest = std::fs::read_to_string(folder.join("out/manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    assert!(manifest.to_string().contains("\"verified\":false"), "{manifest:#}");
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let folder = folder(false);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_asof"))
+        .args(["snapshot", "--help"])
+        .current_dir(folder.path())
+        .env_clear()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_ne!(output.status.code(), Some(101), "a panic");
+}
+
+#[test]
+fn the_demo_runs() {
+    let folder = Folder::new();
+    assert_eq!(folder.run(&["demo", "sample"]).status, 0);
+    let output = folder.run(&["snapshot", "sample", "--as-of", "2025-09-30", "--out", "out"]);
+    assert_eq!(output.status, 1, "the sample has planted discrepancies: {output:?}");
+}
