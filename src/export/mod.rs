@@ -1,8 +1,8 @@
 //! Results become files, complete or not there at all.
 //!
-//! To add a format: one file here with a function that takes a
-//! [`GroupSource`](crate::snapshot::GroupSource), one arm in [`write_table`], one word in
-//! [`OutputFormat`](crate::pipeline::OutputFormat), and cases that read the file back.
+//! To add a format: one file here with a function that takes a [`GroupSource`], one arm
+//! in [`write_table`], one word in [`OutputFormat`](crate::pipeline::request::OutputFormat),
+//! and tests that read the file back.
 
 mod csv;
 mod ipc;

@@ -2,7 +2,7 @@
 //!
 //! A [`Plan`] is the documented procedure of a run. It comes from a TOML file
 //! ([`Plan::open`], [`Plan::parse`]) or, for one dataset, from a few paths
-//! ([`Plan::for_one`]), and is validated before any data is read: unknown keys
+//! ([`OneDataset::into_plan`]), and is validated before any data is read: unknown keys
 //! name the nearest valid one with its line and column. Nothing here opens a
 //! data file; columns are checked against the data by those who read it.
 //!

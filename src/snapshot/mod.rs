@@ -1,4 +1,4 @@
-//! [`Snapshot`]: the table at the as-of, as a lazy sequence of output row groups, with a verdict per key.
+//! The snapshot: the table at the as-of, as a lazy sequence of output row groups, with a verdict per key.
 //!
 //! A snapshot holds no table. It holds, per output row group, which rows stay
 //! and which are supplied by a record of the ledger; columns are put together
