@@ -15,6 +15,8 @@ use arrow::datatypes::{DataType, Int64Type, TimeUnit, UInt64Type};
 
 use super::columns::{Cell, ColumnMap};
 use super::store::{Columns, Want};
+use rayon::prelude::*;
+
 use crate::error::{At, Error, Result};
 use crate::model::lanes::{LaneFinder, Lanes};
 use crate::model::time::{self, NotAnInstant};
@@ -125,12 +127,10 @@ impl MappedTable {
     fn look_over(&mut self, plan: &Dataset) -> Result<()> {
         let mut finder = LaneFinder::new(&self.schema);
         let mut unknown: HashMap<String, (u64, u64, String)> = HashMap::new();
-        for segment in 0..self.segments.len() {
-            let (table, group) = self.segments[segment];
-            let op = self.tables[table].read(group, &[self.map.op], self.selected[segment].as_deref())?;
-            let words = op.column(0);
-            for row in self.unknown_ops(words) {
-                let text = canon::cell_text(words.as_ref(), row).unwrap_or_else(|| "null".to_owned());
+        let words: Vec<Result<Vec<(usize, String)>>> =
+            (0..self.segments.len()).into_par_iter().map(|segment| self.unknown_words(segment)).collect();
+        for (segment, words) in words.into_iter().enumerate() {
+            for (row, text) in words? {
                 let place = self.place(segment, row);
                 unknown.entry(text).or_insert((0, place.1, place.0)).0 += 1;
             }
@@ -152,6 +152,15 @@ impl MappedTable {
         }
         self.lanes = Some(if self.missing.is_some() { finder.finish() } else { self.lanes_by_shape() });
         Ok(())
+    }
+
+    /// Rows of a segment whose op nobody declared, with its word.
+    fn unknown_words(&self, segment: usize) -> Result<Vec<(usize, String)>> {
+        let (table, group) = self.segments[segment];
+        let op = self.tables[table].read(group, &[self.map.op], self.selected[segment].as_deref())?;
+        let words = op.column(0);
+        let text = |row| canon::cell_text(words.as_ref(), row).unwrap_or_else(|| "null".to_owned());
+        Ok(self.unknown_ops(words).into_iter().map(|row| (row, text(row))).collect())
     }
 
     fn unknown_ops(&self, words: &ArrayRef) -> Vec<usize> {

@@ -306,6 +306,12 @@ impl Evidence<'_> {
         }
     }
 
+    /// The columns that identify a row: the key, or all where there is none.
+    fn identifying(&self) -> Vec<usize> {
+        let schema = &self.input.schema;
+        if schema.is_keyless() { (0..schema.len()).collect() } else { schema.key().to_vec() }
+    }
+
     /// The columns in which two records of one position differ, in either image.
     pub(super) fn differences(&self, first: u32, again: u32) -> Result<Vec<CellDifference>> {
         let records = self.records([first, again].into_iter())?;
@@ -346,7 +352,7 @@ impl Evidence<'_> {
                     discrepancy.ledger = Some(self.place_of(batch, row));
                     let images = if batch.before.is_present(row) { &batch.before } else { &batch.after };
                     let keys: Vec<&ArrayRef> =
-                        self.input.schema.key().iter().filter_map(|&c| images.column(c)).collect();
+                        self.identifying().into_iter().filter_map(|c| images.column(c)).collect();
                     if images.is_present(row) {
                         discrepancy.key = self.input.key_text(&keys, row);
                     }

@@ -65,6 +65,11 @@ impl Fetched {
             .collect()
     }
 
+    /// How many arrays [`Fetched::arrays`] gives.
+    pub(super) fn array_count(&self) -> usize {
+        2 * self.segments.len()
+    }
+
     /// Whether the referenced cell is a null that may stand for a value its producer cannot express.
     pub(super) fn is_ambiguous(&self, reference: Reference, column: usize) -> bool {
         let Some(at) = reference.0.checked_sub(1).filter(|_| reference != NOTHING) else { return false };

@@ -1,10 +1,10 @@
 //! Second and fourth pass for one dataset at one cut: what becomes of each key,
 //! and the output groups made of it.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex};
 
-use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::interleave;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use rayon::prelude::*;
@@ -40,7 +40,17 @@ pub(super) struct Rebuilt<'a> {
     /// Rows undone more often than they exist, in tables without a key.
     pub overdrawn: Vec<multiset::Recount>,
     schema: SchemaRef,
+    recent: Mutex<VecDeque<RecentIndices>>,
 }
+
+/// Indices of an output group and lane, made once for its columns.
+type RecentIndices = ((usize, usize), Arc<Vec<(usize, usize)>>);
+
+/// Groups under way at a time need no more than this.
+const RECENT_MAX: usize = 16;
+
+/// The array number of rows of the current state that stand under another key now.
+const FOREIGN: u32 = u32::MAX - 1;
 
 /// The kernel's view of a dataset.
 pub(super) fn world<'a>(
@@ -146,6 +156,7 @@ impl<'a> Rebuilt<'a> {
             layouts: Vec::new(),
             overdrawn: Vec::new(),
             schema: Arc::clone(input.schema.arrow()),
+            recent: Mutex::default(),
         };
         rebuilt.resolve(&parts.placed)?;
         rebuilt.layouts = layout::lay_out(input, standing, &parts.placed, |numbers| rebuilt.keys(numbers))?;
@@ -179,7 +190,7 @@ impl<'a> Rebuilt<'a> {
                             NOTHING
                         } else {
                             foreign.push(row);
-                            (u32::MAX - 1, foreign.len() as u32 - 1)
+                            (FOREIGN, foreign.len() as u32 - 1)
                         }
                     }
                 });
@@ -208,19 +219,43 @@ impl<'a> Rebuilt<'a> {
         column: usize,
         own: Option<&'b ArrayRef>,
         null: &'b ArrayRef,
-    ) -> (Vec<&'b ArrayRef>, Vec<u32>) {
-        let mut arrays = vec![own.unwrap_or(null)];
-        let mut numbers = vec![0];
-        for array in self.fetched.arrays(column) {
-            match array {
-                Some(array) => {
-                    numbers.push(arrays.len() as u32);
-                    arrays.push(array);
-                }
-                None => numbers.push(u32::MAX),
-            }
+    ) -> Vec<&'b dyn Array> {
+        let foreign = self.foreign.as_ref().map_or(null, |batch| batch.column(column));
+        let images = self.fetched.arrays(column).into_iter().map(|array| array.unwrap_or(null));
+        let arrays = std::iter::once(own.unwrap_or(null)).chain(images).chain([foreign, null]);
+        arrays.map(|array| array.as_ref()).collect()
+    }
+
+    /// Where each row's cells of a lane are among [`Rebuilt::arrays`].
+    fn indices(&self, rows: &[Row], lane: usize) -> Vec<(usize, usize)> {
+        let images = self.fetched.array_count();
+        let (foreign, nothing) = (1 + images, 2 + images);
+        let stride = self.stride();
+        let index = |row: &Row| match *row {
+            Row::Keep(row) => (0, row as usize),
+            Row::Patch(number) => match self.references[number as usize * stride + lane] {
+                NOTHING => (nothing, 0),
+                (FOREIGN, row) => (foreign, row as usize),
+                (array, row) => (array as usize, row as usize),
+            },
+        };
+        rows.iter().map(index).collect()
+    }
+
+    /// As [`Rebuilt::indices`] of an output group, shared by the columns of a lane.
+    fn group_indices(&self, group: usize, rows: &[Row], lane: usize) -> Arc<Vec<(usize, usize)>> {
+        let key = (group, lane);
+        let lock = || self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((_, known)) = lock().iter().find(|(k, _)| *k == key) {
+            return Arc::clone(known);
         }
-        (arrays, numbers)
+        let made = Arc::new(self.indices(rows, lane));
+        let mut recent = lock();
+        if recent.len() >= RECENT_MAX {
+            recent.pop_front();
+        }
+        recent.push_back((key, Arc::clone(&made)));
+        made
     }
 
     /// Where a patch's cell of a column is.
@@ -235,31 +270,14 @@ impl<'a> Rebuilt<'a> {
         self.choices[number as usize * self.stride() + lane]
     }
 
-    fn gather(&self, column: usize, own: Option<&ArrayRef>, rows: &[Row]) -> Result<ArrayRef> {
+    fn lane(&self, column: usize) -> usize {
+        self.input.lanes.of_column(column).map_or(0, |lane| 1 + lane)
+    }
+
+    fn gather(&self, column: usize, own: Option<&ArrayRef>, indices: &[(usize, usize)]) -> Result<ArrayRef> {
         let null = new_null_array(self.input.schema.data_type(column), 1);
-        let (mut arrays, numbers) = self.arrays(column, own, &null);
-        let foreign = arrays.len();
-        if let Some(batch) = &self.foreign {
-            arrays.push(batch.column(column));
-        }
-        let nothing = arrays.len();
-        arrays.push(&null);
-        let indices: Vec<(usize, usize)> = rows
-            .iter()
-            .map(|row| match *row {
-                Row::Keep(row) => (0, row as usize),
-                Row::Patch(number) => match self.reference(number, column) {
-                    NOTHING => (nothing, 0),
-                    (array, row) if array == u32::MAX - 1 => (foreign, row as usize),
-                    (array, row) => match numbers.get(array as usize) {
-                        Some(&number) if number != u32::MAX => (number as usize, row as usize),
-                        _ => (nothing, 0),
-                    },
-                },
-            })
-            .collect();
-        let arrays: Vec<&dyn arrow::array::Array> = arrays.iter().map(|a| a.as_ref()).collect();
-        interleave(&arrays, &indices).map_err(Error::arrow(self.input.current_path()))
+        let arrays = self.arrays(column, own, &null);
+        interleave(&arrays, indices).map_err(Error::arrow(self.input.current_path()))
     }
 
     /// The key columns of present patches; all columns where there is no key.
@@ -270,7 +288,10 @@ impl<'a> Rebuilt<'a> {
         } else {
             self.input.schema.key().to_vec()
         };
-        columns.into_iter().map(|column| self.gather(column, None, &rows)).collect()
+        columns
+            .into_iter()
+            .map(|column| self.gather(column, None, &self.indices(&rows, self.lane(column))))
+            .collect()
     }
 
     /// The columns of the snapshot: those of the current state, nullable where a cell may be unknown.
@@ -326,7 +347,10 @@ impl GroupSource for Rebuilt<'_> {
         match (&layout.rows, own) {
             (None, Some(own)) => Ok(own),
             (None, None) => Ok(new_null_array(self.input.schema.data_type(column), 0)),
-            (Some(rows), own) => self.gather(column, own.as_ref(), rows),
+            (Some(rows), own) => {
+                let indices = self.group_indices(group, rows, self.lane(column));
+                self.gather(column, own.as_ref(), &indices)
+            }
         }
     }
 }

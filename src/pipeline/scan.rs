@@ -87,9 +87,16 @@ fn sorted(source: &SourceInput, members: &[&DatasetInput]) -> Result<Order> {
     Ok(builder.finish())
 }
 
-/// Hashes of transaction ids; a fixed seed, as ids only meet ids of the same source.
+/// Transaction ids as numbers: integers as they are, others hashed with a fixed seed, as ids only
+/// meet ids of the same source.
 fn transaction_ids(batch: &ChangeBatch) -> Option<Vec<u64>> {
     let ids = batch.transaction.as_ref()?;
+    if ids.data_type().is_integer() {
+        let values = arrow::compute::cast(ids, &arrow::datatypes::DataType::Int64).ok()?;
+        let values =
+            arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(&values).values().clone();
+        return Some(values.iter().map(|&id| id as u64).collect());
+    }
     let mut hashes = vec![0; ids.len()];
     canon::add_cell_hashes(ids.as_ref(), transaction_seed(), &mut hashes);
     Some(hashes)

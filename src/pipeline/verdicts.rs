@@ -242,9 +242,10 @@ impl Judge<'_> {
         let rebuilt = self.rebuilt;
         let refilled = rebuilt.patches[rebuilt.present[number as usize] as usize].refilled;
         for (column, column_counts) in columns.iter_mut().enumerate() {
-            let mut choice = rebuilt.choice(number, column);
-            // One finding for the truncate stands for all cells that it made the ledger supply.
-            choice.inferred &= !refilled;
+            let choice = rebuilt.choice(number, column);
+            if refilled && self.refill_proven && choice.source != Source::Nothing {
+                continue;
+            }
             let by_current = choice.inferred && matches!(choice.source, Source::Current(_));
             let ambiguous =
                 by_current || rebuilt.fetched.is_ambiguous(rebuilt.reference(number, column), column);
@@ -261,7 +262,8 @@ impl Judge<'_> {
                     Verdict::Inferred
                 }
                 _ if choice.inferred => {
-                    column_counts[0] += 1;
+                    // One finding for the truncate stands for all cells that it made the ledger supply.
+                    column_counts[0] += u64::from(!refilled);
                     counts.inferred_cells += 1;
                     Verdict::Inferred
                 }
