@@ -8,6 +8,7 @@
 //! | `harness` | temporary folders, hermetic runs of the program |
 //! | `kernel` | the kernel alone against the oracle, without files |
 //! | `properties` | random histories against oracle, twin, planted faults and thread counts |
+//! | `readme` | the tour of the README, run |
 //! | `real` | real ledgers with independent ground truth |
 //! | `registry` | every discrepancy kind has a minimal case and a clean twin |
 //! | `sample` | how the shipped sample is made |
@@ -30,6 +31,7 @@ mod docs;
 mod harness;
 mod kernel;
 mod properties;
+mod readme;
 mod real;
 mod registry;
 mod sample;
