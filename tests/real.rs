@@ -625,7 +625,6 @@ fn ourairports_airport_frequencies() {
 }
 
 #[test]
-#[ignore = "one row without key stands where one of two was meant, unmarked"]
 fn postgres_wal2json_full_v2() {
     let case = Captured {
         case: "postgres-wal2json-full",
@@ -636,7 +635,6 @@ fn postgres_wal2json_full_v2() {
 }
 
 #[test]
-#[ignore = "one row without key stands where one of two was meant, unmarked"]
 fn postgres_wal2json_full_v1() {
     let case = Captured {
         case: "postgres-wal2json-full",
@@ -668,7 +666,6 @@ fn debezium_postgres_precise() {
 }
 
 #[test]
-#[ignore = "NAN and POSITIVE_INFINITY in text columns are taken for text"]
 fn debezium_postgres_string() {
     let ledger = "ledger/debezium_string_noschema_initial.ndjson.gz";
     Captured { case: "debezium-postgres", ledger, ..Captured::default() }.run();

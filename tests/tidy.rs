@@ -266,6 +266,7 @@ fn nothing_is_left_to_do_and_nothing_names_this_machine() {
         concat!("/ro", "ot/"),
         concat!("/ho", "me/"),
         concat!("fa", "rm-"),
+        concat!("under ", "construction"),
     ];
     let everywhere =
         [("src", "rs"), ("tests", "rs"), ("tests", "case"), ("benches", "rs"), ("queries", "sql")];
