@@ -221,6 +221,8 @@ impl Run {
         let Some(place) = discrepancy.ledger.as_ref() else { return Ok(None) };
         match discrepancy.kind {
             Kind::UnparsableRecord => return Ok(Some(u32::MAX)),
+            // What names no record can be anywhere.
+            Kind::SequenceGap if place.record == 0 => return Ok(Some(u32::MAX)),
             Kind::SequenceGap | Kind::LossyValue => {}
             _ => return Ok(None),
         }

@@ -115,6 +115,10 @@ fn compare_repeat(
     again: u32,
 ) -> Result<Option<DiscrepancyKind>> {
     use crate::ledger::order::Identity;
+    // Such a position identifies a change only together with the key that the table does not have.
+    if source.rules.identity == Identity::PositionOpKey && member.schema.is_keyless() {
+        return Ok(None);
+    }
     let read = |index| {
         let (segment, row) = member.store.locate(index);
         member.store.read(segment, Want::IMAGES, Some(&[row]))

@@ -132,11 +132,9 @@ impl Judge<'_> {
                 Row::Keep(kept) if self.uncovered && !mentioned.contains(&(base | u64::from(kept))) => {
                     (Verdict::NotCovered, None)
                 }
+                Row::Keep(_) if !uncovered.is_empty() => (Verdict::NotCovered, None),
                 Row::Keep(_) => {
                     counts.add(Verdict::Unchanged);
-                    if !uncovered.is_empty() {
-                        judged.push((row, Verdict::Unchanged, None));
-                    }
                     continue;
                 }
                 Row::Patch(number) => (self.patch_verdict(number), Some(number)),
