@@ -45,6 +45,8 @@ pub struct MappedTable {
     zone: Option<chrono_tz::Tz>,
     discrepancies: Vec<Discrepancy>,
     lanes: Option<Lanes>,
+    /// Set while the ops are looked over, from several threads.
+    reads: std::sync::atomic::AtomicBool,
 }
 
 impl MappedTable {
@@ -89,6 +91,7 @@ impl MappedTable {
             zone: plan.ledger.table.time_zone,
             discrepancies: Vec::new(),
             lanes: None,
+            reads: std::sync::atomic::AtomicBool::new(false),
         };
         mapped.select_rows(plan, shared)?;
         mapped.look_over(plan)?;
@@ -154,6 +157,11 @@ impl MappedTable {
         Ok(())
     }
 
+    /// Whether some change is an initial read.
+    pub fn has_reads(&self) -> bool {
+        self.reads.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     /// Rows of a segment whose op nobody declared, with its word.
     fn unknown_words(&self, segment: usize) -> Result<Vec<(usize, String)>> {
         let (table, group) = self.segments[segment];
@@ -165,6 +173,9 @@ impl MappedTable {
 
     fn unknown_ops(&self, words: &ArrayRef) -> Vec<usize> {
         let codes = self.op_codes(words);
+        if codes.contains(&Some(Op::Read)) {
+            self.reads.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
         (0..codes.len()).filter(|&row| codes[row].is_none()).collect()
     }
 

@@ -30,6 +30,7 @@ mod spooled;
 mod stitch;
 pub mod store;
 mod wal2json;
+mod words;
 
 #[cfg(test)]
 mod testing;
@@ -42,6 +43,7 @@ pub use mapping::{ImageColumns, ImageSide, Mapping, MappingHints, OpWord, image_
 pub use open::{Shape, decode_options, detect, input_files, mapping, take_changes};
 pub use position::{PositionIdentity, PositionKind, format_lsn, parse_lsn, parse_position};
 pub use stitch::{Carry, Stream};
+pub use words::{numeric_texts, settle_words};
 
 /// Who wrote a ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::mapped::MappedTable;
 use super::spooled;
 use crate::error::{Error, Result};
-use crate::model::{ChangeBatch, TableSchema};
+use crate::model::{ChangeBatch, Op, TableSchema};
 use crate::read::SpooledTable;
 
 /// Which columns of an image a read needs.
@@ -71,6 +71,7 @@ pub struct ChangeStore {
     segments: Segments,
     firsts: Vec<u32>,
     positions: bool,
+    reads: bool,
 }
 
 #[derive(Debug)]
@@ -86,7 +87,7 @@ impl ChangeStore {
     /// More changes than the limit of 2³² − 2.
     pub fn spooled(schema: TableSchema, table: SpooledTable) -> Result<Self> {
         let firsts = firsts((0..table.batches()).map(|batch| table.rows(batch)))?;
-        Ok(Self { schema, segments: Segments::Spooled(table), firsts, positions: true })
+        Ok(Self { schema, segments: Segments::Spooled(table), firsts, positions: true, reads: false })
     }
 
     /// Changes that lie in a columnar table.
@@ -95,7 +96,15 @@ impl ChangeStore {
     /// More changes than the limit of 2³² − 2.
     pub fn mapped(schema: TableSchema, table: MappedTable) -> Result<Self> {
         let firsts = firsts((0..table.segments()).map(|segment| table.rows(segment)))?;
-        Ok(Self { schema, segments: Segments::Mapped(table), firsts, positions: true })
+        Ok(Self { schema, segments: Segments::Mapped(table), firsts, positions: true, reads: false })
+    }
+
+    /// Whether some change is an initial read.
+    pub fn has_reads(&self) -> bool {
+        match &self.segments {
+            Segments::Spooled(_) => self.reads,
+            Segments::Mapped(table) => table.has_reads(),
+        }
     }
 
     /// Whether positions may be used; a stream can turn out to have some that do not compare.
@@ -179,6 +188,7 @@ pub struct ChangeSpooler {
     table: TableSchema,
     schema: arrow::datatypes::SchemaRef,
     writer: crate::read::SpoolWriter,
+    reads: bool,
 }
 
 impl ChangeSpooler {
@@ -189,7 +199,7 @@ impl ChangeSpooler {
     pub fn new(table: TableSchema, spool: &crate::read::Spool) -> Result<Self> {
         let schema = spooled::schema(&table);
         let writer = spool.create(schema.clone())?;
-        Ok(Self { table, schema, writer })
+        Ok(Self { table, schema, writer, reads: false })
     }
 
     /// The table that the images are rows of.
@@ -206,6 +216,7 @@ impl ChangeSpooler {
         if batch.is_empty() {
             return Ok(());
         }
+        self.reads |= batch.ops.contains(&(Op::Read as u8));
         let record = spooled::pack(batch, &self.schema).map_err(Error::arrow(Path::new("spooled ledger")))?;
         self.writer.push(&record)
     }
@@ -215,6 +226,8 @@ impl ChangeSpooler {
     /// # Errors
     /// The spool cannot be written.
     pub fn finish(self) -> Result<ChangeStore> {
-        ChangeStore::spooled(self.table, self.writer.finish()?)
+        let mut store = ChangeStore::spooled(self.table, self.writer.finish()?)?;
+        store.reads = self.reads;
+        Ok(store)
     }
 }

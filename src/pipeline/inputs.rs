@@ -96,19 +96,16 @@ impl Inputs {
         Ok(inputs)
     }
 
-    /// When the initial reads that a source begins with end, if it begins with any.
+    /// When the last initial read of a source took place, if it has any. Changes go on between
+    /// reads, so only what comes after the last of them is proven without a declaration.
     pub(super) fn reads_end(&self, source: usize) -> Result<Option<i64>> {
         let mut end = None;
         for &dataset in &self.sources[source].datasets {
             let store = &self.datasets[dataset].store;
-            'dataset: for segment in 0..store.segments() {
+            for segment in (0..store.segments()).filter(|_| store.has_reads()) {
                 let batch = store.read(segment, Want::ORDER, None)?;
-                for (&op, &time) in batch.ops.iter().zip(&batch.committed_at) {
-                    if op != Op::Read as u8 {
-                        break 'dataset;
-                    }
-                    end = end.max(Some(time).filter(|&t| t != crate::model::NO_TIME));
-                }
+                let read = |&(&op, &time): &(&u8, &i64)| op == Op::Read as u8 && time != crate::model::NO_TIME;
+                end = end.max(batch.ops.iter().zip(&batch.committed_at).filter(read).map(|(_, &t)| t).max());
             }
         }
         Ok(end)
@@ -268,26 +265,37 @@ fn open_json(
     spool: &Spool,
     progress: &dyn Progress,
 ) -> Result<(SourceInput, Vec<ReadLedger>)> {
-    let mut targets: Vec<TableTarget> = plans.iter().zip(tables).zip(members).map(target).collect();
+    let alone = plans.len() == 1;
+    let mut targets: Vec<TableTarget> =
+        plans.iter().zip(tables).zip(members).map(|of| target(of, alone)).collect();
     let mut options = ledger::decode_options(&plans[0].ledger);
     if format == Format::Mapped {
         options.mapping = ledger::mapping(&files, &targets, &plans[0].ledger)?;
     }
-    let mut parsed = parse(plans, &targets, &files, format, &options, (spool, progress))?;
+    let numbers = match format {
+        Format::Debezium => {
+            tables.iter().map(|t| ledger::numeric_texts(&t.table, &t.schema)).collect::<Result<_>>()?
+        }
+        _ => vec![Vec::new(); tables.len()],
+    };
+    let plans_with_numbers = Declared { plans, numbers: &numbers };
+    let mut parsed = parse(&plans_with_numbers, &targets, &files, format, &options, (spool, progress))?;
     if parsed.stream.read_again {
         options.facts = parsed.stream.facts.clone();
-        parsed = parse(plans, &targets, &files, format, &options, (spool, progress))?;
+        parsed = parse(&plans_with_numbers, &targets, &files, format, &options, (spool, progress))?;
     }
-    if let Some(table) = only_table_of_another_name(plans, &parsed.stream)? {
-        // One dataset, one table, no declared name: the stream is the dataset's, whatever it is called there.
-        targets[0].names = vec![table];
-        options.facts = ledger::Facts::default();
-        parsed = parse(plans, &targets, &files, format, &options, (spool, progress))?;
-        if parsed.stream.read_again {
-            options.facts = parsed.stream.facts.clone();
-            parsed = parse(plans, &targets, &files, format, &options, (spool, progress))?;
+    if let [only] = plans {
+        if only.ledger.names.is_empty() && parsed.stream.tables.len() > 1 {
+            targets[0].names = vec![only.name.clone()];
+            options.facts = ledger::Facts::default();
+            parsed = parse(&plans_with_numbers, &targets, &files, format, &options, (spool, progress))?;
+            if parsed.stream.read_again {
+                options.facts = parsed.stream.facts.clone();
+                parsed = parse(&plans_with_numbers, &targets, &files, format, &options, (spool, progress))?;
+            }
         }
     }
+    refuse_no_table(plans, &parsed.stream)?;
     let clock = match parsed.stream.clock {
         Some(Clock::Statement) => LedgerClock::Statement,
         _ => plans[0].ledger.clock,
@@ -308,10 +316,20 @@ fn open_json(
     Ok((source, parsed.ledgers))
 }
 
-fn target(((plan, table), dataset): ((&&Dataset, &OpenedTable), &usize)) -> TableTarget {
-    let names =
-        if plan.ledger.names.is_empty() { vec![plan.name.clone()] } else { plan.ledger.names.clone() };
+fn target(((plan, table), dataset): ((&&Dataset, &OpenedTable), &usize), alone: bool) -> TableTarget {
+    // A dataset that is alone takes every record, until the stream shows several tables.
+    let names = match plan.ledger.names.is_empty() {
+        true if alone => Vec::new(),
+        true => vec![plan.name.clone()],
+        false => plan.ledger.names.clone(),
+    };
     TableTarget { dataset: *dataset, names, schema: table.schema.clone() }
+}
+
+/// The datasets of a source, and per dataset the text columns that hold nothing but numbers.
+struct Declared<'a> {
+    plans: &'a [&'a Dataset],
+    numbers: &'a [Vec<usize>],
 }
 
 struct Parsed {
@@ -328,13 +346,14 @@ struct Intake {
 
 /// Parses a text ledger into spools: chunks in parallel, stitched in stream order.
 fn parse(
-    plans: &[&Dataset],
+    declared: &Declared<'_>,
     targets: &[TableTarget],
     files: &[InputFile],
     format: Format,
     options: &DecodeOptions,
     (spool, progress): (&Spool, &dyn Progress),
 ) -> Result<Parsed> {
+    let plans = declared.plans;
     let mut carry = Carry::new();
     let mut intakes = targets
         .iter()
@@ -363,7 +382,9 @@ fn parse(
                 carry.stitch(&mut decoded);
                 progress.advance(chunk.text.len() as u64);
                 take_notes(&mut intakes, plans, &decoded.notes, &file.path);
-                for ((intake, batch), plan) in intakes.iter_mut().zip(decoded.changes).zip(plans) {
+                let changes = decoded.changes.into_iter().zip(plans).zip(declared.numbers);
+                for (intake, ((mut batch, plan), numbers)) in intakes.iter_mut().zip(changes) {
+                    ledger::settle_words(&mut batch, numbers);
                     intake.take(batch, number as u32, plan)?;
                 }
             }
@@ -396,22 +417,24 @@ fn lacks_zone(path: &Path, record: u64) -> Error {
     }
 }
 
-/// The one table of a stream of which nothing went to the one dataset without declared names.
-fn only_table_of_another_name(plans: &[&Dataset], stream: &ledger::Stream) -> Result<Option<String>> {
-    let [plan] = plans else { return Ok(None) };
+/// A stream that names tables, none of them a dataset's, says nothing about that dataset.
+fn refuse_no_table(plans: &[&Dataset], stream: &ledger::Stream) -> Result<()> {
     let matched = stream.tables.values().any(|(target, _)| target.is_some());
-    if matched || stream.tables.is_empty() || !plan.ledger.names.is_empty() {
-        return Ok(None);
+    if matched || stream.tables.is_empty() {
+        return Ok(());
     }
-    let names: Vec<String> = stream.tables.keys().cloned().collect();
-    match names.as_slice() {
-        [one] => Ok(Some(one.clone())),
-        _ => Err(Error::Refused {
-            dataset: plan.name.clone(),
-            reason: format!("its ledger has no table of that name, but {}", names.join(", ")),
-            hint: Some("name its table with --table, or under ledger.table in the plan".to_owned()),
-        }),
-    }
+    let wanted = &plans[0].ledger.names;
+    let names: Vec<&str> = stream.tables.keys().map(String::as_str).collect();
+    let wanted = wanted.first().map_or(plans[0].name.as_str(), String::as_str);
+    let near = nearest(wanted, names.iter().copied());
+    Err(Error::Refused {
+        dataset: plans[0].name.clone(),
+        reason: format!("its ledger has no table {wanted:?}, but {}", names.join(", ")),
+        hint: Some(near.map_or_else(
+            || "name its table with --table, or under ledger.table in the plan".to_owned(),
+            |near| format!("did you mean {near:?}?"),
+        )),
+    })
 }
 
 /// Two tables of a stream whose names both mean one dataset would be mixed into one.

@@ -16,6 +16,7 @@ use super::progress::Progress;
 use super::scan::Histories;
 use super::standing::{Standing, locator, place};
 use crate::error::{Error, Result};
+use crate::model::canon;
 use crate::replay::history::Timeline;
 use crate::replay::multiset;
 use crate::replay::select::{self, Choice, Fate, NO_ROW, Patch, Source, World};
@@ -39,6 +40,8 @@ pub(super) struct Rebuilt<'a> {
     pub layouts: Vec<Layout>,
     /// Rows undone more often than they exist, in tables without a key.
     pub overdrawn: Vec<multiset::Recount>,
+    /// Kept rows of tables without a key that an ambiguous null may have meant instead. Sorted.
+    pub doubtful: Vec<u64>,
     schema: SchemaRef,
     recent: Mutex<VecDeque<RecentIndices>>,
 }
@@ -106,7 +109,13 @@ impl<'a> Rebuilt<'a> {
         if distrusted.is_some() && input.plan.ledger.from_birth {
             placed.extend(never_mentioned(input, standing)?);
         }
-        Self::assemble(input, histories, standing, Parts { patches, choices, placed }, progress)
+        Self::assemble(
+            input,
+            histories,
+            standing,
+            Parts { patches, choices, placed, left: Vec::new() },
+            progress,
+        )
     }
 
     fn keyless(
@@ -128,8 +137,10 @@ impl<'a> Rebuilt<'a> {
                 parts.recount(recount, &copies, 1 + input.lanes.count());
             }
         }
+        let doubtful = doubtful(input, std::mem::take(&mut parts.left))?;
         let mut rebuilt = Self::assemble(input, histories, standing, parts, progress)?;
         rebuilt.overdrawn = overdrawn;
+        rebuilt.doubtful = doubtful;
         Ok(rebuilt)
     }
 
@@ -155,6 +166,7 @@ impl<'a> Rebuilt<'a> {
             foreign: None,
             layouts: Vec::new(),
             overdrawn: Vec::new(),
+            doubtful: Vec::new(),
             schema: Arc::clone(input.schema.arrow()),
             recent: Mutex::default(),
         };
@@ -355,6 +367,26 @@ impl GroupSource for Rebuilt<'_> {
     }
 }
 
+/// Of rows that stay although rows equal to them but for ambiguous nulls come and go, those with such
+/// a cell: which one of them the ledger meant is not known.
+fn doubtful(input: &DatasetInput, mut left: Vec<u64>) -> Result<Vec<u64>> {
+    let columns: Vec<usize> = (0..input.schema.len()).filter(|&c| input.lanes.is_ambiguous(c)).collect();
+    if columns.is_empty() {
+        return Ok(Vec::new());
+    }
+    left.sort_unstable();
+    let mut found = Vec::new();
+    for rows in left.chunk_by(|a, b| place(*a).0 == place(*b).0) {
+        let batch = input.read_current(place(rows[0]).0, &columns)?;
+        let open = |row: &&u64| {
+            let row = place(**row).1;
+            batch.columns().iter().any(|c| c.is_null(row) || canon::is_non_finite(c.as_ref(), row))
+        };
+        found.extend(rows.iter().filter(open));
+    }
+    Ok(found)
+}
+
 /// Rows that a ledger complete from birth never mentions: by its word they never were.
 fn never_mentioned(input: &DatasetInput, standing: &Standing) -> Result<Vec<Placed>> {
     let mentioned: HashSet<u64> = standing.rows.iter().copied().collect();
@@ -379,6 +411,8 @@ struct Parts {
     patches: Vec<Patch>,
     choices: Vec<Choice>,
     placed: Vec<Placed>,
+    /// Copies that stay of rows with undone changes.
+    left: Vec<u64>,
 }
 
 impl Parts {
@@ -387,6 +421,7 @@ impl Parts {
         let from = copies.partition_point(|c| c.0 < recount.slot);
         let upto = copies.partition_point(|c| c.0 <= recount.slot);
         let gone = (-recount.change).max(0).min((upto - from) as i64) as usize;
+        self.left.extend(copies[from..upto - gone].iter().map(|&(_, row)| row));
         for &(slot, row) in &copies[upto - gone..upto] {
             self.push(slot, Placed { row, fate: Fate::Absent, number: u32::MAX }, recount.after);
         }

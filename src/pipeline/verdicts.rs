@@ -132,6 +132,10 @@ impl Judge<'_> {
                 Row::Keep(kept) if self.uncovered && !mentioned.contains(&(base | u64::from(kept))) => {
                     (Verdict::NotCovered, None)
                 }
+                Row::Keep(kept) if self.rebuilt.doubtful.binary_search(&(base | u64::from(kept))).is_ok() => {
+                    self.count_doubtful(counts, columns);
+                    (Verdict::Inferred, None)
+                }
                 Row::Keep(_) if !uncovered.is_empty() => (Verdict::NotCovered, None),
                 Row::Keep(_) => {
                     counts.add(Verdict::Unchanged);
@@ -155,6 +159,10 @@ impl Judge<'_> {
             if let Some(number) = patch {
                 self.judge_cells(number, &key, columns, counts, writer.is_some().then_some(&mut cells));
             }
+            if writer.is_some() && patch.is_none() {
+                let doubtful = verdict == Verdict::Inferred;
+                cells.extend(self.kept_cells(doubtful, &uncovered, &key));
+            }
             if writer.is_some() {
                 let first =
                     patch.map(|n| self.rebuilt.patches[self.rebuilt.present[n as usize] as usize].first);
@@ -166,6 +174,32 @@ impl Judge<'_> {
         match writer {
             Some(writer) => writer.write(self.dataset(), &rows, &cells),
             None => Ok(()),
+        }
+    }
+
+    /// The marks on the cells of a row that stays: columns that no image carries, and, in a row that an
+    /// ambiguous null may have meant, those that such nulls occur in.
+    fn kept_cells(&self, doubtful: bool, uncovered: &[usize], key: &dyn Fn() -> String) -> Vec<CellVerdict> {
+        let input = self.rebuilt.input;
+        let ambiguous = (0..input.schema.len()).filter(|&c| doubtful && input.lanes.is_ambiguous(c));
+        let marks = ambiguous
+            .map(|c| (c, Verdict::Inferred))
+            .chain(uncovered.iter().map(|&c| (c, Verdict::NotCovered)));
+        let mark = |(column, verdict)| CellVerdict {
+            key: key(),
+            column: input.schema.name(column).to_owned(),
+            verdict,
+            source: Some("current".to_owned()),
+        };
+        marks.map(mark).collect()
+    }
+
+    fn count_doubtful(&self, counts: &mut VerdictCounts, columns: &mut ColumnCounts) {
+        for (column, counted) in columns.iter_mut().enumerate() {
+            if self.rebuilt.input.lanes.is_ambiguous(column) {
+                counted[1] += 1;
+                counts.ambiguous_cells += 1;
+            }
         }
     }
 

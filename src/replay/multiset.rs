@@ -23,18 +23,20 @@ pub struct Recount {
     pub missing: i64,
 }
 
-/// Recounts the rows of one shard. `copies` holds the current number of copies per slot.
+/// Recounts the distinct rows of one shard that have undone changes, also where these cancel out. `copies` holds the current number of copies per slot.
 pub fn recount(shard: &Shard, base: u32, cut: u32, end: u32, copies: &[u32]) -> Vec<Recount> {
     let mut recounts = Vec::new();
     for key in 0..shard.keys() {
         let slot = base + key as u32;
         let mut recount = Recount { slot, change: 0, before: u32::MAX, after: u32::MAX, missing: 0 };
+        let mut undone = 0;
         for fact in shard.history(key).filter(|&f| (cut..end).contains(&shard.rank[f])) {
             undo(&shard.facts, fact, &mut recount);
+            undone += 1;
         }
         let left = i64::from(copies[slot as usize]) + recount.change;
         recount.missing = (-left).max(0);
-        if recount.change != 0 || recount.missing != 0 {
+        if undone > 0 {
             recounts.push(recount);
         }
     }

@@ -1,0 +1,87 @@
+//! Debezium's words for numbers that are none: `NAN`, `POSITIVE_INFINITY`, `NEGATIVE_INFINITY`.
+//!
+//! With `decimal.handling.mode=string` an unconstrained numeric arrives as text, and
+//! PostgreSQL's NaN and infinities as these words, which the table itself writes
+//! as `NaN`, `Infinity` and `-Infinity`. Without a schema nothing in the record
+//! tells such a column from any other text, so it counts as one only where
+//! every value of the current state is a number in PostgreSQL's notation.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::datatypes::DataType;
+
+use crate::error::Result;
+use crate::model::{Amount, ChangeBatch, Images, TableSchema, canon};
+use crate::read::Table;
+
+/// The text columns of a table that hold nothing but numbers.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn numeric_texts(table: &Table, schema: &TableSchema) -> Result<Vec<usize>> {
+    let text = |c: &usize| matches!(schema.data_type(*c), DataType::Utf8);
+    let mut found = Vec::new();
+    for column in (0..schema.len()).filter(text) {
+        let (mut numbers, mut others) = (0_u64, false);
+        for group in 0..table.groups() {
+            let batch = table.read(group, &[column], None)?;
+            let values = batch.column(0);
+            for row in (0..values.len()).filter(|&row| values.is_valid(row)) {
+                let number = Amount::of_cell(values.as_ref(), row).is_some()
+                    || canon::is_non_finite(values.as_ref(), row);
+                numbers += u64::from(number);
+                others |= !number;
+            }
+            if others {
+                break;
+            }
+        }
+        if numbers > 0 && !others {
+            found.push(column);
+        }
+    }
+    Ok(found)
+}
+
+/// Writes the words in these columns as the table does.
+pub fn settle_words(batch: &mut ChangeBatch, columns: &[usize]) {
+    for &column in columns {
+        settle_side(&mut batch.before, column);
+        settle_side(&mut batch.after, column);
+    }
+}
+
+fn settle_side(images: &mut Images, column: usize) {
+    let Some(Some(array)) = images.columns.get_mut(column) else { return };
+    let texts = array.as_string::<i32>();
+    if texts.iter().flatten().any(|text| number_word(text) != text) {
+        let settled: StringArray = texts.iter().map(|text| text.map(number_word)).collect();
+        *array = Arc::new(settled) as ArrayRef;
+    }
+}
+
+fn number_word(text: &str) -> &str {
+    match text {
+        "NAN" => "NaN",
+        "POSITIVE_INFINITY" => "Infinity",
+        "NEGATIVE_INFINITY" => "-Infinity",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_become_the_notation_of_the_table_and_numbers_stay() {
+        let texts = StringArray::from(vec![Some("NAN"), Some("1.50"), None, Some("NEGATIVE_INFINITY")]);
+        let mut images = Images { columns: vec![Some(Arc::new(texts))], ..Images::default() };
+        settle_side(&mut images, 0);
+        let settled = images.columns[0].clone().unwrap();
+        let settled: Vec<_> = settled.as_string::<i32>().iter().map(|t| t.map(str::to_owned)).collect();
+        let expected = [Some("NaN"), Some("1.50"), None, Some("-Infinity")];
+        assert_eq!(settled, expected.map(|t| t.map(str::to_owned)));
+    }
+}
