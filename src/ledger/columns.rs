@@ -145,8 +145,8 @@ impl ColumnMap {
     }
 
     /// The ledger columns that a read needs, rising.
-    pub(super) fn roots(&self, want: Want, table: &TableSchema) -> Vec<usize> {
-        let mut roots = vec![self.op];
+    pub(super) fn roots(&self, want: Want, table: &TableSchema, op: bool) -> Vec<usize> {
+        let mut roots: Vec<usize> = op.then_some(self.op).into_iter().collect();
         if want.order || want.provenance {
             roots.extend(
                 [self.position, self.commit_position, self.transaction, self.committed_at].iter().flatten(),
@@ -163,6 +163,9 @@ impl ColumnMap {
             if wanted == Columns::All {
                 roots.extend(whole);
             }
+        }
+        if roots.is_empty() {
+            roots.push(self.op);
         }
         roots.sort_unstable();
         roots.dedup();

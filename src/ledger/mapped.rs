@@ -249,11 +249,16 @@ impl MappedTable {
             (Some(selected), None) => Some(selected.clone()),
             (Some(selected), Some(rows)) => Some(rows.iter().map(|&r| selected[r as usize]).collect()),
         };
-        let columns = self.map.roots(want, &self.schema);
+        let order_alone = want == Want::ORDER && !self.has_reads();
+        let columns = self.map.roots(want, &self.schema, !order_alone);
         let batch = self.tables[table].read(group, &columns, chosen.as_deref())?;
         let root = |column: usize| columns.binary_search(&column).ok().map(|at| batch.column(at));
         let count = batch.num_rows();
-        let codes = root(self.map.op).map(|words| self.op_codes(words)).unwrap_or_default();
+        // The order alone does not depend on ops, unless initial reads are among them.
+        let codes = match root(self.map.op) {
+            Some(words) => self.op_codes(words),
+            None => vec![Some(Op::Update); count],
+        };
         let numbers: Vec<u64> = match &chosen {
             Some(rows) => rows.iter().map(|&r| u64::from(r)).collect(),
             None => (0..count as u64).collect(),
@@ -296,9 +301,14 @@ impl MappedTable {
         }
         if let DataType::Utf8 = words.data_type() {
             let words = words.as_string::<i32>();
+            let letters: Vec<Option<Op>> =
+                (0..=u8::MAX).map(|b| meaning(Some(char::from(b).to_string()))).collect();
             let mut known: Vec<(&str, Option<Op>)> = Vec::new();
             let look_up = |row| {
                 let word = if words.is_null(row) { "" } else { words.value(row) };
+                if let [letter] = word.as_bytes() {
+                    return letters[usize::from(*letter)];
+                }
                 if let Some((_, op)) = known.iter().find(|(w, _)| *w == word) {
                     return *op;
                 }

@@ -104,7 +104,8 @@ impl Inputs {
             let store = &self.datasets[dataset].store;
             for segment in (0..store.segments()).filter(|_| store.has_reads()) {
                 let batch = store.read(segment, Want::ORDER, None)?;
-                let read = |&(&op, &time): &(&u8, &i64)| op == Op::Read as u8 && time != crate::model::NO_TIME;
+                let read =
+                    |&(&op, &time): &(&u8, &i64)| op == Op::Read as u8 && time != crate::model::NO_TIME;
                 end = end.max(batch.ops.iter().zip(&batch.committed_at).filter(read).map(|(_, &t)| t).max());
             }
         }

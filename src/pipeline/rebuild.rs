@@ -184,33 +184,38 @@ impl<'a> Rebuilt<'a> {
     /// Finds where the cells of every choice are. Rows of the current state are
     /// their group's own rows, unless the row stands under another key now.
     fn resolve(&mut self, placed: &[Placed]) -> Result<()> {
-        let mut foreign: Vec<u64> = Vec::new();
-        let mut references = Vec::with_capacity(self.choices.len());
         let stride = self.stride();
-        let present = placed.iter().filter(|p| p.fate == Fate::Present);
-        for (patch, choices) in present.zip(self.choices.chunks(stride)) {
-            for choice in choices {
-                references.push(match choice.source {
-                    Source::Before(index) => self.fetched.find(index, false),
-                    Source::After(index) => self.fetched.find(index, true),
-                    Source::Nothing => NOTHING,
-                    Source::Current(slot) => {
-                        let row = self.standing.rows[slot as usize];
-                        if row == patch.row && row != NO_ROW {
-                            (0, place(row).1 as u32)
-                        } else if row == NO_ROW {
-                            NOTHING
-                        } else {
-                            foreign.push(row);
-                            (FOREIGN, foreign.len() as u32 - 1)
-                        }
-                    }
-                });
-            }
+        let present: Vec<&Placed> = placed.iter().filter(|p| p.fate == Fate::Present).collect();
+        let mut references = vec![NOTHING; self.choices.len()];
+        references.par_chunks_mut(stride).zip(self.choices.par_chunks(stride)).zip(&present).for_each(
+            |((references, choices), patch)| {
+                for (reference, choice) in references.iter_mut().zip(choices) {
+                    *reference = self.reference_of(choice.source, patch.row);
+                }
+            },
+        );
+        let mut foreign: Vec<u64> = Vec::new();
+        for reference in references.iter_mut().filter(|r| r.0 == FOREIGN) {
+            // Until here it names the slot.
+            foreign.push(self.standing.rows[reference.1 as usize]);
+            reference.1 = foreign.len() as u32 - 1;
         }
         self.references = references;
         self.foreign = self.read_foreign(&foreign)?;
         Ok(())
+    }
+
+    fn reference_of(&self, source: Source, own: u64) -> Reference {
+        match source {
+            Source::Before(index) => self.fetched.find(index, false),
+            Source::After(index) => self.fetched.find(index, true),
+            Source::Nothing => NOTHING,
+            Source::Current(slot) => match self.standing.rows[slot as usize] {
+                NO_ROW => NOTHING,
+                row if row == own => (0, place(row).1 as u32),
+                _ => (FOREIGN, slot),
+            },
+        }
     }
 
     fn read_foreign(&self, rows: &[u64]) -> Result<Option<RecordBatch>> {

@@ -12,6 +12,8 @@ use crate::plan::{Bound, Plan};
 pub(super) struct Window {
     /// The first rank at which an as-of is provable; 0 from birth.
     pub from: Option<i64>,
+    /// The nearest provable moment, where it is not the start itself.
+    pub nearest: Option<i64>,
     /// Whether the start was declared or follows from the declaration of birth.
     pub declared: bool,
     /// The last commit time in the ledger.
@@ -58,6 +60,7 @@ pub(super) fn windows(plan: &Plan, inputs: &Inputs, ordered: &[Ordered]) -> Resu
                 ));
             }
             Ok(Window {
+                nearest: reads_end.filter(|reads| !is_declared && observed == reads.checked_add(1)),
                 from: if dataset.ledger.from_birth { None } else { declared.or(observed) },
                 declared: is_declared,
                 last: times().max(),
@@ -90,7 +93,8 @@ impl Window {
             } else {
                 "the ledger's first provable moment (observed, not declared) is"
             };
-            (format!("{why} {}", time::format_instant(from)), Some(from))
+            let nearest = self.nearest.unwrap_or(from);
+            (format!("{why} {}", time::format_instant(nearest)), Some(nearest))
         })
     }
 
