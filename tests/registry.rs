@@ -17,12 +17,15 @@ const LATER: &[&str] = &[
     "future-version",
 ];
 
+/// Kinds whose cases wait for the program.
+const PENDING: &[&str] = &["opening-differs", "schema-drift"];
+
 #[test]
 fn every_kind_has_a_case_and_a_clean_twin() {
     let mut missing = Vec::new();
     for kind in DiscrepancyKind::ALL {
         let code = kind.code();
-        if LATER.contains(&code) {
+        if LATER.contains(&code) || PENDING.contains(&code) {
             continue;
         }
         for name in [format!("{code}.case"), format!("{code}.clean.case")] {
@@ -36,8 +39,8 @@ fn every_kind_has_a_case_and_a_clean_twin() {
 
 #[test]
 fn the_case_of_a_kind_triggers_that_kind_alone_and_its_twin_nothing() {
-    for kind in DiscrepancyKind::ALL.iter().filter(|k| !LATER.contains(&k.code())) {
-        let code = kind.code();
+    let waits = |code: &str| LATER.contains(&code) || PENDING.contains(&code);
+    for code in DiscrepancyKind::ALL.iter().map(|k| k.code()).filter(|code| !waits(code)) {
         let codes = |name: String| {
             let case = Case::read(&folder().join("discrepancies").join(name));
             let stated = case.runs.iter().all(|run| run.iter().any(|s| s.title[0] == "discrepancies"));

@@ -297,6 +297,7 @@ fn open_json(
         }
     }
     refuse_no_table(plans, &parsed.stream)?;
+    refuse_two_tables(plans, &parsed.stream)?;
     let clock = match parsed.stream.clock {
         Some(Clock::Statement) => LedgerClock::Statement,
         _ => plans[0].ledger.clock,
@@ -394,7 +395,6 @@ fn parse(
     let stream = carry.finish(options);
     let first = files.first().map_or_else(PathBuf::new, |f| f.path.clone());
     take_notes(&mut intakes, plans, &stream.notes, &first);
-    refuse_two_tables(plans, &stream)?;
     let positions = stream.positions.is_some();
     let mut ledgers = Vec::new();
     for (target, intake) in intakes.into_iter().enumerate() {
