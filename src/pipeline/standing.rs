@@ -1,6 +1,7 @@
 //! The current state as the kernel sees it: which keys stand, where, and with what hash.
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Int64Type};
 use arrow_row::{OwnedRow, RowConverter, SortField};
 use rayon::prelude::*;
 
@@ -283,11 +284,29 @@ impl Group {
             return Ok(());
         }
         let converter = key_order(input)?;
-        let columns: Vec<ArrayRef> = keys.iter().map(|&k| k.clone()).collect();
-        let rows = converter.convert_columns(&columns).map_err(Error::arrow(input.current_path()))?;
-        self.sorted = (1..rows.num_rows()).all(|row| rows.row(row - 1) < rows.row(row));
-        self.first = Some(rows.row(0).owned());
-        self.last = Some(rows.row(rows.num_rows() - 1).owned());
+        let convert = |from: usize, count: usize| {
+            let columns: Vec<ArrayRef> = keys.iter().map(|k| k.slice(from, count)).collect();
+            converter.convert_columns(&columns).map_err(Error::arrow(input.current_path()))
+        };
+        self.sorted = match rises(keys) {
+            Some(rises) => rises,
+            None => {
+                let rows = convert(0, self.rows)?;
+                (1..rows.num_rows()).all(|row| rows.row(row - 1) < rows.row(row))
+            }
+        };
+        self.first = Some(convert(0, 1)?.row(0).owned());
+        self.last = Some(convert(self.rows - 1, 1)?.row(0).owned());
         Ok(())
     }
+}
+
+/// Whether a key of one 64-bit integer column rises from row to row; `None` for any other key.
+fn rises(keys: &[&ArrayRef]) -> Option<bool> {
+    let [key] = keys else { return None };
+    if key.null_count() > 0 || *key.data_type() != DataType::Int64 {
+        return None;
+    }
+    let values = key.as_primitive::<Int64Type>().values();
+    Some(values.windows(2).all(|pair| pair[0] < pair[1]))
 }
