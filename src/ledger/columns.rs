@@ -51,6 +51,17 @@ impl Cell {
         }
     }
 
+    /// The type of the cells in the ledger.
+    pub(super) fn data_type(self, ledger: &SchemaRef) -> Option<DataType> {
+        match self {
+            Self::Root(column) => Some(ledger.field(column).data_type().clone()),
+            Self::Field(column, field) => match ledger.field(column).data_type() {
+                DataType::Struct(fields) => fields.get(field).map(|f| f.data_type().clone()),
+                _ => None,
+            },
+        }
+    }
+
     /// The cells as an array, with the struct's nulls applied.
     pub(super) fn array<'a>(self, root: &impl Fn(usize) -> Option<&'a ArrayRef>) -> Option<ArrayRef> {
         match self {

@@ -157,6 +157,27 @@ impl MappedTable {
         Ok(())
     }
 
+    /// Whether some image column has another type than the table's, so that values must be converted.
+    pub fn converts(&self) -> bool {
+        let fields = self.tables[0].schema();
+        let differs = |(column, cell): (usize, &Option<Cell>)| {
+            let data_type = self.schema.data_type(column);
+            cell.and_then(|cell| cell.data_type(fields))
+                .is_some_and(|own| own != *data_type && !same_values(&own, data_type))
+        };
+        self.map.before.iter().enumerate().any(differs) || self.map.after.iter().enumerate().any(differs)
+    }
+
+    /// Whether both images have this column and a null in it is a null: an absent cell is then one that did not fit.
+    pub fn is_stated(&self, column: usize) -> bool {
+        self.missing.is_none() && self.map.before[column].is_some() && self.map.after[column].is_some()
+    }
+
+    /// The first file, for messages.
+    pub fn path(&self) -> String {
+        self.tables[0].files().first().map_or_else(String::new, |f| f.path.display().to_string())
+    }
+
     /// Whether some change is an initial read.
     pub fn has_reads(&self) -> bool {
         self.reads.load(std::sync::atomic::Ordering::Relaxed)
@@ -275,8 +296,12 @@ impl MappedTable {
                 None => vec![NO_TIME; count],
             },
             transaction: optional(self.map.transaction).cloned(),
-            commit_position: optional(self.map.commit_position).map(|p| positions(p)),
-            position: optional(self.map.position).map(|p| positions(p)),
+            commit_position: optional(self.map.commit_position)
+                .map(|p| self.positions(p, segment, &numbers))
+                .transpose()?,
+            position: optional(self.map.position)
+                .map(|p| self.positions(p, segment, &numbers))
+                .transpose()?,
             record: numbers.iter().map(|n| first + n).collect(),
             file: (first_file + file) as u32,
             stream: numbers.iter().map(|n| self.bases[segment] + n).collect(),
@@ -382,6 +407,17 @@ impl MappedTable {
         Ok(())
     }
 
+    /// Positions as numbers; one that is none would put its change in a wrong place.
+    fn positions(&self, array: &ArrayRef, segment: usize, rows: &[u64]) -> Result<Vec<u128>> {
+        positions(array).map_err(|row| Error::Malformed {
+            path: self.place(segment, 0).0.into(),
+            at: At::record(rows[row] + 1),
+            expected: "a position that is a number".to_owned(),
+            found: canon::cell_text(array.as_ref(), row).unwrap_or_else(|| "null".to_owned()),
+            hint: Some("name another column under ledger.columns.position, or repair the record".to_owned()),
+        })
+    }
+
     fn times(&self, array: &ArrayRef, segment: usize, rows: &[u64]) -> Result<Vec<i64>> {
         let wrong = |row: usize, found: String, hint: &str| {
             let (path, _) = self.place(segment, 0);
@@ -473,17 +509,17 @@ fn epoch(value: i64) -> i64 {
     value.saturating_mul(scale)
 }
 
-fn positions(array: &ArrayRef) -> Vec<u128> {
-    if let DataType::Int64 = array.data_type() {
-        return array.as_primitive::<Int64Type>().values().iter().map(|&v| v.max(0) as u128).collect();
+/// Positions as numbers, or the row of the first that is none.
+fn positions(array: &ArrayRef) -> Result<Vec<u128>, usize> {
+    if let (DataType::Int64, 0) = (array.data_type(), array.null_count()) {
+        let values = array.as_primitive::<Int64Type>().values();
+        return values.iter().enumerate().map(|(row, &v)| u128::try_from(v).map_err(|_| row)).collect();
     }
-    if let DataType::UInt64 = array.data_type() {
-        return array.as_primitive::<UInt64Type>().values().iter().map(|&v| u128::from(v)).collect();
+    if let (DataType::UInt64, 0) = (array.data_type(), array.null_count()) {
+        return Ok(array.as_primitive::<UInt64Type>().values().iter().map(|&v| u128::from(v)).collect());
     }
-    let read = |row| {
-        canon::cell_text(array.as_ref(), row).and_then(|t| super::position::parse_position(&t)).unwrap_or(0)
-    };
-    (0..array.len()).map(read).collect()
+    let read = |row| canon::cell_text(array.as_ref(), row).and_then(|t| super::position::parse_position(&t));
+    (0..array.len()).map(|row| read(row).ok_or(row)).collect()
 }
 
 /// An array in exactly the column's type, and the rows whose value does not fit it.

@@ -140,6 +140,7 @@ pub struct OrderBuilder {
     last: Option<Mark>,
     /// Whether every transaction id so far is greater than the one before.
     ids_rise: bool,
+    highest: u64,
     seen: HashMap<u64, (), BuildHasherDefault<Identical>>,
     transactions: Vec<Transaction>,
 }
@@ -191,6 +192,7 @@ impl OrderBuilder {
             marks,
             last: None,
             ids_rise: true,
+            highest: 0,
             seen: HashMap::default(),
             transactions: Vec::new(),
         }
@@ -230,6 +232,7 @@ impl OrderBuilder {
 
     fn follow(&mut self, mark: Mark) -> Result<(), NotInOrder> {
         let Some(last) = self.last.replace(mark) else {
+            self.highest = mark.transaction;
             self.open(mark);
             return Ok(());
         };
@@ -256,10 +259,11 @@ impl OrderBuilder {
 
     /// Whether a transaction id comes back. Ids that only ever rise need not be remembered.
     fn was_seen(&mut self, id: u64) -> bool {
-        if !self.has_transactions || self.has_commits {
+        if !self.has_transactions || self.has_commits || id == 0 {
             return false;
         }
-        let rises = self.transactions.last().is_none_or(|last| last.id < id);
+        let rises = self.highest < id;
+        self.highest = self.highest.max(id);
         if self.ids_rise && rises {
             return false;
         }
@@ -279,7 +283,8 @@ impl OrderBuilder {
 
     fn same_transaction(&self, last: &Mark, mark: &Mark) -> bool {
         if self.has_transactions {
-            last.transaction == mark.transaction
+            // 0: the record names no transaction, so it is one of its own.
+            mark.transaction != 0 && last.transaction == mark.transaction
         } else {
             self.has_commits && last.commit == mark.commit
         }
@@ -343,7 +348,7 @@ impl OrderBuilder {
         let mut groups: Vec<u32> = Vec::with_capacity(marks.len());
         for mark in marks {
             let id = (mark.transaction, if self.has_transactions { 0 } else { mark.commit });
-            let named = self.has_transactions || self.has_commits;
+            let named = if self.has_transactions { mark.transaction != 0 } else { self.has_commits };
             let known = open.get(&id).copied().filter(|&group| {
                 let contiguous = groups.last() == Some(&group);
                 let same_time = times[group as usize] == mark.time;

@@ -222,7 +222,11 @@ fn compare(
         found.push(discrepancy);
     }
     for (name, text) in &stated.sums {
-        let Some((_, sum)) = sums.iter().find(|(n, _)| n == name) else { continue };
+        let Some((_, sum)) = sums.iter().find(|(n, _)| n == name) else {
+            let message = format!("{name} of {what}: stated {text}, but {name:?} is not among the measures");
+            found.push(input.discrepancy(Kind::TotalMismatch, message));
+            continue;
+        };
         let (Some(expected), Some(actual)) = (Amount::parse(text), sum.known) else {
             let message = format!("{name} of {what}: {} cannot be compared with {text}", sum.text());
             found.push(input.discrepancy(Kind::TotalMismatch, message));
@@ -233,10 +237,6 @@ fn compare(
         }
         let residual = actual.minus(expected).map_or_else(|| "overflow".to_owned(), |a| a.to_string());
         let unknown = if sum.unknown > 0 { format!(" + {} unknown", sum.unknown) } else { String::new() };
-        let residual_is_zero = expected == actual;
-        if residual_is_zero {
-            continue;
-        }
         let message = format!("{name} of {what}: found {actual}{unknown} − stated {expected} = {residual}");
         let mut discrepancy = input.discrepancy(Kind::TotalMismatch, message);
         discrepancy.touches_snapshot = true;

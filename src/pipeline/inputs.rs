@@ -9,6 +9,7 @@ use arrow::datatypes::DataType;
 use rayon::prelude::*;
 
 use super::progress::Progress;
+use super::scope::{ScopeFilter, scope};
 use crate::error::{At, Error, Result, nearest};
 use crate::ledger::order::{Identity, OrderRules};
 use crate::ledger::store::{ChangeSpooler, ChangeStore, Columns, Want};
@@ -17,7 +18,7 @@ use crate::ledger::{
 };
 use crate::model::lanes::{LaneFinder, Lanes};
 use crate::model::{ChangeBatch, Discrepancy, DiscrepancyKind, Images, LedgerPlace, Op, TableSchema, canon};
-use crate::plan::{BoundFilter, Dataset, Filter, LedgerClock, Normalisation, Plan};
+use crate::plan::{Dataset, LedgerClock, Normalisation, Plan};
 use crate::read::{InputFile, JsonChunks, Spool, Table};
 
 /// One dataset, opened.
@@ -35,25 +36,6 @@ pub(super) struct DatasetInput {
     pub discrepancies: Vec<Discrepancy>,
     normalise: Vec<Vec<Normalisation>>,
     scope: Option<ScopeFilter>,
-}
-
-/// A filter bound to the few columns that it looks at.
-struct ScopeFilter {
-    columns: Vec<usize>,
-    filter: BoundFilter,
-    schema: arrow::datatypes::SchemaRef,
-}
-
-impl ScopeFilter {
-    fn bind(filter: &Filter, plan: &Dataset, schema: &TableSchema) -> Result<Self> {
-        let path = &plan.current.source.pattern;
-        // Binding to the whole table first names the nearest column of all.
-        filter.bind(schema.arrow(), &plan.name, path)?;
-        let columns: Vec<usize> = filter.columns().iter().filter_map(|name| schema.column(name)).collect();
-        let projected = schema.all_nullable().project(&columns).map_err(Error::arrow(path))?;
-        let filter = filter.bind(&projected, &plan.name, path)?;
-        Ok(Self { columns, filter, schema: Arc::new(projected) })
-    }
 }
 
 /// Ledgers with one order and one cut.
@@ -240,6 +222,10 @@ fn open_columnar(
         let mapped = ledger::MappedTable::open(plan, &table.schema, plans.len() > 1, spool)?;
         has_position = mapped.has_position();
         let discrepancies = mapped.discrepancies().to_vec();
+        if plan.current.filter.is_some() || mapped.converts() {
+            stores.push(spool_columnar(plan, table, &mapped, discrepancies, spool)?);
+            continue;
+        }
         let lanes = mapped.lanes();
         let store = ChangeStore::mapped(table.schema.clone(), mapped)?;
         stores.push(ReadLedger { store, lanes, discrepancies });
@@ -256,6 +242,49 @@ fn open_columnar(
         clock: ledger.clock,
     };
     Ok((source, stores))
+}
+
+/// Changes that need more than a projection, a scope applied or values converted, are read once
+/// into the spool. A value that does not fit its column is absent from then on, and said so.
+fn spool_columnar(
+    plan: &Dataset,
+    table: &OpenedTable,
+    mapped: &ledger::MappedTable,
+    discrepancies: Vec<Discrepancy>,
+    spool: &Spool,
+) -> Result<ReadLedger> {
+    let mut intake = Intake {
+        spooler: ChangeSpooler::new(table.schema.clone(), spool)?,
+        lanes: LaneFinder::new(&table.schema),
+        discrepancies,
+    };
+    let mut lossy: Vec<(u64, u64)> = vec![(0, 0); table.schema.len()];
+    for segment in 0..mapped.segments() {
+        let batch = mapped.read(segment, Want::EVIDENCE, None)?;
+        for (column, lossy) in lossy.iter_mut().enumerate().filter(|(c, _)| mapped.is_stated(*c)) {
+            let absent = |images: &Images, row| {
+                images.is_present(row) && images.state(column, row) == crate::model::CellState::Absent
+            };
+            for row in (0..batch.len()).filter(|&r| absent(&batch.before, r) || absent(&batch.after, r)) {
+                *lossy = (lossy.0 + 1, if lossy.0 == 0 { batch.record[row] } else { lossy.1 });
+            }
+        }
+        let file = batch.file;
+        intake.take(batch, file, plan)?;
+    }
+    let path = mapped.path();
+    for (column, (count, record)) in lossy.into_iter().enumerate().filter(|(_, l)| l.0 > 0) {
+        let (name, data_type) = (table.schema.name(column), table.schema.data_type(column));
+        let message = format!(
+            "{count} changes hold a value of {name:?} that is no {data_type} exactly: it is not used"
+        );
+        let mut discrepancy = Discrepancy::new(DiscrepancyKind::LossyValue, plan.name.clone(), message);
+        discrepancy.count = count;
+        discrepancy.touches_snapshot = true;
+        discrepancy.ledger = Some(LedgerPlace { file: path.clone(), record, ..LedgerPlace::default() });
+        intake.discrepancies.push(discrepancy);
+    }
+    intake.finish(true)
 }
 
 fn open_json(
@@ -506,79 +535,6 @@ fn take_notes(intakes: &mut [Intake], plans: &[&Dataset], notes: &[Note], path: 
             .collect();
         intake.discrepancies.push(discrepancy);
     }
-}
-
-/// Applies a dataset's scope to both images: crossing it is an insert or a delete.
-///
-/// An image whose filter columns are unknown counts as in scope if the other image does.
-fn scope(batch: &mut ChangeBatch, filter: &ScopeFilter, schema: &TableSchema) -> Result<()> {
-    let before = in_scope(&batch.before, filter, schema, batch.len())?;
-    let after = in_scope(&batch.after, filter, schema, batch.len())?;
-    let mut keep = Vec::with_capacity(batch.len());
-    for row in 0..batch.len() {
-        let truncate = batch.ops[row] == Op::Truncate as u8;
-        let (b, a) = match (before[row], after[row]) {
-            (Scope::Unknown, Scope::Out) | (Scope::Out, Scope::Unknown) => (false, false),
-            (b, a) => (b.counts(), a.counts()),
-        };
-        if b != batch.before.is_present(row) && a && batch.ops[row] == Op::Update as u8 {
-            batch.ops[row] = Op::Insert as u8;
-        }
-        if a != batch.after.is_present(row) && b && batch.ops[row] == Op::Update as u8 {
-            batch.ops[row] = Op::Delete as u8;
-        }
-        keep.push((b || a || truncate, b, a));
-    }
-    batch.before.present = Some(keep.iter().map(|k| k.1).collect());
-    batch.after.present = Some(keep.iter().map(|k| k.2).collect());
-    let rows: Vec<u32> = (0..batch.len() as u32).filter(|&r| keep[r as usize].0).collect();
-    if rows.len() < batch.len() {
-        *batch = ledger::take_changes(batch, &rows).map_err(Error::arrow(Path::new("ledger images")))?;
-    }
-    Ok(())
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Scope {
-    Absent,
-    In,
-    Out,
-    Unknown,
-}
-
-impl Scope {
-    fn counts(self) -> bool {
-        matches!(self, Self::In | Self::Unknown)
-    }
-}
-
-fn in_scope(images: &Images, filter: &ScopeFilter, schema: &TableSchema, rows: usize) -> Result<Vec<Scope>> {
-    let columns: Vec<ArrayRef> = filter
-        .columns
-        .iter()
-        .map(|&c| {
-            images
-                .column(c)
-                .cloned()
-                .unwrap_or_else(|| arrow::array::new_null_array(schema.data_type(c), rows))
-        })
-        .collect();
-    let batch = RecordBatch::try_new(Arc::clone(&filter.schema), columns)
-        .map_err(Error::arrow(Path::new("ledger images")))?;
-    let inside = filter.filter.evaluate(&batch);
-    Ok((0..rows)
-        .map(|row| {
-            if !images.is_present(row) {
-                Scope::Absent
-            } else if filter.columns.iter().any(|&c| images.state(c, row) != crate::model::CellState::Known) {
-                Scope::Unknown
-            } else if inside.is_valid(row) && inside.value(row) {
-                Scope::In
-            } else {
-                Scope::Out
-            }
-        })
-        .collect())
 }
 
 impl DatasetInput {

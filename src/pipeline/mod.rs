@@ -30,6 +30,7 @@ mod rebuild;
 pub mod request;
 mod run;
 mod scan;
+mod scope;
 mod snapshot;
 mod standing;
 mod verdicts;

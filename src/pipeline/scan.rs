@@ -1,5 +1,6 @@
 //! First pass: the ledgers become an order, and facts sorted into shards.
 
+use arrow::array::Array;
 use rayon::prelude::*;
 
 use super::inputs::{DatasetInput, SourceInput};
@@ -95,10 +96,14 @@ fn transaction_ids(batch: &ChangeBatch) -> Option<Vec<u64>> {
         let values = arrow::compute::cast(ids, &arrow::datatypes::DataType::Int64).ok()?;
         let values =
             arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(&values).values().clone();
-        return Some(values.iter().map(|&id| id as u64).collect());
+        // 0 is kept for records without an id.
+        let number =
+            |(row, &id): (usize, &i64)| if ids.is_null(row) { 0 } else { (id as u64).wrapping_add(1) };
+        return Some(values.iter().enumerate().map(number).collect());
     }
     let mut hashes = vec![0; ids.len()];
     canon::add_cell_hashes(ids.as_ref(), transaction_seed(), &mut hashes);
+    (0..hashes.len()).filter(|&row| ids.is_null(row)).for_each(|row| hashes[row] = 0);
     Some(hashes)
 }
 

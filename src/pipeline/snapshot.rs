@@ -34,6 +34,13 @@ pub fn snapshot(request: &SnapshotRequest, progress: &dyn Progress) -> Result<Sn
 
 fn run(request: &SnapshotRequest, progress: &dyn Progress) -> Result<SnapshotOutcome> {
     let (Output::Folder { path, .. } | Output::File { path, .. }) = &request.output;
+    if request.policy.trust == Trust::Ledger && !request.verify {
+        return Err(Error::Plan {
+            place: "--trust ledger".to_owned(),
+            message: "where ledger and current state disagree is only known by verifying".to_owned(),
+            hint: Some("leave out --no-verify".to_owned()),
+        });
+    }
     let staged = Staged::folder(path, request.replace)?;
     let spool = Spool::new(request.options.spool.as_deref());
     let bounds: Vec<&Bound> = request.moments.iter().map(|m| &m.bound).collect();

@@ -170,7 +170,7 @@ fn by_position(source: &SourceInput, order: &Order, text: &str) -> Result<Source
 fn by_transaction(order: &Order, text: &str) -> Result<SourceCut> {
     let ids = [
         canonical_id(&arrow::array::StringArray::from(vec![text])),
-        text.parse::<i64>().map_or(0, |id| id as u64),
+        text.parse::<i64>().map_or(0, |id| (id as u64).wrapping_add(1)),
     ];
     let last = order.transactions.iter().rposition(|t| ids.contains(&t.id) && t.id != 0);
     last.map(|number| SourceCut { rank: 0, transaction: number + 1, ambiguous: Vec::new() }).ok_or_else(
