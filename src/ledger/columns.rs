@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, SchemaRef};
 
-use super::store::{Columns, Want};
+use super::want::{Columns, Want};
 use crate::error::{At, Error, Result, nearest};
 use crate::model::TableSchema;
 use crate::plan::LedgerColumns;

@@ -14,7 +14,7 @@ use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit, UInt64Type};
 
 use super::columns::{Cell, ColumnMap};
-use super::store::{Columns, Want};
+use super::want::{Columns, Want};
 use rayon::prelude::*;
 
 use crate::error::{At, Error, Result};

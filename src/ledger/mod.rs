@@ -30,6 +30,7 @@ mod spooled;
 mod stitch;
 pub mod store;
 mod wal2json;
+pub mod want;
 mod words;
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use arrow::array::{
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt8Type, UInt32Type, UInt64Type};
 
-use super::store::Want;
+use super::want::Want;
 use crate::model::{ChangeBatch, Images, TableSchema};
 
 const OP: usize = 0;

@@ -10,7 +10,7 @@ use super::inputs::{DatasetInput, SourceInput};
 use super::scan::Histories;
 use super::standing::{Standing, place};
 use crate::error::Result;
-use crate::ledger::store::Want;
+use crate::ledger::want::Want;
 use crate::model::{
     Amount, CellDifference, CellState, ChangeBatch, CurrentPlace, Discrepancy, DiscrepancyKind, LedgerPlace,
     NO_TIME, canon, time,

@@ -8,7 +8,8 @@ use rayon::prelude::*;
 use super::inputs::DatasetInput;
 use super::progress::Progress;
 use crate::error::Result;
-use crate::ledger::store::{ChangeStore, Columns, Want};
+use crate::ledger::store::ChangeStore;
+use crate::ledger::want::{Columns, Want};
 use crate::model::{CellState, ChangeBatch};
 use crate::replay::select::{Choice, Source};
 

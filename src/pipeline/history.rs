@@ -10,7 +10,7 @@ use super::progress::Progress;
 use super::request::HistoryRequest;
 use super::scan;
 use crate::error::{Error, Result};
-use crate::ledger::store::Want;
+use crate::ledger::want::Want;
 use crate::model::canon::{self, Seed};
 use crate::model::{CellState, NO_TIME, Op, time};
 use crate::read::Spool;

@@ -12,7 +12,8 @@ use super::progress::Progress;
 use super::scope::{ScopeFilter, scope};
 use crate::error::{At, Error, Result, nearest};
 use crate::ledger::order::{Identity, OrderRules};
-use crate::ledger::store::{ChangeSpooler, ChangeStore, Columns, Want};
+use crate::ledger::store::{ChangeSpooler, ChangeStore};
+use crate::ledger::want::{Columns, Want};
 use crate::ledger::{
     self, Carry, Clock, DecodeOptions, Format, Note, PositionIdentity, PositionKind, Shape, TableTarget,
 };

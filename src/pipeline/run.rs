@@ -13,7 +13,7 @@ use super::scan::{self, FactOptions, Histories, Ordered};
 use super::standing::{self, Standing};
 use super::window::{self, Window};
 use crate::error::{Error, Result};
-use crate::ledger::store::Want;
+use crate::ledger::want::Want;
 use crate::model::canon::Seed;
 use crate::model::{Discrepancy, DiscrepancyKind as Kind, time};
 use crate::plan::{Bound, Plan};
@@ -361,7 +361,7 @@ impl Run {
         if !hardly || analysed.standing.unmentioned_count * 2 < analysed.standing.count {
             return Ok(());
         }
-        let ledger = input.store.read(0, crate::ledger::store::Want::KEYS, None)?;
+        let ledger = input.store.read(0, crate::ledger::want::Want::KEYS, None)?;
         let sample = |images: &crate::model::Images| {
             let keys: Vec<_> = input.schema.key().iter().filter_map(|&c| images.column(c)).collect();
             let rows = (0..ledger.len()).filter(|&r| images.is_present(r)).take(3);

@@ -11,7 +11,7 @@ use super::run::Analysed;
 use super::standing::{key_order, place};
 use crate::error::{Error, Result};
 use crate::export::tables::VerdictWriter;
-use crate::ledger::store::Want;
+use crate::ledger::want::Want;
 use crate::replay::select::{Fate, NO_ROW, Source};
 use crate::snapshot::{CellVerdict, GroupSource, KeyVerdict, Verdict};
 

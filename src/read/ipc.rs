@@ -19,11 +19,11 @@ use arrow::ipc::{MessageHeader, root_as_footer, root_as_message};
 
 use super::Spool;
 use super::block::ROWS;
+use super::group::Group;
 use super::guard::guarded;
 use super::input::InputFile;
 use super::parquet::first_difference;
 use super::spool::{SpoolWriter, SpooledTable};
-use super::table::Group;
 use crate::error::{At, Error, Result};
 
 /// The bytes that begin and end a file (as opposed to a stream).

@@ -23,6 +23,7 @@
 mod block;
 pub mod cell;
 mod csv;
+mod group;
 mod guard;
 #[cfg(test)]
 mod hostile_tests;

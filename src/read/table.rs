@@ -9,9 +9,9 @@ use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use rayon::prelude::*;
 
-use super::block::record_of;
 use super::cell::{CellBuilder, CellOptions};
 use super::csv::{CsvReader, delimiter_of};
+use super::group::Group;
 use super::infer::{Evidence, TypeDecision};
 use super::input::{InputFile, read_error};
 use super::json_table::JsonReader;
@@ -22,19 +22,6 @@ use super::spool::{Spool, SpooledTable, assemble};
 use super::typed::{self, Notation, TextReader, TypedTable};
 use crate::error::{At, Error, Result};
 use crate::model::Discrepancy;
-
-/// Consecutive rows of one file.
-#[derive(Debug, Clone)]
-pub(crate) struct Group {
-    pub(crate) file: usize,
-    /// Number of the first row's record in the file, from 1.
-    pub(crate) first: u64,
-    /// Numbers of the records between that are no rows.
-    pub(crate) gaps: Vec<u64>,
-    pub(crate) rows: usize,
-    /// Which row group of its file, or which batch of the spool.
-    pub(crate) index: usize,
-}
 
 /// Where the values are.
 #[derive(Debug)]
@@ -132,8 +119,7 @@ impl Table {
 
     /// The number of a row's record in its file, from 1; counts records that were set aside.
     pub fn record(&self, group: usize, row: usize) -> u64 {
-        let group = &self.groups[group];
-        record_of(group.first, &group.gaps, row)
+        self.groups[group].record(row)
     }
 
     /// The files, in the order of their path bytes.

@@ -14,10 +14,10 @@ use rayon::prelude::*;
 
 use super::block::Block;
 use super::cell::{CellBuilder, CellOptions, Misfit};
+use super::group::Group;
 use super::infer::{Evidence, TypeDecision};
 use super::input::InputFile;
 use super::source::TableSource;
-use super::table::Group;
 use super::{Spool, SpoolWriter, SpooledTable};
 use crate::error::{At, Error, Result};
 use crate::model::{CellDifference, CurrentPlace, Discrepancy, DiscrepancyKind};

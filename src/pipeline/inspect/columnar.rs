@@ -8,7 +8,7 @@ use super::InspectedLedger;
 use super::discover::shape;
 use super::ledger::Tally;
 use crate::error::Result;
-use crate::ledger::store::Want;
+use crate::ledger::want::Want;
 use crate::ledger::{Format, ImageColumns, ImageSide, MappedTable, Mapping};
 use crate::model::TableSchema;
 use crate::plan::OneDataset;
