@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::model::rank::{DROPPED, Ranks};
-use crate::model::{ChangeBatch, NO_TIME};
+use crate::model::{ChangeBatch, NO_TIME, Op};
 
 /// One transaction in commit order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +119,7 @@ impl Order {
 struct Mark {
     stream: u64,
     dataset: u16,
+    is_read: bool,
     index: u32,
     transaction: u64,
     time: i64,
@@ -215,6 +216,7 @@ impl OrderBuilder {
             let mark = Mark {
                 stream: batch.stream[row],
                 dataset: dataset as u16,
+                is_read: batch.ops[row] == Op::Read as u8,
                 index: self.counts[dataset],
                 transaction: transactions.map_or(0, |t| t[row]),
                 time: batch.committed_at[row],
@@ -327,14 +329,15 @@ impl OrderBuilder {
         Order { ranks, transactions, repeats, len: marks.len() as u32 }
     }
 
-    /// Compares a mark with those of equal position just before it in the order.
+    /// Compares a mark with those of equal position just before it in the order. All initial reads
+    /// of one moment may share a position: it says when they are true, and identifies none of them.
     fn note_repeats(&self, marks: &[Mark], earlier: &[u32], mark: &Mark, repeats: &mut Vec<Repeat>) {
-        if self.rules.identity == Identity::None || !self.has_positions {
+        if self.rules.identity == Identity::None || !self.has_positions || mark.is_read {
             return;
         }
         let equal = |m: &&Mark| (m.commit, m.position) == (mark.commit, mark.position);
         for other in earlier.iter().rev().map(|&i| &marks[i as usize]).take_while(equal) {
-            if other.dataset == mark.dataset {
+            if other.dataset == mark.dataset && !other.is_read {
                 repeats.push(Repeat { dataset: mark.dataset, first: other.index, again: mark.index });
             }
         }
