@@ -5,6 +5,7 @@
 //! | `cases` | the text cases under `tests/cases`, their format and their runner |
 //! | `cli` | help, exit statuses, wiring of the command line |
 //! | `docs` | the page of every discrepancy |
+//! | `findings` | what becomes of findings: files, memory, terminal, acceptance |
 //! | `harness` | temporary folders, hermetic runs of the program |
 //! | `kernel` | the kernel alone against the oracle, without files |
 //! | `properties` | random histories against oracle, twin, planted faults and thread counts |
@@ -28,6 +29,7 @@
 mod cases;
 mod cli;
 mod docs;
+mod findings;
 mod harness;
 mod kernel;
 mod properties;

@@ -1,9 +1,9 @@
 //! Discrepancies as text and JSON.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use asof::model::{Discrepancy, DiscrepancyKind, LedgerPlace};
+use asof::pipeline::{Discrepancies, KindCount};
 use serde_json::{Value, json};
 
 use super::args::FailOnArgs;
@@ -14,34 +14,30 @@ use super::layout::{Align, columns, counted};
 const SHOWN_MAX: usize = 20;
 
 /// The exit status that discrepancies make. Accepted ones do not count.
-pub(crate) fn status(discrepancies: &[Discrepancy], fail_on: &FailOnArgs) -> Status {
-    let counts = |d: &Discrepancy| d.accepted.is_none() && fail_on.counts(d.severity());
-    if discrepancies.iter().any(counts) { Status::Found } else { Status::Clean }
+pub(crate) fn status(found: &Discrepancies, fail_on: &FailOnArgs) -> Status {
+    if found.worst().is_some_and(|worst| fail_on.counts(worst)) { Status::Found } else { Status::Clean }
 }
 
 /// A summary by kind, and the worst of them in full. `whole` says where all of them are.
-pub(crate) fn text(discrepancies: &[Discrepancy], whole: &str) -> String {
-    if discrepancies.is_empty() {
+pub(crate) fn text(found: &Discrepancies, whole: &str) -> String {
+    if found.is_empty() {
         return "\nno discrepancies\n".to_owned();
     }
-    let mut worst_first: Vec<&Discrepancy> = discrepancies.iter().collect();
+    let mut worst_first: Vec<&Discrepancy> = found.listed.iter().collect();
     worst_first.sort_by_key(|d| (d.accepted.is_some(), std::cmp::Reverse(d.severity())));
     let shown: String = worst_first.iter().take(SHOWN_MAX).map(|d| one(d)).collect();
-    let more = discrepancies.len().saturating_sub(SHOWN_MAX);
+    let more = found.total().saturating_sub(SHOWN_MAX as u64);
     let more = if more == 0 { String::new() } else { format!("\n… and {more} more: {whole}\n") };
-    format!("\ndiscrepancies\n{}{shown}{more}", summary(discrepancies))
+    format!("\ndiscrepancies\n{}{shown}{more}", summary(found))
 }
 
-fn summary(discrepancies: &[Discrepancy]) -> String {
-    let mut counts: BTreeMap<DiscrepancyKind, [u64; 2]> = BTreeMap::new();
-    for discrepancy in discrepancies {
-        counts.entry(discrepancy.kind).or_default()[usize::from(discrepancy.accepted.is_some())] += 1;
-    }
-    let row = |(kind, [open, accepted]): (&DiscrepancyKind, &[u64; 2])| {
-        let accepted = if *accepted == 0 { String::new() } else { format!("+ {accepted} accepted") };
-        vec![kind.severity().name().to_owned(), kind.code().to_owned(), open.to_string(), accepted]
+fn summary(found: &Discrepancies) -> String {
+    let row = |(kind, counts): (&DiscrepancyKind, &KindCount)| {
+        let accepted =
+            if counts.accepted == 0 { String::new() } else { format!("+ {} accepted", counts.accepted) };
+        vec![kind.severity().name().to_owned(), kind.code().to_owned(), counts.open.to_string(), accepted]
     };
-    let rows: Vec<Vec<String>> = counts.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = found.counts.iter().map(row).collect();
     columns(2, &[Align::Left, Align::Left, Align::Right], &rows)
 }
 
@@ -71,6 +67,7 @@ fn one(found: &Discrepancy) -> String {
     if found.count > 1 {
         let _ = writeln!(text, "    stands for {}", counted(found.count, "occurrence"));
     }
+    let _ = writeln!(text, "    fingerprint: {}", found.fingerprint());
     if let Some(reason) = &found.accepted {
         let _ = writeln!(text, "    accepted: {reason}");
     }
@@ -98,14 +95,19 @@ fn ledger_place(place: &LedgerPlace) -> String {
     text
 }
 
-/// Counts by kind, and all of them in full.
-pub(crate) fn document(discrepancies: &[Discrepancy]) -> Value {
-    let counts: serde_json::Map<String, Value> = asof::pipeline::count_by_kind(discrepancies)
-        .into_iter()
-        .map(|(kind, count)| (kind.code().to_owned(), json!(count)))
-        .collect();
-    let all: Vec<Value> = discrepancies.iter().map(one_document).collect();
-    json!({ "counts": counts, "all": all })
+/// Counts by kind, and those that are listed in full: all, unless there are very many.
+pub(crate) fn document(found: &Discrepancies) -> Value {
+    let by_kind = |count: fn(&KindCount) -> u64| -> serde_json::Map<String, Value> {
+        let counts = found.counts.iter().map(|(kind, c)| (kind.code().to_owned(), count(c)));
+        counts.filter(|(_, count)| *count > 0).map(|(code, count)| (code, json!(count))).collect()
+    };
+    json!({
+        "total": found.total(),
+        "counts": by_kind(|c| c.open),
+        "accepted": by_kind(|c| c.accepted),
+        "complete": found.is_complete(),
+        "listed": found.listed.iter().map(one_document).collect::<Vec<_>>(),
+    })
 }
 
 fn one_document(found: &Discrepancy) -> Value {
@@ -117,7 +119,7 @@ fn one_document(found: &Discrepancy) -> Value {
     let amounts: serde_json::Map<String, Value> =
         found.amounts.iter().map(|(measure, amount)| (measure.clone(), json!(amount))).collect();
     json!({
-        "fingerprint": asof::pipeline::fingerprint(found),
+        "fingerprint": found.fingerprint(),
         "kind": found.kind.code(),
         "severity": found.severity().name(),
         "dataset": found.dataset,

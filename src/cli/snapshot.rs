@@ -108,11 +108,8 @@ fn text(outcome: &SnapshotOutcome) -> String {
 
 fn moment_text(moment: &MomentOutcome) -> String {
     let head = format!("{}: {}\nwrote {}\n\n", moment.text, moment.resolved, moment.path.display());
-    // A single file is rebuilt without judging each key.
-    let judged = moment.datasets.iter().any(|d| d.verdicts != VerdictCounts::default());
-    let heading = if judged { "verdicts" } else { "" };
-    let mut rows =
-        vec![words(&["dataset", "current", "- inserted", "+ deleted", "= snapshot", "changed", heading])];
+    let head_row = ["dataset", "current", "- inserted", "+ deleted", "= snapshot", "changed", "verdicts"];
+    let mut rows = vec![words(&head_row)];
     rows.extend(moment.datasets.iter().map(|d| {
         let counts = [d.current_rows, d.inserts_undone, d.deletes_undone, d.rows, d.rows_changed];
         let mut row = vec![d.name.clone()];

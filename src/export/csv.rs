@@ -77,7 +77,7 @@ pub(crate) fn join<'a>(
 }
 
 fn push_field(line: &mut String, text: &str, style: &CsvStyle) {
-    let formula = style.safe && text.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_number(text);
+    let formula = style.safe && text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) && !is_number(text);
     let special = |b: u8| matches!(b, b'"' | b'\n' | b'\r') || b == style.delimiter;
     let like_null = text == style.null && !(text.is_empty() && style.empty_unquoted);
     if !formula && !like_null && !text.bytes().any(special) && text.trim() == text {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray, UInt64Array};
@@ -14,11 +14,15 @@ use parquet::file::properties::WriterProperties;
 
 use super::csv::{self, CsvStyle};
 use crate::error::{Error, Result};
-use crate::model::{CellDifference, Discrepancy};
+use crate::model::{CellDifference, Discrepancy, canon};
 use crate::snapshot::{CellVerdict, KeyVerdict};
 
+/// Rows after which a row group is written out, as evidence can be as long as a table.
+const ROW_GROUP: usize = 1 << 16;
+/// How many columns the discrepancies table has.
+const WIDTH: usize = 21;
 /// Columns of the discrepancies table, in order.
-const DISCREPANCY_COLUMNS: [&str; 20] = [
+const DISCREPANCY_COLUMNS: [&str; WIDTH] = [
     "code",
     "severity",
     "dataset",
@@ -38,42 +42,82 @@ const DISCREPANCY_COLUMNS: [&str; 20] = [
     "count",
     "touches_snapshot",
     "amounts",
+    "fingerprint",
     "accepted",
 ];
 
-/// Writes all discrepancies as Parquet.
-///
-/// # Errors
-/// The file cannot be written.
-pub fn write_discrepancies_parquet(discrepancies: &[Discrepancy], path: &Path) -> Result<()> {
-    let schema = discrepancy_schema();
-    let mut writer = parquet_writer(path, &schema)?;
-    for chunk in discrepancies.chunks(8192) {
-        let batch = discrepancy_batch(chunk, &schema).map_err(Error::arrow(path))?;
-        writer.write(&batch).map_err(Error::parquet(path))?;
-    }
-    writer.close().map_err(Error::parquet(path))?;
-    Ok(())
+/// A file of the discrepancies table on its way.
+pub enum DiscrepancyFile {
+    /// Parquet.
+    Parquet {
+        /// Takes the batches.
+        writer: Box<ArrowWriter<BufWriter<File>>>,
+        /// Where to.
+        path: PathBuf,
+    },
+    /// CSV whose texts a spreadsheet does not take for formulas.
+    Csv {
+        /// Takes the lines.
+        out: BufWriter<File>,
+        /// Where to.
+        path: PathBuf,
+    },
 }
 
-/// Writes all discrepancies as CSV whose texts a spreadsheet does not take for formulas.
-///
-/// # Errors
-/// The file cannot be written.
-pub fn write_discrepancies_csv(discrepancies: &[Discrepancy], path: &Path) -> Result<()> {
-    let file = File::create(path).map_err(Error::io(path, "write"))?;
-    let mut out = BufWriter::new(file);
-    let style = CsvStyle { safe: true, ..CsvStyle::default() };
-    let mut line = String::new();
-    csv::join(&mut line, DISCREPANCY_COLUMNS.iter().map(|n| Some(Cow::Borrowed(*n))), &style);
-    for discrepancy in discrepancies {
-        let fields = texts(discrepancy);
-        csv::join(&mut line, fields.iter().map(|f| f.as_deref().map(Cow::Borrowed)), &style);
-        out.write_all(line.as_bytes()).map_err(Error::io(path, "write"))?;
-        line.clear();
+impl DiscrepancyFile {
+    /// A new Parquet file.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn parquet(path: &Path) -> Result<Self> {
+        let writer = Box::new(parquet_writer(path, &discrepancy_schema())?);
+        Ok(Self::Parquet { writer, path: path.to_owned() })
     }
-    out.write_all(line.as_bytes()).map_err(Error::io(path, "write"))?;
-    out.flush().map_err(Error::io(path, "write"))
+
+    /// A new CSV file.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn csv(path: &Path) -> Result<Self> {
+        let mut out = BufWriter::new(File::create(path).map_err(Error::io(path, "write"))?);
+        let mut line = String::new();
+        let names = DISCREPANCY_COLUMNS.iter().map(|n| Some(Cow::Borrowed(*n)));
+        csv::join(&mut line, names, &CsvStyle::default());
+        out.write_all(line.as_bytes()).map_err(Error::io(path, "write"))?;
+        Ok(Self::Csv { out, path: path.to_owned() })
+    }
+
+    /// Adds rows of [`discrepancy_schema`].
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        match self {
+            Self::Parquet { writer, path } => writer.write(batch).map_err(Error::parquet(path)),
+            Self::Csv { out, path } => {
+                let style = CsvStyle { safe: true, ..CsvStyle::default() };
+                let mut line = String::new();
+                for row in 0..batch.num_rows() {
+                    line.clear();
+                    let cells = batch.columns().iter().map(|c| canon::cell_text(c.as_ref(), row));
+                    csv::join(&mut line, cells.map(|c| c.map(Cow::Owned)), &style);
+                    out.write_all(line.as_bytes()).map_err(Error::io(path.as_path(), "write"))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Completes the file.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn finish(self) -> Result<()> {
+        match self {
+            Self::Parquet { writer, path } => writer.close().map(|_| ()).map_err(Error::parquet(&path)),
+            Self::Csv { mut out, path } => out.flush().map_err(Error::io(&path, "write")),
+        }
+    }
 }
 
 fn parquet_writer(path: &Path, schema: &SchemaRef) -> Result<ArrowWriter<BufWriter<File>>> {
@@ -81,13 +125,15 @@ fn parquet_writer(path: &Path, schema: &SchemaRef) -> Result<ArrowWriter<BufWrit
     let properties = WriterProperties::builder()
         .set_created_by(format!("asof {}", env!("CARGO_PKG_VERSION")))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(ROW_GROUP))
         .build();
     ArrowWriter::try_new(BufWriter::new(file), Arc::clone(schema), Some(properties))
         .map_err(Error::parquet(path))
 }
 
-fn discrepancy_schema() -> SchemaRef {
-    let required = ["code", "severity", "dataset", "key", "message", "columns"];
+/// The columns of the discrepancies table.
+pub fn discrepancy_schema() -> SchemaRef {
+    let required = ["code", "severity", "dataset", "key", "message", "columns", "fingerprint"];
     let field = |name: &&str| {
         let data_type = match *name {
             "record" | "current_row" | "count" => DataType::UInt64,
@@ -99,11 +145,13 @@ fn discrepancy_schema() -> SchemaRef {
     Arc::new(Schema::new(DISCREPANCY_COLUMNS.iter().map(field).collect::<Vec<_>>()))
 }
 
-fn discrepancy_batch(
-    discrepancies: &[Discrepancy],
-    schema: &SchemaRef,
-) -> Result<RecordBatch, arrow::error::ArrowError> {
-    let rows: Vec<[Option<String>; 20]> = discrepancies.iter().map(texts).collect();
+/// Discrepancies as rows of the table.
+///
+/// # Errors
+/// None that data can cause: the columns are those of [`discrepancy_schema`].
+pub fn discrepancy_batch(discrepancies: &[Discrepancy]) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let schema = discrepancy_schema();
+    let rows: Vec<[Option<String>; WIDTH]> = discrepancies.iter().map(texts).collect();
     let column = |(number, field): (usize, &Arc<Field>)| -> ArrayRef {
         let cells = rows.iter().map(|row| row[number].as_deref());
         match field.data_type() {
@@ -114,10 +162,10 @@ fn discrepancy_batch(
             _ => Arc::new(cells.collect::<StringArray>()),
         }
     };
-    RecordBatch::try_new(Arc::clone(schema), schema.fields().iter().enumerate().map(column).collect())
+    RecordBatch::try_new(Arc::clone(&schema), schema.fields().iter().enumerate().map(column).collect())
 }
 
-fn texts(d: &Discrepancy) -> [Option<String>; 20] {
+fn texts(d: &Discrepancy) -> [Option<String>; WIDTH] {
     let ledger = d.ledger.as_ref();
     let current = d.current.as_ref();
     [
@@ -141,6 +189,7 @@ fn texts(d: &Discrepancy) -> [Option<String>; 20] {
         Some(d.touches_snapshot.to_string()),
         (!d.amounts.is_empty())
             .then(|| d.amounts.iter().map(|(m, a)| format!("{m}={a}")).collect::<Vec<_>>().join(", ")),
+        Some(d.fingerprint()),
         d.accepted.clone(),
     ]
 }
@@ -157,7 +206,7 @@ fn side(cells: &[CellDifference], of: impl Fn(&CellDifference) -> Option<&String
 pub struct VerdictWriter {
     writer: ArrowWriter<BufWriter<File>>,
     schema: SchemaRef,
-    path: std::path::PathBuf,
+    path: PathBuf,
 }
 
 impl VerdictWriter {

@@ -218,4 +218,84 @@ impl Discrepancy {
     pub fn severity(&self) -> Severity {
         self.kind.severity()
     }
+
+    /// What identifies a finding from run to run, for the plan's `[[accepted]]`: 16 hex
+    /// digits of its kind, dataset, key, columns and place in the ledger.
+    ///
+    /// The place is the source's own position, else commit time and transaction, else
+    /// the number of the record. Folders, values and counts have no part in it, with
+    /// one exception: what has nothing else to be told by (a figure that does not tie,
+    /// a transaction on both sides of the clock) is identified by its message.
+    pub fn fingerprint(&self) -> String {
+        use sha2::{Digest, Sha256};
+        let columns: Vec<&str> = self.cells.iter().map(|c| c.column.as_str()).collect();
+        let said = match self.kind {
+            DiscrepancyKind::TotalMismatch | DiscrepancyKind::AmbiguousCut => self.message.as_str(),
+            _ => "",
+        };
+        let mut hasher = Sha256::new();
+        let parts = [self.kind.code(), &self.dataset, &self.key, &self.place(), &columns.join(","), said];
+        for part in parts {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        hasher.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect()
+    }
+
+    /// The place as far as it outlasts a new delivery of the files.
+    fn place(&self) -> String {
+        let name = |path: &str| path.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
+        // One finding for a whole column only samples its place.
+        if self.key.is_empty() && !self.cells.is_empty() {
+            return String::new();
+        }
+        match (&self.ledger, &self.current) {
+            (Some(place), _) => match (&place.position, &place.committed_at, &place.transaction) {
+                (Some(position), ..) => position.clone(),
+                (None, None, None) => format!("{}#{}", name(&place.file), place.record),
+                (None, at, transaction) => {
+                    format!("{} {}", at.as_deref().unwrap_or(""), transaction.as_deref().unwrap_or(""))
+                }
+            },
+            (None, Some(place)) if self.kind == DiscrepancyKind::NullKey => {
+                format!("{}#{}", name(&place.file), place.row)
+            }
+            (None, _) => String::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placed(record: u64, position: Option<&str>) -> Discrepancy {
+        let mut one = Discrepancy::new(DiscrepancyKind::ChainBreak, "accounts", "text");
+        one.key = "id=1".to_owned();
+        let position = position.map(str::to_owned);
+        one.ledger =
+            Some(LedgerPlace { file: "a/log.csv".to_owned(), record, position, ..LedgerPlace::default() });
+        one
+    }
+
+    #[test]
+    fn a_fingerprint_outlasts_a_new_delivery_and_tells_findings_apart() {
+        let base = placed(7, Some("0/1F"));
+        assert_eq!(base.fingerprint().len(), 16);
+        assert_eq!(base.fingerprint(), placed(8, Some("0/1F")).fingerprint(), "record numbers may shift");
+        let mut moved = base.clone();
+        moved.ledger.as_mut().unwrap().file = "b/log.csv".to_owned();
+        moved.message = "other words".to_owned();
+        moved.touches_snapshot = true;
+        assert_eq!(base.fingerprint(), moved.fingerprint());
+        assert_ne!(base.fingerprint(), placed(7, Some("0/20")).fingerprint());
+        assert_ne!(
+            placed(7, None).fingerprint(),
+            placed(8, None).fingerprint(),
+            "nothing but the record tells"
+        );
+        let total =
+            |text: &str| Discrepancy::new(DiscrepancyKind::TotalMismatch, "accounts", text).fingerprint();
+        assert_ne!(total("rows of the extract: 1"), total("rows of the trial balance: 1"));
+    }
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use arrow::array::{Array, ArrayRef};
-use chrono::TimeZone;
 
-use super::evidence::Evidence;
+use super::evidence::{self, Evidence};
+use super::findings::{Findings, Found};
 use super::inputs::DatasetInput;
 use super::outcome::{DatasetOutcome, MeasureTotal};
 use super::rebuild::Rebuilt;
@@ -40,20 +40,28 @@ pub(super) fn cells(input: &DatasetInput, columns: &ColumnCounts) -> Vec<Discrep
 }
 
 /// Rows of a table without key that were inserted more often than they exist.
-pub(super) fn overdrawn(evidence: &Evidence<'_>, rebuilt: &Rebuilt<'_>) -> Result<Vec<Discrepancy>> {
+pub(super) fn overdrawn(
+    evidence: &Evidence<'_>,
+    rebuilt: &Rebuilt<'_>,
+    findings: &mut Findings,
+) -> Result<()> {
     let mut recounts = rebuilt.overdrawn.clone();
+    recounts.retain(|r| r.after != u32::MAX);
     recounts.sort_by_key(|r| (r.after, r.before));
-    let indices: Vec<u32> = recounts.iter().map(|r| r.after).filter(|&i| i != u32::MAX).collect();
-    let mut found = evidence.changes(Kind::CurrentMissing, &indices, |_| {
-        "the ledger records more copies of this row than the current state and the changes after leave: copies were \
-         removed without a record, or values were altered"
-            .to_owned()
-    })?;
-    for (discrepancy, recount) in found.iter_mut().zip(recounts.iter().filter(|r| r.after != u32::MAX)) {
-        discrepancy.count = recount.missing.unsigned_abs();
-        discrepancy.touches_snapshot = true;
+    for chunk in recounts.chunks(evidence::CHUNK) {
+        let indices: Vec<u32> = chunk.iter().map(|r| r.after).collect();
+        let mut found = evidence.changes(Kind::CurrentMissing, &indices, |_| {
+            "the ledger records more copies of this row than the current state and the changes after leave: copies \
+             were removed without a record, or values were altered"
+                .to_owned()
+        })?;
+        for (discrepancy, recount) in found.iter_mut().zip(chunk) {
+            discrepancy.count = recount.missing.unsigned_abs();
+            discrepancy.touches_snapshot = true;
+        }
+        findings.push(found.into_iter().map(Found::always))?;
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Exact sums of a dataset's measures, whole and by group.
@@ -250,32 +258,6 @@ fn compare(
     }
 }
 
-/// Marks findings that the plan accepts and whose acceptance has not expired.
-pub(super) fn accept(plan: &Plan, now: i64, discrepancies: &mut [Discrepancy]) {
-    let today = plan.calendar.zone.unwrap_or(chrono_tz::UTC).timestamp_nanos(now).date_naive();
-    for discrepancy in discrepancies {
-        let print = fingerprint(discrepancy);
-        let known = plan.accepted.iter().find(|a| a.fingerprint == print);
-        discrepancy.accepted =
-            known.filter(|a| a.expires.is_none_or(|last| today <= last)).map(|a| a.reason.clone());
-    }
-}
-
-/// What identifies a finding from run to run: kind, dataset, key and columns, not its place in files.
-pub fn fingerprint(discrepancy: &Discrepancy) -> String {
-    use sha2::{Digest, Sha256};
-    let mut hasher = Sha256::new();
-    let position = discrepancy.ledger.as_ref().and_then(|l| l.position.clone()).unwrap_or_default();
-    let columns: Vec<&str> = discrepancy.cells.iter().map(|c| c.column.as_str()).collect();
-    for part in
-        [discrepancy.kind.code(), &discrepancy.dataset, &discrepancy.key, &position, &columns.join(",")]
-    {
-        hasher.update((part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    hasher.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect()
-}
-
 /// Key identities of snapshots, for references between them.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
@@ -289,7 +271,18 @@ struct Referring {
     dataset: String,
     to: String,
     columns: Vec<String>,
-    values: BTreeMap<Vec<u8>, (String, String, u64)>,
+    values: BTreeMap<Vec<u8>, Reference>,
+}
+
+/// One value of a reference.
+#[derive(Debug)]
+struct Reference {
+    /// Exact text, one per column.
+    texts: Vec<Option<String>>,
+    /// The key of the first row that has it.
+    key: String,
+    /// How many rows have it.
+    count: u64,
 }
 
 impl Keys {
@@ -307,8 +300,7 @@ impl Keys {
         for reference in &dataset.references {
             let columns: Vec<usize> =
                 reference.columns.iter().filter_map(|name| schema.column(name)).collect();
-            let mut values: BTreeMap<Vec<u8>, (String, String, u64)> = BTreeMap::new();
-            let names: Vec<&str> = reference.columns.iter().map(String::as_str).collect();
+            let mut values: BTreeMap<Vec<u8>, Reference> = BTreeMap::new();
             let all: Vec<usize> = columns.iter().chain(schema.key()).copied().collect();
             each_row(rebuilt, &all, |arrays, row| {
                 let (refers, key) = arrays.split_at(columns.len());
@@ -316,11 +308,14 @@ impl Keys {
                     return;
                 }
                 let entry = values.entry(identity(refers, row)).or_insert_with(|| {
-                    let refs: Vec<&ArrayRef> = refers.iter().collect();
                     let keys: Vec<&ArrayRef> = key.iter().collect();
-                    (canon::key_text(&names, &refs, row), rebuilt.input.key_text(&keys, row), 0)
+                    Reference {
+                        texts: refers.iter().map(|a| canon::cell_text(a.as_ref(), row)).collect(),
+                        key: rebuilt.input.key_text(&keys, row),
+                        count: 0,
+                    }
                 });
-                entry.2 += 1;
+                entry.count += 1;
             })?;
             self.referring.push(Referring {
                 dataset: dataset.name.clone(),
@@ -360,20 +355,31 @@ pub(super) fn references(plan: &Plan, keys: &Keys) -> Vec<Discrepancy> {
         else {
             continue;
         };
-        for (_, (value, key, count)) in referring.values.iter().filter(|(v, _)| !known.contains(*v)) {
-            let message =
-                format!("{value} refers to a row of {:?} that is not in the snapshot", referring.to);
+        for (_, reference) in referring.values.iter().filter(|(v, _)| !known.contains(*v)) {
+            let names: Vec<&str> = referring.columns.iter().map(String::as_str).collect();
+            let message = format!(
+                "{} refers to a row of {:?} that is not in the snapshot",
+                pairs(&names, &reference.texts),
+                referring.to
+            );
             let mut discrepancy = Discrepancy::new(Kind::OrphanReference, referring.dataset.clone(), message);
-            discrepancy.key.clone_from(key);
-            discrepancy.count = *count;
+            discrepancy.key.clone_from(&reference.key);
+            discrepancy.count = reference.count;
             discrepancy.touches_snapshot = true;
-            discrepancy.cells = referring
-                .columns
-                .iter()
-                .map(|c| CellDifference { column: c.clone(), expected: None, found: None })
-                .collect();
+            let cell = |(column, found): (&String, &Option<String>)| CellDifference {
+                column: column.clone(),
+                expected: Some(format!("a key of {}", referring.to)),
+                found: found.clone(),
+            };
+            discrepancy.cells = referring.columns.iter().zip(&reference.texts).map(cell).collect();
             found.push(discrepancy);
         }
     }
     found
+}
+
+fn pairs(names: &[&str], texts: &[Option<String>]) -> String {
+    let pair =
+        |(name, text): (&&str, &Option<String>)| format!("{name}={}", text.as_deref().unwrap_or("null"));
+    names.iter().zip(texts).map(pair).collect::<Vec<_>>().join(", ")
 }

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use arrow::array::{ArrayRef, RecordBatch};
 use rayon::prelude::*;
 
+use super::findings::{Findings, Found};
 use super::inputs::{DatasetInput, SourceInput};
-use super::scan::Histories;
+use super::scan::{Histories, Repeated};
 use super::standing::{Standing, place};
 use crate::error::Result;
 use crate::ledger::want::Want;
@@ -19,12 +20,13 @@ use crate::replay::chain::Conflict;
 use crate::replay::select::NO_ROW;
 use crate::verify::words;
 
-/// Discrepancies of one kind and dataset that are worked out in full; the rest is counted.
-pub(super) const DETAILED_MAX: usize = 100_000;
 /// How far back a last known cell is looked for.
 const LOOK_BACK: usize = 64;
-/// Conflicts worked out at a time.
-const CHUNK: usize = 4096;
+/// Findings worked out at a time. Fewer means more passes over files whose places lie
+/// scattered, more means more memory.
+pub(super) const CHUNK: usize = 1 << 14;
+/// Records read for them at a time, but for those of one conflict.
+const RECORDS: usize = 1 << 17;
 
 /// Reads records and rows of one dataset for evidence.
 pub(super) struct Evidence<'a> {
@@ -32,20 +34,6 @@ pub(super) struct Evidence<'a> {
     pub source: &'a SourceInput,
     pub histories: &'a Histories,
     pub standing: &'a Standing,
-}
-
-/// A discrepancy with what decides whether it touches a snapshot.
-#[derive(Debug, Clone)]
-pub(super) struct Found {
-    pub discrepancy: Discrepancy,
-    /// Snapshots at cuts up to this rank are touched; `None`: decided already.
-    pub rank: Option<u32>,
-}
-
-impl Found {
-    pub(super) fn always(discrepancy: Discrepancy) -> Self {
-        Self { discrepancy, rank: None }
-    }
 }
 
 /// Records read again, by index.
@@ -63,44 +51,54 @@ impl Records {
 
 /// Rows of the current state read again, by locator.
 struct Rows {
-    groups: BTreeMap<usize, RecordBatch>,
+    groups: BTreeMap<usize, (Vec<u32>, RecordBatch)>,
 }
 
 impl Rows {
     fn find(&self, locator: u64) -> Option<(&RecordBatch, usize)> {
         let (group, row) = place(locator);
-        self.groups.get(&group).map(|batch| (batch, row))
+        let (rows, batch) = self.groups.get(&group)?;
+        rows.binary_search(&(row as u32)).ok().map(|at| (batch, at))
     }
 }
 
 impl Evidence<'_> {
-    /// Works out conflicts, in their order; beyond a limit per kind they are only counted.
-    pub(super) fn conflicts(&self, conflicts: &[Conflict]) -> Result<Vec<Found>> {
-        let mut detailed: BTreeMap<DiscrepancyKind, usize> = BTreeMap::new();
-        let mut rest: BTreeMap<DiscrepancyKind, u64> = BTreeMap::new();
-        let chosen: Vec<&Conflict> = conflicts
-            .iter()
-            .filter(|c| {
-                let count = detailed.entry(c.kind).or_default();
-                *count += 1;
-                if *count > DETAILED_MAX {
-                    *rest.entry(c.kind).or_default() += 1;
-                }
-                *count <= DETAILED_MAX
-            })
-            .collect();
-        let mut found = Vec::with_capacity(chosen.len());
-        for chunk in chosen.chunks(CHUNK) {
+    /// Works out conflicts, by kind and then in the order of the ledger, a bounded number at a time.
+    pub(super) fn conflicts(&self, mut conflicts: Vec<Conflict>, findings: &mut Findings) -> Result<()> {
+        // Slots follow a random hash and must steer nothing.
+        conflicts.par_sort_by_key(|c| self.order(c));
+        let mut rest = conflicts.as_slice();
+        while !rest.is_empty() {
+            let (chunk, after) = rest.split_at(self.chunk(rest));
             let records = self.records(chunk.iter().flat_map(|c| self.indices(c)))?;
             let rows = self.rows(chunk.iter().map(|c| self.standing.rows[c.slot as usize]))?;
-            found.extend(chunk.iter().map(|c| self.conflict(c, &records, &rows)));
+            let found = chunk.par_iter().map(|c| (self.order(c), self.conflict(c, &records, &rows)));
+            let mut found: Vec<_> = found.collect();
+            found.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.discrepancy.key.cmp(&b.1.discrepancy.key)));
+            findings.push(found.into_iter().map(|(_, found)| found))?;
+            rest = after;
         }
-        for (kind, count) in rest {
-            let mut more = self.input.discrepancy(kind, format!("and {count} more like these"));
-            more.count = count;
-            found.push(Found { discrepancy: more, rank: Some(u32::MAX) });
+        Ok(())
+    }
+
+    /// By kind, then by the change at which it shows, then by place in the current state.
+    fn order(&self, conflict: &Conflict) -> (DiscrepancyKind, u32, u64) {
+        // What has no place in the ledger comes first.
+        let place = shown_at(conflict).wrapping_add(1);
+        (conflict.kind, place, self.standing.rows[conflict.slot as usize])
+    }
+
+    /// How many of these conflicts are worked out next. Those of one place stay together.
+    fn chunk(&self, conflicts: &[Conflict]) -> usize {
+        let (mut count, mut records) = (0, 0);
+        while count < conflicts.len() && count < CHUNK && records < RECORDS {
+            records += self.indices(&conflicts[count]).len();
+            count += 1;
         }
-        Ok(found)
+        while count < conflicts.len() && self.order(&conflicts[count]) == self.order(&conflicts[count - 1]) {
+            count += 1;
+        }
+        count
     }
 
     /// The changes that a conflict is judged by: the one at which it shows and those before it.
@@ -133,19 +131,26 @@ impl Evidence<'_> {
     }
 
     fn rows(&self, locators: impl Iterator<Item = u64>) -> Result<Rows> {
-        let mut groups: Vec<usize> = locators.filter(|&l| l != NO_ROW).map(|l| place(l).0).collect();
-        groups.sort_unstable();
-        groups.dedup();
-        let all: Vec<usize> = (0..self.input.schema.len()).collect();
-        let read: Vec<Result<(usize, RecordBatch)>> =
-            groups.into_par_iter().map(|g| Ok((g, self.input.read_current(g, &all)?))).collect();
+        let mut groups: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+        for (group, row) in locators.filter(|&l| l != NO_ROW).map(place) {
+            groups.entry(group).or_default().push(row as u32);
+        }
+        let read: Vec<Result<(usize, (Vec<u32>, RecordBatch))>> = groups
+            .into_par_iter()
+            .map(|(group, mut rows)| {
+                rows.sort_unstable();
+                rows.dedup();
+                let batch = self.input.read_current_rows(group, &rows)?;
+                Ok((group, (rows, batch)))
+            })
+            .collect();
         Ok(Rows { groups: read.into_iter().collect::<Result<_>>()? })
     }
 
     fn conflict(&self, conflict: &Conflict, records: &Records, rows: &Rows) -> Found {
         let mut discrepancy = self.input.discrepancy(conflict.kind, words::conflict(conflict));
         discrepancy.count = 1 + u64::from(conflict.echoes);
-        let at = if conflict.index == u32::MAX { conflict.previous } else { conflict.index };
+        let at = shown_at(conflict);
         discrepancy.ledger = (at != u32::MAX).then(|| self.ledger_place(records, at)).flatten();
         let standing = self.standing.rows[conflict.slot as usize];
         let current = rows.find(standing);
@@ -312,11 +317,29 @@ impl Evidence<'_> {
         if schema.is_keyless() { (0..schema.len()).collect() } else { schema.key().to_vec() }
     }
 
+    /// One discrepancy per repeated position, with what differs if the content does.
+    pub(super) fn repeats(&self, kind: DiscrepancyKind, repeats: &[Repeated]) -> Result<Vec<Discrepancy>> {
+        let message = match kind {
+            DiscrepancyKind::DuplicateChange => {
+                "delivered again with the same position, op, key and images: dropped"
+            }
+            _ => "delivered again with the same position and other content: the first stands",
+        };
+        let again: Vec<u32> = repeats.iter().map(|r| r.again).collect();
+        let mut found = self.changes(kind, &again, |_| message.to_owned())?;
+        if kind == DiscrepancyKind::ConflictingDuplicate {
+            let records = self.records(repeats.iter().flat_map(|r| [r.first, r.again]))?;
+            for (discrepancy, repeat) in found.iter_mut().zip(repeats) {
+                discrepancy.cells = self.differences(&records, repeat.first, repeat.again);
+            }
+        }
+        Ok(found)
+    }
+
     /// The columns in which two records of one position differ, in either image.
-    pub(super) fn differences(&self, first: u32, again: u32) -> Result<Vec<CellDifference>> {
-        let records = self.records([first, again].into_iter())?;
+    fn differences(&self, records: &Records, first: u32, again: u32) -> Vec<CellDifference> {
         let (Some((a, i)), Some((b, j))) = (records.find(self, first), records.find(self, again)) else {
-            return Ok(Vec::new());
+            return Vec::new();
         };
         let mut cells = Vec::new();
         for column in 0..self.input.schema.len() {
@@ -333,59 +356,55 @@ impl Evidence<'_> {
                 }
             }
         }
-        Ok(cells)
+        cells
     }
 
-    /// One discrepancy per change, with its place and key.
+    /// One discrepancy per change, with its place and key; at most [`CHUNK`] at a time.
     pub(super) fn changes(
         &self,
         kind: DiscrepancyKind,
         indices: &[u32],
         message: impl Fn(u32) -> String,
     ) -> Result<Vec<Discrepancy>> {
-        let mut found = Vec::new();
-        for chunk in indices.chunks(CHUNK) {
-            let records = self.records(chunk.iter().copied())?;
-            for &index in chunk {
-                let mut discrepancy = self.input.discrepancy(kind, message(index));
-                if let Some((batch, row)) = records.find(self, index) {
-                    discrepancy.ledger = Some(self.place_of(batch, row));
-                    let images = if batch.before.is_present(row) { &batch.before } else { &batch.after };
-                    let keys: Vec<&ArrayRef> =
-                        self.identifying().into_iter().filter_map(|c| images.column(c)).collect();
-                    if images.is_present(row) {
-                        discrepancy.key = self.input.key_text(&keys, row);
-                    }
+        debug_assert!(indices.len() <= CHUNK, "memory is bounded by the caller");
+        let records = self.records(indices.iter().copied())?;
+        let one = |&index: &u32| {
+            let mut discrepancy = self.input.discrepancy(kind, message(index));
+            if let Some((batch, row)) = records.find(self, index) {
+                discrepancy.ledger = Some(self.place_of(batch, row));
+                let images = if batch.before.is_present(row) { &batch.before } else { &batch.after };
+                let keys: Vec<&ArrayRef> =
+                    self.identifying().into_iter().filter_map(|c| images.column(c)).collect();
+                if images.is_present(row) {
+                    discrepancy.key = self.input.key_text(&keys, row);
                 }
-                found.push(discrepancy);
             }
-        }
-        Ok(found)
+            discrepancy
+        };
+        Ok(indices.iter().map(one).collect())
     }
 
-    /// One discrepancy per row of the current state, with its place and key.
+    /// One discrepancy per row of the current state, with its place and key; at most [`CHUNK`] at a time.
     pub(super) fn current_rows(
         &self,
         kind: DiscrepancyKind,
         locators: &[u64],
         message: &str,
     ) -> Result<Vec<Discrepancy>> {
-        let mut found = Vec::new();
-        for chunk in locators.chunks(CHUNK) {
-            let rows = self.rows(chunk.iter().copied())?;
-            for &locator in chunk {
-                let mut discrepancy = self.input.discrepancy(kind, message);
-                let (group, row) = place(locator);
-                discrepancy.current = Some(self.current_place(group, row));
-                if let Some((batch, row)) = rows.find(locator) {
-                    let keys: Vec<&ArrayRef> =
-                        self.input.schema.key().iter().map(|&c| batch.column(c)).collect();
-                    discrepancy.key = self.input.key_text(&keys, row);
-                }
-                found.push(discrepancy);
+        debug_assert!(locators.len() <= CHUNK, "memory is bounded by the caller");
+        let rows = self.rows(locators.iter().copied())?;
+        let one = |&locator: &u64| {
+            let mut discrepancy = self.input.discrepancy(kind, message);
+            let (group, row) = place(locator);
+            discrepancy.current = Some(self.current_place(group, row));
+            if let Some((batch, row)) = rows.find(locator) {
+                let keys: Vec<&ArrayRef> = self.input.schema.key().iter().map(|&c| batch.column(c)).collect();
+                discrepancy.key = self.input.key_text(&keys, row);
             }
-        }
-        Ok(found)
+            discrepancy.touches_snapshot = true;
+            discrepancy
+        };
+        Ok(locators.iter().map(one).collect())
     }
 
     fn current_place(&self, group: usize, row: usize) -> CurrentPlace {
@@ -395,4 +414,9 @@ impl Evidence<'_> {
 
 fn known(state: CellState) -> bool {
     matches!(state, CellState::Known | CellState::AmbiguousNull)
+}
+
+/// Index of the change that stands for a conflict: where it shows, else the last one before.
+fn shown_at(conflict: &Conflict) -> u32 {
+    if conflict.index == u32::MAX { conflict.previous } else { conflict.index }
 }

@@ -74,7 +74,7 @@ pub fn explain(request: &ExplainRequest, progress: &dyn Progress) -> Result<Expl
 fn run(request: &ExplainRequest, progress: &dyn Progress) -> Result<Explanation> {
     let spool = Spool::new(request.options.spool.as_deref());
     let bounds: Vec<&Bound> = request.moments.iter().map(|m| &m.bound).collect();
-    let plan = RunPlan { plan: &request.plan, verify: false, moments: &bounds };
+    let plan = RunPlan { plan: &request.plan, verify: false, now: request.options.now, moments: &bounds };
     let run = Run::new(plan, &spool, progress)?;
     let datasets =
         (0..run.inputs.datasets.len()).map(|n| dataset(request, &run, n)).collect::<Result<_>>()?;

@@ -554,6 +554,17 @@ impl DatasetInput {
         arrow::compute::filter_record_batch(&batch, &mask).map_err(Error::arrow(self.current_path()))
     }
 
+    /// All columns of the rows with these rising numbers, as [`Self::read_current`] numbers them.
+    pub(super) fn read_current_rows(&self, group: usize, rows: &[u32]) -> Result<RecordBatch> {
+        let all: Vec<usize> = (0..self.schema.len()).collect();
+        if self.scope.is_none() {
+            return self.table.read(group, &all, Some(rows));
+        }
+        let batch = self.read_current(group, &all)?;
+        let rows = arrow::array::UInt32Array::from(rows.to_vec());
+        arrow::compute::take_record_batch(&batch, &rows).map_err(Error::arrow(self.current_path()))
+    }
+
     fn mask(&self, group: usize, scope: &ScopeFilter) -> Result<arrow::array::BooleanArray> {
         let batch = self.table.read(group, &scope.columns, None)?;
         Ok(scope.filter.evaluate(&batch))

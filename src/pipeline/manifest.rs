@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::inputs::DatasetInput;
-use super::outcome::{DatasetOutcome, MomentOutcome, count_by_kind};
+use super::outcome::{DatasetOutcome, MomentOutcome};
 use super::request::SnapshotRequest;
 use super::run::Run;
 use crate::error::{Error, Result};
@@ -45,9 +45,11 @@ pub(super) fn write(
             dataset(run, number, input, written)
         })
         .collect::<Result<_>>()?;
-    let counts: Map<String, Value> = count_by_kind(&outcome.discrepancies)
-        .into_iter()
-        .map(|(kind, count)| (kind.code().to_owned(), json!(count)))
+    let counts: Map<String, Value> = outcome
+        .discrepancies
+        .counts
+        .iter()
+        .map(|(kind, c)| (kind.code().to_owned(), json!({ "open": c.open, "accepted": c.accepted })))
         .collect();
     let assumptions: Vec<&String> = run.windows.iter().flat_map(|w| &w.assumptions).collect();
     let manifest = json!({

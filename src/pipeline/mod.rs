@@ -18,6 +18,7 @@ mod checks;
 mod evidence;
 mod explain;
 mod fetch;
+mod findings;
 mod history;
 mod inputs;
 mod inspect;
@@ -37,13 +38,12 @@ mod verdicts;
 mod verify;
 mod window;
 
-pub use checks::fingerprint;
 pub use explain::{DatasetExplanation, Explanation, MomentExplanation, explain};
 pub use history::{HistoryOutcome, HistoryStep, history};
 pub use inspect::{Coverage, Inspected, InspectedColumn, InspectedLedger, InspectedTable, inspect};
 pub use outcome::{
-    DatasetOutcome, KindCounts, MeasureTotal, MomentOutcome, SnapshotOutcome, VerifiedDataset, VerifyOutcome,
-    count_by_kind, worst,
+    DatasetOutcome, Discrepancies, KindCount, MeasureTotal, MomentOutcome, SnapshotOutcome, VerifiedDataset,
+    VerifyOutcome,
 };
 pub use snapshot::snapshot;
 pub use verdicts::VerdictCounts;

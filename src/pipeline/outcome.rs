@@ -6,8 +6,49 @@ use std::path::PathBuf;
 use super::VerdictCounts;
 use crate::model::{Discrepancy, DiscrepancyKind, Severity};
 
-/// A count of discrepancies by kind.
-pub type KindCounts = BTreeMap<DiscrepancyKind, u64>;
+/// How many discrepancies there are of a kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KindCount {
+    /// Those that count.
+    pub open: u64,
+    /// Those that the plan's `accepted` list names.
+    pub accepted: u64,
+}
+
+/// What a run found: everything counted, the first of each kind and dataset in full.
+///
+/// A run that goes wrong on a million rows finds a million discrepancies. All of them
+/// are in the files; here at most 1,000 of each kind and dataset are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Discrepancies {
+    /// How many there are, by kind. A discrepancy counts once, however many
+    /// occurrences it stands for.
+    pub counts: BTreeMap<DiscrepancyKind, KindCount>,
+    /// Worst first, then by kind, dataset and place.
+    pub listed: Vec<Discrepancy>,
+}
+
+impl Discrepancies {
+    /// How many there are, listed or not, accepted or not.
+    pub fn total(&self) -> u64 {
+        self.counts.values().map(|c| c.open + c.accepted).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.total() == 0
+    }
+
+    /// Whether all of them are listed.
+    pub fn is_complete(&self) -> bool {
+        self.listed.len() as u64 == self.total()
+    }
+
+    /// The worst severity among those that are not accepted.
+    pub fn worst(&self) -> Option<Severity> {
+        self.counts.iter().filter(|(_, c)| c.open > 0).map(|(kind, _)| kind.severity()).max()
+    }
+}
 
 /// What a snapshot run did.
 #[derive(Debug, Clone)]
@@ -35,8 +76,8 @@ pub struct MomentOutcome {
     pub path: PathBuf,
     /// Per dataset.
     pub datasets: Vec<DatasetOutcome>,
-    /// All discrepancies.
-    pub discrepancies: Vec<Discrepancy>,
+    /// What does not tie.
+    pub discrepancies: Discrepancies,
 }
 
 /// What became of one dataset.
@@ -82,8 +123,8 @@ pub struct MeasureTotal {
 pub struct VerifyOutcome {
     /// Per dataset.
     pub datasets: Vec<VerifiedDataset>,
-    /// All discrepancies.
-    pub discrepancies: Vec<Discrepancy>,
+    /// What does not tie.
+    pub discrepancies: Discrepancies,
     /// What the run assumed, in words.
     pub assumptions: Vec<String>,
     /// How text columns got their types, in words.
@@ -105,18 +146,4 @@ pub struct VerifiedDataset {
     pub current_rows: u64,
     /// First and last commit time, RFC 3339.
     pub window: (Option<String>, Option<String>),
-}
-
-/// Counts discrepancies by kind, each for as many as it stands for. Accepted ones do not count.
-pub fn count_by_kind(discrepancies: &[Discrepancy]) -> KindCounts {
-    let mut counts = KindCounts::new();
-    for discrepancy in discrepancies.iter().filter(|d| d.accepted.is_none()) {
-        *counts.entry(discrepancy.kind).or_default() += 1;
-    }
-    counts
-}
-
-/// The worst severity among discrepancies that are not accepted.
-pub fn worst(discrepancies: &[Discrepancy]) -> Option<Severity> {
-    discrepancies.iter().filter(|d| d.accepted.is_none()).map(Discrepancy::severity).max()
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use super::evidence::{Evidence, Found};
+use super::evidence::{self, Evidence};
+use super::findings::{Collected, Findings, Found, Known};
 use super::inputs::{DatasetInput, Inputs, SourceInput};
 use super::progress::Progress;
 use super::rebuild::world;
@@ -28,6 +29,8 @@ use crate::replay::select::NO_ROW;
 pub(super) struct RunPlan<'a> {
     pub plan: &'a Plan,
     pub verify: bool,
+    /// The present moment, for the expiry of accepted findings.
+    pub now: i64,
     /// The moments whose cuts the scan serves; none for a verification.
     pub moments: &'a [&'a Bound],
 }
@@ -50,7 +53,7 @@ pub(super) struct Analysed {
     pub standing: Standing,
     /// Ranks from here on lie after the extract moment.
     pub end: u32,
-    pub found: Vec<Found>,
+    pub found: Collected,
     /// Slots that disagree with the current state, for `--trust ledger`. Sorted.
     pub distrusted: Vec<u32>,
     /// Highest rank at which each contradicted slot is contradicted.
@@ -79,10 +82,12 @@ impl Run {
             ordered.iter().map(|o| o.order.transactions.iter().map(|t| t.first).collect()).collect();
         let windows = window::windows(options.plan, &inputs, &ordered)?;
         let mut run = Self { inputs, ordered, analysed: Vec::new(), windows, firsts, seed };
+        let known = Known::new(options.plan, options.now);
         let total: u64 = run.inputs.datasets.iter().map(|d| u64::from(d.store.len()) + rows(d)).sum();
         progress.stage("scan changes and current state", Some(total));
         for dataset in 0..run.inputs.datasets.len() {
-            let analysed = run.analyse(dataset, options, progress)?;
+            let findings = Findings::new(spool, &known);
+            let analysed = run.analyse(dataset, options, findings, progress)?;
             run.analysed.push(analysed);
         }
         Ok(run)
@@ -107,7 +112,13 @@ impl Run {
         }
     }
 
-    fn analyse(&self, dataset: usize, options: RunPlan<'_>, progress: &dyn Progress) -> Result<Analysed> {
+    fn analyse(
+        &self,
+        dataset: usize,
+        options: RunPlan<'_>,
+        mut findings: Findings,
+        progress: &dyn Progress,
+    ) -> Result<Analysed> {
         let input = &self.inputs.datasets[dataset];
         let ordered = self.order(dataset);
         let ranks = ordered.order.ranks(input.member);
@@ -144,14 +155,15 @@ impl Run {
             histories,
             standing,
             end,
-            found: Vec::new(),
+            found: Collected::default(),
             distrusted: Vec::new(),
             contradicted: BTreeMap::new(),
         };
-        self.note_reading(dataset, &mut analysed)?;
+        self.note_reading(dataset, &analysed, &mut findings)?;
         if options.verify {
-            self.verify(dataset, &mut analysed)?;
+            self.verify(dataset, &mut analysed, &mut findings)?;
         }
+        analysed.found = findings.finish()?;
         Ok(analysed)
     }
 
@@ -171,46 +183,62 @@ impl Run {
     }
 
     /// What reading and ordering found wrong.
-    fn note_reading(&self, dataset: usize, analysed: &mut Analysed) -> Result<()> {
+    fn note_reading(&self, dataset: usize, analysed: &Analysed, findings: &mut Findings) -> Result<()> {
         let input = &self.inputs.datasets[dataset];
-        let ordered = self.order(dataset);
+        let mut few = Vec::new();
         for discrepancy in &input.discrepancies {
             let rank = self.rank_of_note(dataset, discrepancy)?;
-            analysed.found.push(Found { discrepancy: discrepancy.clone(), rank });
+            few.push(Found { discrepancy: discrepancy.clone(), rank });
         }
+        few.extend(self.note_columns(input).into_iter().map(Found::always));
+        few.extend(self.note_regressions(dataset).map(Found::always));
+        findings.push_sorted(few)?;
+        self.note_keys(dataset, analysed, findings)?;
+        self.note_repeats(dataset, analysed, findings)
+    }
+
+    /// Changes and current rows whose key is null, and keys of several current rows.
+    fn note_keys(&self, dataset: usize, analysed: &Analysed, findings: &mut Findings) -> Result<()> {
         let evidence = self.evidence(dataset, &analysed.histories, &analysed.standing);
-        let (mut found, mut repeated_found) = (Vec::new(), Vec::new());
-        let null_keys = &analysed.histories.null_keys;
-        let message = |_| "a change whose key is null: it is set aside".to_owned();
-        found.extend(evidence.changes(Kind::NullKey, null_keys, message)?);
         let message = "a current row whose key is null: it is copied as it stands";
-        found.extend(evidence.current_rows(Kind::NullKey, &analysed.standing.null_keys, message)?);
+        for chunk in analysed.standing.null_keys.chunks(evidence::CHUNK) {
+            let found = evidence.current_rows(Kind::NullKey, chunk, message)?;
+            findings.push(found.into_iter().map(Found::always))?;
+        }
+        let mut null_keys = analysed.histories.null_keys.clone();
+        null_keys.sort_unstable();
+        let message = |_| "a change whose key is null: it is set aside".to_owned();
+        for chunk in null_keys.chunks(evidence::CHUNK) {
+            let found = evidence.changes(Kind::NullKey, chunk, message)?;
+            findings.push(found.into_iter().map(Found::always))?;
+        }
         let message = "several current rows have this key: they are copied as they stand";
-        let firsts: Vec<u64> = analysed.standing.duplicate_keys.iter().map(|d| d.0).collect();
-        let mut duplicates = evidence.current_rows(Kind::DuplicateKey, &firsts, message)?;
-        duplicates.iter_mut().zip(&analysed.standing.duplicate_keys).for_each(|(d, key)| d.count = key.1);
-        found.extend(duplicates);
-        let repeats = &ordered.repeats[input.member];
+        for chunk in analysed.standing.duplicate_keys.chunks(evidence::CHUNK) {
+            let firsts: Vec<u64> = chunk.iter().map(|d| d.0).collect();
+            let mut found = evidence.current_rows(Kind::DuplicateKey, &firsts, message)?;
+            found.iter_mut().zip(chunk).for_each(|(d, key)| d.count = key.1);
+            findings.push(found.into_iter().map(Found::always))?;
+        }
+        Ok(())
+    }
+
+    /// Changes that were delivered more than once.
+    fn note_repeats(&self, dataset: usize, analysed: &Analysed, findings: &mut Findings) -> Result<()> {
+        let input = &self.inputs.datasets[dataset];
+        let ordered = self.order(dataset);
         let ranks = ordered.order.ranks(input.member);
+        let evidence = self.evidence(dataset, &analysed.histories, &analysed.standing);
         for kind in [Kind::DuplicateChange, Kind::ConflictingDuplicate] {
-            let ours: Vec<&scan::Repeated> = repeats.iter().filter(|r| r.kind == kind).collect();
-            let again: Vec<u32> = ours.iter().map(|r| r.again).collect();
-            let changes = evidence.changes(kind, &again, |_| repeated(kind))?;
-            for (mut discrepancy, repeat) in changes.into_iter().zip(ours) {
-                let conflicting = kind == Kind::ConflictingDuplicate;
-                if conflicting {
-                    discrepancy.cells = evidence.differences(repeat.first, repeat.again)?;
-                }
-                let rank = conflicting.then(|| ranks.of(repeat.first));
-                repeated_found.push(Found { discrepancy, rank });
+            let ours = ordered.repeats[input.member].iter().filter(|r| r.kind == kind);
+            let mut ours: Vec<scan::Repeated> = ours.copied().collect();
+            ours.sort_unstable_by_key(|r| r.again);
+            for chunk in ours.chunks(evidence::CHUNK) {
+                let found = evidence.repeats(kind, chunk)?;
+                let rank = |first| (kind == Kind::ConflictingDuplicate).then(|| ranks.of(first));
+                let ranked = found.into_iter().zip(chunk);
+                findings.push(ranked.map(|(discrepancy, r)| Found { discrepancy, rank: rank(r.first) }))?;
             }
         }
-        drop(evidence);
-        found.iter_mut().filter(|d| d.current.is_some()).for_each(|d| d.touches_snapshot = true);
-        analysed.found.extend(found.into_iter().map(Found::always));
-        analysed.found.extend(repeated_found);
-        analysed.found.extend(self.note_columns(input).into_iter().map(Found::always));
-        analysed.found.extend(self.note_regressions(dataset).map(Found::always));
         Ok(())
     }
 
@@ -294,7 +322,7 @@ impl Run {
         Evidence { input: &self.inputs.datasets[dataset], source: self.source(dataset), histories, standing }
     }
 
-    fn verify(&self, dataset: usize, analysed: &mut Analysed) -> Result<()> {
+    fn verify(&self, dataset: usize, analysed: &mut Analysed, findings: &mut Findings) -> Result<()> {
         let input = &self.inputs.datasets[dataset];
         if input.schema.is_keyless() {
             return Ok(());
@@ -328,13 +356,12 @@ impl Run {
         analysed.distrusted.sort_unstable();
         analysed.distrusted.dedup();
         let evidence = self.evidence(dataset, &analysed.histories, &analysed.standing);
-        let mut found = evidence.conflicts(&conflicts)?;
-        found.extend(skew.map(|(message, count)| {
+        if let Some((message, count)) = skew {
             let mut discrepancy = input.discrepancy(Kind::ExtractSkew, message);
             discrepancy.count = count;
             discrepancy.touches_snapshot = true;
-            Found::always(discrepancy)
-        }));
+            findings.push([Found::always(discrepancy)])?;
+        }
         if no_ops > 0 {
             sample.sort_unstable();
             let first = sample.first().copied();
@@ -342,11 +369,10 @@ impl Run {
                 format!("{no_ops} changes have equal before and after images; this is the first")
             })?;
             one.iter_mut().for_each(|d| d.count = no_ops);
-            found.extend(one.into_iter().map(Found::always));
+            findings.push(one.into_iter().map(Found::always))?;
         }
-        found.extend(unmentioned(&evidence, analysed)?.into_iter().map(Found::always));
-        analysed.found.extend(found);
-        Ok(())
+        unmentioned(&evidence, analysed, findings)?;
+        evidence.conflicts(conflicts, findings)
     }
 
     /// Where hardly any standing key of the ledger is in the current state, keys are
@@ -450,34 +476,15 @@ fn rows(input: &DatasetInput) -> u64 {
     (0..input.table.groups()).map(|g| input.table.rows(g) as u64).sum()
 }
 
-fn repeated(kind: Kind) -> String {
-    match kind {
-        Kind::DuplicateChange => {
-            "delivered again with the same position, op, key and images: dropped".to_owned()
-        }
-        _ => "delivered again with the same position and other content: the first stands".to_owned(),
-    }
-}
-
 /// From birth, every current row has a record.
-fn unmentioned(evidence: &Evidence<'_>, analysed: &Analysed) -> Result<Vec<Discrepancy>> {
-    if !evidence.input.plan.ledger.from_birth || analysed.standing.unmentioned_count == 0 {
-        return Ok(Vec::new());
-    }
+fn unmentioned(evidence: &Evidence<'_>, analysed: &Analysed, findings: &mut Findings) -> Result<()> {
     let message =
         "the ledger is complete from birth and never mentions this row: it was created without a record";
-    let rows = &analysed.standing.unmentioned;
-    let mut found = evidence.current_rows(Kind::CurrentUnexpected, rows, message)?;
-    found.iter_mut().for_each(|d| d.touches_snapshot = true);
-    let more = analysed.standing.unmentioned_count - found.len() as u64;
-    if more > 0 {
-        let message = format!("and {more} more like these");
-        let mut rest = evidence.input.discrepancy(Kind::CurrentUnexpected, message);
-        rest.count = more;
-        rest.touches_snapshot = true;
-        found.push(rest);
+    for chunk in analysed.standing.unmentioned.chunks(evidence::CHUNK) {
+        let found = evidence.current_rows(Kind::CurrentUnexpected, chunk, message)?;
+        findings.push(found.into_iter().map(Found::always))?;
     }
-    Ok(found)
+    Ok(())
 }
 
 fn refuse_partial_multiset(input: &DatasetInput, histories: &Histories) -> Result<()> {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::checks;
-use super::evidence::Found;
+use super::findings::{Findings, Found, Gathered, Known};
 use super::manifest;
 use super::outcome::{DatasetOutcome, MomentOutcome, SnapshotOutcome};
 use super::progress::Progress;
@@ -12,13 +12,13 @@ use super::provenance::WithProvenance;
 use super::rebuild::Rebuilt;
 use super::request::{Output, OutputFormat, SnapshotRequest, Trust};
 use super::run::{Run, RunPlan};
-use super::verdicts::{ColumnCounts, Judge, VerdictCounts};
+use super::verdicts::{Judge, VerdictCounts};
 use super::window::{self, SourceCut};
 use crate::error::{Error, Result};
 use crate::export::package::Staged;
-use crate::export::tables::{self, VerdictWriter};
+use crate::export::tables::{DiscrepancyFile, VerdictWriter};
 use crate::export::{self, CsvStyle, ParquetStyle, TableStyle};
-use crate::model::{CellDifference, Discrepancy, DiscrepancyKind as Kind, time};
+use crate::model::{Discrepancy, DiscrepancyKind as Kind, time};
 use crate::plan::{Bound, Moment};
 use crate::read::Spool;
 use crate::replay::select::{Fate, NO_ROW};
@@ -44,7 +44,8 @@ fn run(request: &SnapshotRequest, progress: &dyn Progress) -> Result<SnapshotOut
     let staged = Staged::folder(path, request.replace)?;
     let spool = Spool::new(request.options.spool.as_deref());
     let bounds: Vec<&Bound> = request.moments.iter().map(|m| &m.bound).collect();
-    let plan = RunPlan { plan: &request.plan, verify: request.verify, moments: &bounds };
+    let plan =
+        RunPlan { plan: &request.plan, verify: request.verify, now: request.options.now, moments: &bounds };
     let run = Run::new(plan, &spool, progress)?;
     let mut outcome = SnapshotOutcome {
         moments: Vec::new(),
@@ -59,7 +60,7 @@ fn run(request: &SnapshotRequest, progress: &dyn Progress) -> Result<SnapshotOut
         if series {
             std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "write"))?;
         }
-        let writing = Writing { request, run: &run, moment, folder: &folder, progress };
+        let writing = Writing { request, run: &run, moment, folder: &folder, spool: &spool, progress };
         let written = writing.moment(&mut outcome.refused)?;
         outcome.moments.push(written);
     }
@@ -94,13 +95,8 @@ struct Writing<'a> {
     run: &'a Run,
     moment: &'a Moment,
     folder: &'a Path,
+    spool: &'a Spool,
     progress: &'a dyn Progress,
-}
-
-/// One dataset, written.
-struct Written {
-    outcome: DatasetOutcome,
-    found: Vec<Discrepancy>,
 }
 
 impl Writing<'_> {
@@ -111,13 +107,15 @@ impl Writing<'_> {
             false => None,
         };
         let mut datasets = Vec::new();
-        let mut discrepancies = Vec::new();
+        let known = Known::new(&self.request.plan, self.request.options.now);
+        let mut findings = Findings::new(self.spool, &known);
+        let mut origins = Vec::new();
         let mut keys = checks::Keys::default();
         for number in 0..self.run.inputs.datasets.len() {
-            match self.dataset(number, verdicts.as_mut(), &mut keys) {
-                Ok(written) => {
-                    datasets.push(written.outcome);
-                    discrepancies.extend(written.found);
+            match self.dataset(number, verdicts.as_mut(), &mut keys, &mut findings) {
+                Ok((written, cut)) => {
+                    datasets.push(written);
+                    origins.push((&self.run.analysed[number].found, Some(cut)));
                 }
                 Err(Error::Refused { dataset, reason, .. }) if self.request.policy.partial => {
                     let mut discrepancy = Discrepancy::new(
@@ -126,19 +124,21 @@ impl Writing<'_> {
                         format!("left out: {reason}"),
                     );
                     discrepancy.touches_snapshot = true;
-                    discrepancies.push(discrepancy);
+                    findings.push([Found::always(discrepancy)])?;
                     refused.push((dataset, reason));
                 }
                 Err(error) => return Err(error),
             }
         }
-        discrepancies.extend(checks::references(&self.request.plan, &keys));
-        self.accept(&mut discrepancies);
-        sort(&mut discrepancies);
+        let orphans = checks::references(&self.request.plan, &keys);
+        findings.push_sorted(orphans.into_iter().map(Found::always).collect())?;
+        let own = findings.finish()?;
+        origins.push((&own, Some(0)));
+        let found = Gathered(origins);
         if let Some(verdicts) = verdicts {
             verdicts.finish()?;
-            tables::write_discrepancies_parquet(&discrepancies, &self.folder.join("discrepancies.parquet"))?;
-            tables::write_discrepancies_csv(&discrepancies, &self.folder.join("discrepancies.csv"))?;
+            let parquet = DiscrepancyFile::parquet(&self.folder.join("discrepancies.parquet"))?;
+            found.write(vec![parquet, DiscrepancyFile::csv(&self.folder.join("discrepancies.csv"))?])?;
         }
         let path = match &self.request.output {
             Output::Folder { path, .. } if self.request.moments.len() > 1 => path.join(&self.moment.label),
@@ -149,7 +149,7 @@ impl Writing<'_> {
             resolved: self.moment.resolved.clone(),
             path,
             datasets,
-            discrepancies,
+            discrepancies: found.summary(),
         };
         if package {
             manifest::write(self.request, self.run, self.moment, &outcome, self.folder)?;
@@ -157,16 +157,14 @@ impl Writing<'_> {
         Ok(outcome)
     }
 
-    fn accept(&self, discrepancies: &mut [Discrepancy]) {
-        checks::accept(&self.request.plan, self.request.options.now, discrepancies);
-    }
-
+    /// Rebuilds, judges, checks and writes one dataset; also says at which rank it was cut.
     fn dataset(
         &self,
         number: usize,
         verdicts: Option<&mut VerdictWriter>,
         keys: &mut checks::Keys,
-    ) -> Result<Written> {
+        findings: &mut Findings,
+    ) -> Result<(DatasetOutcome, u32)> {
         let run = self.run;
         let input = &run.inputs.datasets[number];
         let analysed = &run.analysed[number];
@@ -189,12 +187,7 @@ impl Writing<'_> {
         )?;
         let refill_proven = self.refill_proven(number, &cut);
         let judge = Judge { analysed, rebuilt: &rebuilt, cut: cut.rank, uncovered, refill_proven };
-        let package = verdicts.is_some();
-        let (counts, columns) = if package || self.request.policy.strict {
-            judge.judge(verdicts)?
-        } else {
-            (VerdictCounts::default(), ColumnCounts::default())
-        };
+        let (counts, columns) = judge.judge(verdicts)?;
         if self.request.policy.strict && counts.unrecoverable_cells > 0 {
             return Err(Error::Refused {
                 dataset: input.plan.name.clone(),
@@ -202,21 +195,17 @@ impl Writing<'_> {
                 hint: Some("without --strict they are null in the file and marked".to_owned()),
             });
         }
-        found.extend(checks::cells(input, &columns));
-        found.extend(checks::overdrawn(
-            &run.evidence(number, &analysed.histories, &analysed.standing),
-            &rebuilt,
-        )?);
-        found.extend(analysed.found.iter().map(|f| touching(f, cut.rank)));
         self.write(&rebuilt)?;
         keys.collect(&self.request.plan, number, &rebuilt)?;
         let mut outcome = outcome(&rebuilt, counts, analysed.counts.changes);
-        if package {
-            let totals = checks::totals(&rebuilt, &columns)?;
-            found.extend(checks::tie_outs(input, self.moment, &totals, &outcome));
-            outcome.measures = totals.measures();
-        }
-        Ok(Written { outcome, found })
+        let totals = checks::totals(&rebuilt, &columns)?;
+        outcome.measures = totals.measures();
+        found.extend(checks::cells(input, &columns));
+        found.extend(checks::tie_outs(input, self.moment, &totals, &outcome));
+        findings.push_sorted(found.into_iter().map(Found::always).collect())?;
+        let evidence = run.evidence(number, &analysed.histories, &analysed.standing);
+        checks::overdrawn(&evidence, &rebuilt, findings)?;
+        Ok((outcome, cut.rank))
     }
 
     /// Refuses a moment that nothing can prove; with `--allow-uncovered`, says that it is one.
@@ -371,12 +360,6 @@ impl Writing<'_> {
     }
 }
 
-fn touching(found: &Found, cut: u32) -> Discrepancy {
-    let mut discrepancy = found.discrepancy.clone();
-    discrepancy.touches_snapshot |= found.rank.is_some_and(|rank| rank >= cut);
-    discrepancy
-}
-
 fn outcome(rebuilt: &Rebuilt<'_>, verdicts: VerdictCounts, changes: u64) -> DatasetOutcome {
     let (mut inserts_undone, mut deletes_undone, mut rows_changed) = (0, 0, 0);
     let keyless = rebuilt.input.schema.is_keyless();
@@ -400,16 +383,4 @@ fn outcome(rebuilt: &Rebuilt<'_>, verdicts: VerdictCounts, changes: u64) -> Data
         verdicts,
         measures: Vec::new(),
     }
-}
-
-/// Worst first, then by kind, dataset, place and key: an order that no thread and no hash decides.
-pub(super) fn sort(discrepancies: &mut [Discrepancy]) {
-    let place = |d: &Discrepancy| {
-        let ledger = d.ledger.as_ref().map(|l| (l.file.clone(), l.record));
-        let current = d.current.as_ref().map(|c| (c.file.clone(), c.row));
-        let columns: Vec<&CellDifference> = d.cells.iter().collect();
-        (ledger, current, d.key.clone(), columns.first().map(|c| c.column.clone()), d.message.clone())
-    };
-    discrepancies
-        .sort_by_cached_key(|d| (std::cmp::Reverse(d.severity()), d.kind, d.dataset.clone(), place(d)));
 }

@@ -1,15 +1,16 @@
 //! The whole ledger against itself and the current state.
 
-use super::checks;
+use std::path::Path;
+
+use super::findings::Gathered;
 use super::outcome::{VerifiedDataset, VerifyOutcome};
 use super::progress::Progress;
 use super::request::VerifyRequest;
 use super::run::{Run, RunPlan};
-use super::snapshot::sort;
 use crate::error::{Error, Result};
 use crate::export::package::Staged;
-use crate::export::tables;
-use crate::model::{Discrepancy, time};
+use crate::export::tables::DiscrepancyFile;
+use crate::model::time;
 use crate::read::Spool;
 
 /// Verifies every dataset of a plan.
@@ -22,30 +23,16 @@ pub fn verify(request: &VerifyRequest, progress: &dyn Progress) -> Result<Verify
 
 fn run(request: &VerifyRequest, progress: &dyn Progress) -> Result<VerifyOutcome> {
     let spool = Spool::new(request.options.spool.as_deref());
-    let plan = RunPlan { plan: &request.plan, verify: true, moments: &[] };
+    let plan = RunPlan { plan: &request.plan, verify: true, now: request.options.now, moments: &[] };
+    let file = request.discrepancies.as_deref().map(|path| DiscrepanciesFile::create(path, request.replace));
+    let file = file.transpose()?;
     let run = Run::new(plan, &spool, progress)?;
     run.inputs.check_unchanged()?;
-    let mut discrepancies: Vec<Discrepancy> =
-        run.analysed.iter().flat_map(|a| a.found.iter().map(|f| f.discrepancy.clone())).collect();
-    discrepancies.iter_mut().for_each(|d| d.touches_snapshot = false);
-    checks::accept(&request.plan, request.options.now, &mut discrepancies);
-    sort(&mut discrepancies);
-    if let Some(path) = &request.discrepancies {
-        let staged = Staged::folder(path, request.replace)?;
-        let csv = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
-        let file = staged.path().join("discrepancies");
-        if csv {
-            tables::write_discrepancies_csv(&discrepancies, &file)?;
-        } else if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet")) {
-            tables::write_discrepancies_parquet(&discrepancies, &file)?;
-        } else {
-            return Err(Error::Plan {
-                place: path.display().to_string(),
-                message: "expected a file name that ends in .parquet or .csv".to_owned(),
-                hint: None,
-            });
-        }
-        staged.publish_file("discrepancies")?;
+    let found = Gathered(run.analysed.iter().map(|a| (&a.found, None)).collect());
+    let discrepancies = found.summary();
+    if let Some(DiscrepanciesFile { staged, file }) = file {
+        found.write(vec![file])?;
+        staged.publish_file(NAME)?;
     }
     let instant = |t: Option<i64>| t.map(time::format_instant);
     let datasets = run.inputs.datasets.iter().zip(&run.analysed).zip(&run.windows);
@@ -64,4 +51,32 @@ fn run(request: &VerifyRequest, progress: &dyn Progress) -> Result<VerifyOutcome
         assumptions: run.windows.iter().flat_map(|w| w.assumptions.clone()).collect(),
         types: super::type_decisions(&run.inputs),
     })
+}
+
+const NAME: &str = "discrepancies";
+
+/// The list that `--discrepancies` asks for, refused before the work if it cannot be written.
+struct DiscrepanciesFile {
+    staged: Staged,
+    file: DiscrepancyFile,
+}
+
+impl DiscrepanciesFile {
+    fn create(path: &Path, replace: bool) -> Result<Self> {
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+        let create = match extension.as_str() {
+            "csv" => DiscrepancyFile::csv,
+            "parquet" => DiscrepancyFile::parquet,
+            _ => {
+                return Err(Error::Plan {
+                    place: path.display().to_string(),
+                    message: "expected a file name that ends in .parquet or .csv".to_owned(),
+                    hint: None,
+                });
+            }
+        };
+        let staged = Staged::folder(path, replace)?;
+        let file = create(&staged.path().join(NAME))?;
+        Ok(Self { staged, file })
+    }
 }

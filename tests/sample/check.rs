@@ -80,7 +80,7 @@ fn snapshot_of_the_quarter_is_true_but_for_what_was_planted() {
 fn everything_planted_is_found_and_no_other_error() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let outcome = run("2025-09-30", folder.path());
-    let found = &outcome.moments[0].discrepancies;
+    let found = &outcome.moments[0].discrepancies.listed;
     let findings = sample().findings;
     for finding in &findings {
         let named = |d: &&asof::model::Discrepancy| {
