@@ -9,6 +9,7 @@
 //! | `current t` | the current state of dataset `t` as a text table (see `table`) |
 //! | `changes t` | its ledger as a table; the header names the fields of a mapped NDJSON ledger |
 //! | `ledger t` | its ledger as raw lines |
+//! | `records t FORMAT…` | its ledger as a typed text table; the case is run with it as each of `parquet`, `arrow`, `csv` |
 //! | `opening t DD` | a trusted earlier snapshot |
 //! | `file NAME` | any other file |
 //! | `plan`, `plan t`, `plan t.ledger`, `plan t.current` | TOML lines put into that table of the plan |
@@ -234,7 +235,30 @@ fn json(text: &str) -> String {
     }
 }
 
-fn write_inputs(case: &Case, folder: &Folder) {
+/// The extensions of ledgers with which a case is run: those of its `records`, else the one of its own.
+fn formats(case: &Case) -> Vec<String> {
+    let stated = case.input(&["records"]).map_or(&[][..], |records| &records.title[2..]);
+    if stated.is_empty() {
+        return vec!["ndjson".to_owned()];
+    }
+    stated.iter().map(|format| format!("ledger.{format}")).collect()
+}
+
+/// A ledger as a typed table: moments may be in the short form of the cases.
+fn write_records(section: &Section, folder: &Folder, format: &str) {
+    let (schema, _) = table::parse_header(&section.lines[0]);
+    let lines: Vec<String> = section.lines[1..].iter().map(|l| expand(l)).collect();
+    let batch = table::parse_rows(&schema, &lines);
+    let path = folder.join(format!("{}.{format}", section.title[1]));
+    match format {
+        "ledger.parquet" => table::write_parquet(&path, &batch),
+        "ledger.arrow" => table::write_ipc(&path, &batch),
+        "ledger.csv" => table::write_csv(&path, &batch),
+        other => panic!("no format {other:?} of records"),
+    }
+}
+
+fn write_inputs(case: &Case, folder: &Folder, format: &str) {
     for section in &case.inputs {
         let lines = || section.lines.iter().map(|l| expand(l) + "\n").collect::<String>();
         let name = section.title.get(1).map_or("", String::as_str);
@@ -247,15 +271,16 @@ fn write_inputs(case: &Case, folder: &Folder) {
             }
             "changes" => folder.write(&format!("{name}.ndjson"), mapped_lines(section).join("\n") + "\n"),
             "ledger" => folder.write(&format!("{name}.ndjson"), lines()),
+            "records" => write_records(section, folder, format),
             "file" => folder.write(name, lines()),
             "plan" | "undeclared" => {}
             other => panic!("no section {other:?} in cases"),
         }
     }
-    folder.write("plan.toml", plan(case));
+    folder.write("plan.toml", plan(case, format));
 }
 
-fn plan(case: &Case) -> String {
+fn plan(case: &Case, format: &str) -> String {
     let mut text = String::from("name = \"a test case\"\n");
     text += &plan_lines(case, &["plan"], &[]);
     let declared = case.input(&["undeclared"]).is_none();
@@ -265,7 +290,7 @@ fn plan(case: &Case) -> String {
         let current: &[(&str, String)] =
             &[("path", format!("{name}.parquet")), ("at", "2025-02-01T00:00:00Z".to_owned())];
         let ledger: &[(&str, String)] = &[
-            ("path", format!("{name}.ndjson")),
+            ("path", format!("{name}.{format}")),
             ("complete_from", "2025-01-01T00:00:00Z".to_owned()),
             ("complete_to", "2025-02-01T00:00:00Z".to_owned()),
         ];
@@ -309,8 +334,15 @@ fn check(path: &Path) -> Result<(), String> {
         "a case opens with a comment"
     );
     assert!(!case.runs.is_empty(), "a case has a run");
+    let formats = formats(&case);
+    formats
+        .iter()
+        .try_for_each(|format| check_with(&case, format).map_err(|e| format!("  as {format}:\n{e}")))
+}
+
+fn check_with(case: &Case, format: &str) -> Result<(), String> {
     let folder = Folder::new();
-    write_inputs(&case, &folder);
+    write_inputs(case, &folder, format);
     let mut wrong = String::new();
     let mut messages = Vec::new();
     for (number, run) in case.runs.iter().enumerate() {
@@ -320,16 +352,16 @@ fn check(path: &Path) -> Result<(), String> {
         arguments.push(&when);
         arguments.extend(run[0].title[2..].iter().map(String::as_str));
         let output = folder.run(&arguments);
-        let mut found = check_run(&case, run, &folder.join(&out), &output, &mut messages);
+        let mut found = check_run(case, run, &folder.join(&out), &output, &mut messages);
         if !found.is_empty() {
             found.push_str(&format!("stderr:\n{}", indent(&output.stderr)));
             wrong += &format!("as-of {}:\n{found}", run[0].title[1..].join(" "));
         }
     }
     if !wrong.is_empty() {
-        return Err(wrong + &format!("plan:\n{}", indent(&plan(&case))));
+        return Err(wrong + &format!("plan:\n{}", indent(&plan(case, format))));
     }
-    settle_messages(&case, messages)
+    settle_messages(case, messages)
 }
 
 fn check_run(

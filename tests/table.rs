@@ -19,6 +19,7 @@ use arrow::array::{
 };
 use arrow::compute::{CastOptions, cast_with_options, concat};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::ipc::writer::FileWriter;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -180,6 +181,27 @@ fn show_cell(cell: &Cell) -> String {
             if plain { text.clone() } else { serde_json::to_string(text).unwrap() }
         }
     }
+}
+
+/// Writes one batch as an Arrow IPC file.
+pub(crate) fn write_ipc(path: &Path, batch: &RecordBatch) {
+    let mut writer = FileWriter::try_new(File::create(path).unwrap(), &batch.schema()).unwrap();
+    writer.write(batch).unwrap();
+    writer.finish().unwrap();
+}
+
+/// Writes one batch as delimited text: null is an empty field, all else stands in quotes.
+pub(crate) fn write_csv(path: &Path, batch: &RecordBatch) {
+    let names: Vec<String> = batch.schema().fields().iter().map(|f| f.name().clone()).collect();
+    let mut text = names.join(",") + "\n";
+    for row in texts(batch) {
+        let cells: Vec<String> = row
+            .iter()
+            .map(|c| c.as_ref().map_or_else(String::new, |c| format!("\"{}\"", c.replace('"', "\"\""))))
+            .collect();
+        text += &(cells.join(",") + "\n");
+    }
+    std::fs::write(path, text).unwrap();
 }
 
 /// Writes one batch as a Parquet file.

@@ -32,6 +32,7 @@ const COMMITTED_AT: &[&str] = &[
 ];
 const ACTOR: &[&str] = &["actor", "user", "username", "user_name", "changed_by", "modified_by"];
 const TABLE: &[&str] = &["table", "table_name", "dataset"];
+const IMAGE: &[&str] = &["image", "image_type", "row_image", "before_or_after"];
 const BEFORE: &[&str] = &["before", "old", "old_row", "before_image", "pre"];
 const AFTER: &[&str] = &["after", "new", "new_row", "after_image", "post"];
 
@@ -93,6 +94,15 @@ pub(super) struct ColumnMap {
     pub before_struct: Option<usize>,
     /// The struct whose null says that there is no after image.
     pub after_struct: Option<usize>,
+    /// Set if each row holds one image: both sides then are the same columns.
+    pub rows: Option<ImageRows>,
+}
+
+/// One row per image.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ImageRows {
+    /// The column that says which image a row holds. `None`: the op does.
+    pub image: Option<usize>,
 }
 
 impl ColumnMap {
@@ -106,14 +116,13 @@ impl ColumnMap {
         table: &TableSchema,
         path: &Path,
     ) -> Result<Self> {
-        let finder = Finder { ledger, path };
+        let mut finder = Finder { ledger, path, taken: Vec::new() };
+        let images = finder.images(declared, table)?;
+        if images.rows.is_some() {
+            finder.taken = images.after.iter().flatten().map(|cell| cell.root()).collect();
+        }
         let optional = |name: &Option<String>, usual| finder.optional(name.as_deref(), usual);
         let op = optional(&declared.op, OP)?.ok_or_else(|| finder.missing("an op column", "columns.op"))?;
-        let (before, before_struct) = finder.side(declared.before.as_deref(), BEFORE, table)?;
-        let (after, after_struct) = finder.side(declared.after.as_deref(), AFTER, table)?;
-        if before.iter().chain(&after).all(Option::is_none) {
-            return Err(finder.missing("before or after images", "columns.before and columns.after"));
-        }
         let committed_at = optional(&declared.committed_at, COMMITTED_AT)?;
         let mut map = Self {
             op,
@@ -124,10 +133,11 @@ impl ColumnMap {
             committed_at,
             actor: optional(&declared.actor, ACTOR)?,
             table: optional(&declared.table, TABLE)?,
-            before,
-            after,
-            before_struct,
-            after_struct,
+            before: images.before,
+            after: images.after,
+            before_struct: images.structs[0],
+            after_struct: images.structs[1],
+            rows: images.rows,
         };
         map.share_keys(ledger, table, path)?;
         Ok(map)
@@ -158,6 +168,7 @@ impl ColumnMap {
     /// The ledger columns that a read needs, rising.
     pub(super) fn roots(&self, want: Want, table: &TableSchema, op: bool) -> Vec<usize> {
         let mut roots: Vec<usize> = op.then_some(self.op).into_iter().collect();
+        roots.extend(self.rows.and_then(|rows| rows.image));
         if want.order || want.provenance {
             roots.extend(
                 [self.position, self.commit_position, self.transaction, self.committed_at].iter().flatten(),
@@ -187,6 +198,16 @@ impl ColumnMap {
 struct Finder<'a> {
     ledger: &'a SchemaRef,
     path: &'a Path,
+    /// Columns of the table itself, which are found to be nothing else unless declared.
+    taken: Vec<usize>,
+}
+
+/// Where the images are.
+struct FoundImages {
+    before: Vec<Option<Cell>>,
+    after: Vec<Option<Cell>>,
+    structs: [Option<usize>; 2],
+    rows: Option<ImageRows>,
 }
 
 impl Finder<'_> {
@@ -202,7 +223,11 @@ impl Finder<'_> {
         match declared {
             Some(name) => self.named(name).map(Some).ok_or_else(|| self.unknown(name)),
             None => Ok(usual.iter().find_map(|name| {
-                self.ledger.fields().iter().position(|f| f.name().eq_ignore_ascii_case(name))
+                let is_it = |&column: &usize| {
+                    self.ledger.field(column).name().eq_ignore_ascii_case(name)
+                        && !self.taken.contains(&column)
+                };
+                (0..self.ledger.fields().len()).find(is_it)
             })),
         }
     }
@@ -227,6 +252,28 @@ impl Finder<'_> {
             found: format!("columns {}", self.names().join(", ")),
             hint: Some(format!("name it in the plan under ledger.{key}")),
         }
+    }
+
+    /// Both sides of a change in one row, or else one image per row.
+    fn images(&self, declared: &LedgerColumns, table: &TableSchema) -> Result<FoundImages> {
+        if declared.image.is_none() {
+            let (before, old) = self.side(declared.before.as_deref(), BEFORE, table)?;
+            let (after, new) = self.side(declared.after.as_deref(), AFTER, table)?;
+            if before.iter().chain(&after).any(Option::is_some) {
+                return Ok(FoundImages { before, after, structs: [old, new], rows: None });
+            }
+        }
+        let (prefix, suffix) = declared.after.as_deref().and_then(|d| d.split_once('*')).unwrap_or_default();
+        let cells = self.pattern(prefix, suffix, table);
+        let found = cells.iter().flatten().count();
+        if found == 0 || declared.image.is_none() && found * 2 < table.len() {
+            return Err(self.missing("before or after images", "columns.before and columns.after"));
+        }
+        let taken = cells.iter().flatten().map(|cell| cell.root()).collect();
+        let finder = Finder { ledger: self.ledger, path: self.path, taken };
+        let image = finder.optional(declared.image.as_deref(), IMAGE)?;
+        let rows = Some(ImageRows { image });
+        Ok(FoundImages { before: cells.clone(), after: cells, structs: [None, None], rows })
     }
 
     /// One side's cells: fields of a struct, or columns that a pattern with one `*` names.

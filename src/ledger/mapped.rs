@@ -5,28 +5,47 @@
 //! common prefix or suffix (`old_*`, `new_*`); key columns may stand beside them
 //! once for both. The op decides which images a record has, as an insert's
 //! before columns are null and mean nothing.
+//!
+//! With one row per image, the two halves of an update are changes of their own
+//! here; [`Halves`](super::Halves) joins them.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+mod clock;
+mod exact;
+mod words;
 
-use arrow::array::{Array, ArrayRef, AsArray, new_null_array};
-use arrow::buffer::{BooleanBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, Int64Type, TimeUnit, UInt64Type};
+use std::collections::{BTreeMap, HashMap};
 
-use super::columns::{Cell, ColumnMap};
-use super::want::{Columns, Want};
+use arrow::array::{Array, ArrayRef, new_null_array};
+use arrow::buffer::ScalarBuffer;
 use rayon::prelude::*;
 
+use self::clock::{positions, times};
+use self::exact::{exact, same_values};
+use self::words::{OpWords, image_words};
+use super::columns::{Cell, ColumnMap};
+use super::mapping::OpWord;
+use super::want::{Columns, Want};
 use crate::error::{At, Error, Result};
 use crate::model::lanes::{LaneFinder, Lanes};
-use crate::model::time::{self, NotAnInstant};
 use crate::model::{
     CellState, ChangeBatch, Discrepancy, DiscrepancyKind, Images, LedgerPlace, NO_TIME, Op, TableSchema,
     canon,
 };
 use crate::plan::{Dataset, MissingCells};
-use crate::read::cell::CellBuilder;
 use crate::read::{Spool, Table};
+
+/// A commit time that its zone's clocks showed twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TwiceTime {
+    /// The earlier instant; the change is taken to have been committed then.
+    pub earlier: i64,
+    /// The later one.
+    pub later: i64,
+    /// The file.
+    pub file: String,
+    /// The record in it, from 1.
+    pub record: u64,
+}
 
 /// A columnar ledger of one dataset.
 #[derive(Debug)]
@@ -40,7 +59,10 @@ pub struct MappedTable {
     bases: Vec<u64>,
     map: ColumnMap,
     schema: TableSchema,
-    ops: HashMap<String, Op>,
+    words: OpWords,
+    /// The tables that a column names, and how many records each has.
+    named: BTreeMap<String, u64>,
+    twice: Vec<TwiceTime>,
     missing: Option<MissingCells>,
     zone: Option<chrono_tz::Tz>,
     discrepancies: Vec<Discrepancy>,
@@ -75,6 +97,7 @@ impl MappedTable {
                 });
             }
         }
+        let op_name = first.schema().field(map.op).name().clone();
         let mut mapped = Self {
             segments: tables
                 .iter()
@@ -86,7 +109,9 @@ impl MappedTable {
             bases: Vec::new(),
             map,
             schema: schema.clone(),
-            ops: op_words(&plan.ledger.ops),
+            words: OpWords::new(&plan.ledger.ops, &op_name),
+            named: BTreeMap::new(),
+            twice: Vec::new(),
             missing: plan.ledger.missing.filter(|m| *m != MissingCells::Null),
             zone: plan.ledger.table.time_zone,
             discrepancies: Vec::new(),
@@ -98,31 +123,43 @@ impl MappedTable {
         Ok(mapped)
     }
 
-    /// Finds the rows of this dataset where a column names the table.
+    /// Finds the rows of this dataset where a column names the table. A dataset that is alone takes
+    /// every row, until the column shows several tables.
     fn select_rows(&mut self, plan: &Dataset, shared: bool) -> Result<()> {
         let mut base = 0;
         for &(table, group) in &self.segments {
             self.bases.push(base);
             base += self.tables[table].rows(group) as u64;
-            let named = self.map.table.filter(|_| shared || !plan.ledger.names.is_empty());
-            self.selected.push(match named {
-                None => None,
-                Some(column) => {
-                    let batch = self.tables[table].read(group, &[column], None)?;
-                    let names = if plan.ledger.names.is_empty() {
-                        std::slice::from_ref(&plan.name)
-                    } else {
-                        &plan.ledger.names
-                    };
-                    let ours = |row: &u32| {
-                        canon::cell_text(batch.column(0).as_ref(), *row as usize)
-                            .is_some_and(|text| names.iter().any(|name| same_table(name, &text)))
-                    };
-                    Some((0..batch.num_rows() as u32).filter(ours).collect())
-                }
-            });
+        }
+        self.selected = vec![None; self.segments.len()];
+        let Some(column) = self.map.table else { return Ok(()) };
+        let mut texts = Vec::with_capacity(self.segments.len());
+        for &(table, group) in &self.segments {
+            let batch = self.tables[table].read(group, &[column], None)?;
+            let names = TableNames::of(batch.column(0), &mut self.named);
+            texts.push(names);
+        }
+        if !shared && plan.ledger.names.is_empty() && self.named.len() < 2 {
+            return Ok(());
+        }
+        let names = match plan.ledger.names.is_empty() {
+            true => std::slice::from_ref(&plan.name),
+            false => &plan.ledger.names,
+        };
+        let is_ours = |text: &str| names.iter().any(|name| same_table(name, text));
+        for (selected, texts) in self.selected.iter_mut().zip(texts) {
+            *selected = Some(texts.rows(|text| is_ours(text)));
         }
         Ok(())
+    }
+
+    /// The tables that the ledger names, and whether their changes are taken as this dataset's.
+    pub fn named(&self, plan: &Dataset) -> Vec<(String, bool)> {
+        let names =
+            if plan.ledger.names.is_empty() { std::slice::from_ref(&plan.name) } else { &plan.ledger.names };
+        let all = self.selected.iter().all(Option::is_none);
+        let taken = |text: &String| all || names.iter().any(|name| same_table(name, text));
+        self.named.keys().map(|text| (text.clone(), taken(text))).collect()
     }
 
     /// Looks once at ops and commit times (and, where nulls can be gaps, at images), so
@@ -140,6 +177,7 @@ impl MappedTable {
             if self.missing.is_some() {
                 finder.observe(&self.read(segment, Want::IMAGES, None)?);
             }
+            self.note_twice(segment)?;
         }
         let mut unknown: Vec<_> = unknown.into_iter().collect();
         unknown.sort();
@@ -155,6 +193,37 @@ impl MappedTable {
         }
         self.lanes = Some(if self.missing.is_some() { finder.finish() } else { self.lanes_by_shape() });
         Ok(())
+    }
+
+    /// Keeps the local times that occur twice in their zone.
+    fn note_twice(&mut self, segment: usize) -> Result<()> {
+        let (table, group) = self.segments[segment];
+        let Some(column) = self.map.committed_at else { return Ok(()) };
+        if self.zone.is_none() || !clock::is_local(self.tables[table].schema().field(column).data_type()) {
+            return Ok(());
+        }
+        let batch = self.tables[table].read(group, &[column], self.selected[segment].as_deref())?;
+        let (_, twice) = self.times(batch.column(0), segment, None)?;
+        for (row, earlier, later) in twice {
+            let (file, record) = self.place(segment, row);
+            self.twice.push(TwiceTime { earlier, later, file, record });
+        }
+        Ok(())
+    }
+
+    /// Changes whose commit time may be one of two instants.
+    pub fn twice(&self) -> &[TwiceTime] {
+        &self.twice
+    }
+
+    /// Whether each row holds one image, so that updates are two rows.
+    pub fn has_halves(&self) -> bool {
+        self.map.rows.is_some()
+    }
+
+    /// Records of the files that are no rows.
+    pub fn set_aside(&self) -> impl Iterator<Item = &Discrepancy> {
+        self.tables.iter().flat_map(|table| table.discrepancies())
     }
 
     /// Whether some image column has another type than the table's, so that values must be converted.
@@ -193,8 +262,8 @@ impl MappedTable {
     }
 
     fn unknown_ops(&self, words: &ArrayRef) -> Vec<usize> {
-        let codes = self.op_codes(words);
-        if codes.contains(&Some(Op::Read)) {
+        let codes = self.words.read(words);
+        if codes.iter().flatten().any(|word| word.op == Op::Read) {
             self.reads.store(true, std::sync::atomic::Ordering::Relaxed);
         }
         (0..codes.len()).filter(|&row| codes[row].is_none()).collect()
@@ -252,11 +321,11 @@ impl MappedTable {
 
     fn place(&self, segment: usize, row: usize) -> (String, u64) {
         let (table, group) = self.segments[segment];
-        let (file, first) = self.tables[table].place(group);
-        let row = self.selected[segment].as_ref().map_or(row as u64, |s| u64::from(s[row]));
+        let (file, _) = self.tables[table].place(group);
+        let row = self.selected[segment].as_ref().map_or(row, |s| s[row] as usize);
         let path =
             self.tables[table].files().get(file).map_or_else(String::new, |f| f.path.display().to_string());
-        (path, first + row)
+        (path, self.tables[table].record(group, row))
     }
 
     /// Reads parts of a segment; all of its changes, or those in `rows` (rising).
@@ -277,126 +346,117 @@ impl MappedTable {
         let count = batch.num_rows();
         // The order alone does not depend on ops, unless initial reads are among them.
         let codes = match root(self.map.op) {
-            Some(words) => self.op_codes(words),
-            None => vec![Some(Op::Update); count],
+            Some(words) => self.words.read(words),
+            None => vec![Some(OpWord { op: Op::Update, before: None }); count],
         };
+        let sides = self.sides(&codes, &root);
         let numbers: Vec<u64> = match &chosen {
             Some(rows) => rows.iter().map(|&r| u64::from(r)).collect(),
             None => (0..count as u64).collect(),
         };
-        let (file, first) = self.tables[table].place(group);
+        let (file, _) = self.tables[table].place(group);
         let ordered = want.order || want.provenance;
         let optional = |column: Option<usize>| column.filter(|_| ordered).and_then(root);
         let first_file: usize = self.tables[..table].iter().map(|t| t.files().len()).sum();
         Ok(ChangeBatch {
-            before: self.images(&self.map.before, want.before, &codes, &root, true)?,
-            after: self.images(&self.map.after, want.after, &codes, &root, false)?,
+            before: self.images(Side::Before, want.before, &sides, &codes, &root),
+            after: self.images(Side::After, want.after, &sides, &codes, &root),
             committed_at: match optional(self.map.committed_at) {
-                Some(times) => self.times(times, segment, &numbers)?,
+                Some(times) => self.times(times, segment, rows)?.0,
                 None => vec![NO_TIME; count],
             },
             transaction: optional(self.map.transaction).cloned(),
             commit_position: optional(self.map.commit_position)
-                .map(|p| self.positions(p, segment, &numbers))
+                .map(|p| self.positions(p, segment, rows))
                 .transpose()?,
-            position: optional(self.map.position)
-                .map(|p| self.positions(p, segment, &numbers))
-                .transpose()?,
-            record: numbers.iter().map(|n| first + n).collect(),
+            position: optional(self.map.position).map(|p| self.positions(p, segment, rows)).transpose()?,
+            record: numbers.iter().map(|&n| self.tables[table].record(group, n as usize)).collect(),
             file: (first_file + file) as u32,
             stream: numbers.iter().map(|n| self.bases[segment] + n).collect(),
             actor: self.map.actor.filter(|_| want.provenance).and_then(root).cloned(),
             // An unknown op changes nothing: a read without an image.
-            ops: codes.into_iter().map(|op| op.unwrap_or(Op::Read) as u8).collect(),
+            ops: codes.into_iter().map(|word| word.map_or(Op::Read, |w| w.op) as u8).collect(),
         })
     }
 
-    fn op_codes(&self, words: &ArrayRef) -> Vec<Option<Op>> {
-        let meaning =
-            |text: Option<String>| text.and_then(|t| self.ops.get(&t.trim().to_lowercase()).copied());
-        if let DataType::Dictionary(_, _) = words.data_type() {
-            let dictionary = words.as_any_dictionary();
-            let entries: Vec<Option<Op>> = (0..dictionary.values().len())
-                .map(|e| meaning(canon::cell_text(dictionary.values().as_ref(), e)))
-                .collect();
-            let keys = dictionary.normalized_keys().into_iter().enumerate();
-            return keys
-                .map(|(row, key)| entries.get(key).copied().flatten().filter(|_| words.is_valid(row)))
-                .collect();
-        }
-        if let DataType::Utf8 = words.data_type() {
-            let words = words.as_string::<i32>();
-            let letters: Vec<Option<Op>> =
-                (0..=u8::MAX).map(|b| meaning(Some(char::from(b).to_string()))).collect();
-            let mut known: Vec<(&str, Option<Op>)> = Vec::new();
-            let look_up = |row| {
-                let word = if words.is_null(row) { "" } else { words.value(row) };
-                if let [letter] = word.as_bytes() {
-                    return letters[usize::from(*letter)];
-                }
-                if let Some((_, op)) = known.iter().find(|(w, _)| *w == word) {
-                    return *op;
-                }
-                let op = meaning(Some(word.to_owned()));
-                if known.len() < 16 {
-                    known.push((word, op));
-                }
-                op
-            };
-            return (0..words.len()).map(look_up).collect();
-        }
-        (0..words.len()).map(|row| meaning(canon::cell_text(words.as_ref(), row))).collect()
+    /// Which images each row has.
+    fn sides<'a>(
+        &self,
+        codes: &[Option<OpWord>],
+        root: &impl Fn(usize) -> Option<&'a ArrayRef>,
+    ) -> Vec<(bool, bool)> {
+        let Some(rows) = self.map.rows else {
+            return codes.iter().map(|word| of_op(word.map(|w| w.op))).collect();
+        };
+        let images = rows.image.and_then(root).map(image_words);
+        let side = |(row, word): (usize, &Option<OpWord>)| {
+            let stated = word.and_then(|w| w.before).or_else(|| images.as_ref().and_then(|i| i[row]));
+            match (word.map(|w| w.op), stated) {
+                (Some(Op::Update), Some(before)) => (before, !before),
+                (op, _) => of_op(op),
+            }
+        };
+        codes.iter().enumerate().map(side).collect()
     }
 
     fn images<'a>(
         &self,
-        cells: &[Option<Cell>],
+        side: Side,
         wanted: Columns,
-        codes: &[Option<Op>],
+        sides: &[(bool, bool)],
+        codes: &[Option<OpWord>],
         root: &impl Fn(usize) -> Option<&'a ArrayRef>,
-        before: bool,
-    ) -> Result<Images> {
-        let count = codes.len();
-        let has = |op: Option<Op>| match op {
-            None | Some(Op::Truncate) => false,
-            Some(Op::Insert | Op::Read) => !before,
-            Some(Op::Delete) => before,
-            Some(Op::Update | Op::Upsert) => true,
+    ) -> Images {
+        let (cells, structs) = match side {
+            Side::Before => (&self.map.before, self.map.before_struct),
+            Side::After => (&self.map.after, self.map.after_struct),
         };
-        let structs = if before { self.map.before_struct } else { self.map.after_struct };
         let nulls = structs.and_then(root).and_then(|s| s.logical_nulls());
-        let present: BooleanBuffer =
-            (0..count).map(|row| has(codes[row]) && nulls.as_ref().is_none_or(|n| n.is_valid(row))).collect();
+        let has = |row: usize| if side == Side::Before { sides[row].0 } else { sides[row].1 };
+        let present =
+            (0..codes.len()).map(|row| has(row) && nulls.as_ref().is_none_or(|n| n.is_valid(row))).collect();
         let mut images = Images {
             columns: vec![None; cells.len()],
             present: Some(present),
             states: vec![None; cells.len()],
         };
+        // A row of an update that does not say which image it is holds the after image.
+        let blank =
+            |row: usize| self.map.rows.is_some() && side == Side::Before && sides[row] == (true, true);
         for (column, cell) in cells.iter().enumerate().filter(|(c, _)| wanted.includes(&self.schema, *c)) {
-            self.image_column(column, *cell, (count, root), &mut images)?;
+            self.image_column(column, *cell, (codes, root), &mut images);
+            if !self.schema.is_key(column) && (0..codes.len()).any(blank) {
+                blank_out(&mut images, column, (0..codes.len()).filter(|&row| blank(row)), codes.len());
+            }
         }
-        Ok(images)
+        images
     }
 
     fn image_column<'a>(
         &self,
         column: usize,
         cell: Option<Cell>,
-        (count, root): (usize, &impl Fn(usize) -> Option<&'a ArrayRef>),
+        (codes, root): (&[Option<OpWord>], &impl Fn(usize) -> Option<&'a ArrayRef>),
         images: &mut Images,
-    ) -> Result<()> {
-        let data_type = self.schema.data_type(column);
+    ) {
+        let (data_type, count) = (self.schema.data_type(column), codes.len());
         let Some(array) = cell.and_then(|cell| cell.array(root)) else {
             images.columns[column] = Some(new_null_array(data_type, count));
             images.states[column] = Some(ScalarBuffer::from(vec![CellState::Absent as u8; count]));
-            return Ok(());
+            return;
         };
         let (array, misfits) = exact(&array, data_type);
         let mut states: Option<Vec<u8>> = None;
         if let (Some(missing), false) = (self.missing, self.schema.is_key(column)) {
-            let code =
-                if missing == MissingCells::Unchanged { CellState::Unchanged } else { CellState::Absent };
-            let state = |row| if array.is_null(row) { code as u8 } else { CellState::Known as u8 };
+            let state = |row: usize| {
+                let update = codes[row].is_some_and(|w| w.op == Op::Update);
+                match (array.is_null(row), missing) {
+                    (false, _) => CellState::Known as u8,
+                    // Without a row on the other side, nothing could have stayed as it was.
+                    (true, MissingCells::Unchanged) if update => CellState::Unchanged as u8,
+                    (true, _) => CellState::Absent as u8,
+                }
+            };
             states = Some((0..count).map(state).collect());
         }
         for row in misfits {
@@ -404,168 +464,107 @@ impl MappedTable {
         }
         images.columns[column] = Some(array);
         images.states[column] = states.map(ScalarBuffer::from);
-        Ok(())
+    }
+
+    /// The place of the row with this number among those that were asked for.
+    fn place_of(&self, segment: usize, row: usize, rows: Option<&[u32]>) -> (String, At) {
+        let (path, record) = self.place(segment, rows.map_or(row, |rows| rows[row] as usize));
+        (path, At::record(record))
     }
 
     /// Positions as numbers; one that is none would put its change in a wrong place.
-    fn positions(&self, array: &ArrayRef, segment: usize, rows: &[u64]) -> Result<Vec<u128>> {
-        positions(array).map_err(|row| Error::Malformed {
-            path: self.place(segment, 0).0.into(),
-            at: At::record(rows[row] + 1),
-            expected: "a position that is a number".to_owned(),
-            found: canon::cell_text(array.as_ref(), row).unwrap_or_else(|| "null".to_owned()),
-            hint: Some("name another column under ledger.columns.position, or repair the record".to_owned()),
+    fn positions(&self, array: &ArrayRef, segment: usize, rows: Option<&[u32]>) -> Result<Vec<u128>> {
+        positions(array).map_err(|row| {
+            let (path, at) = self.place_of(segment, row, rows);
+            let name = self.map.position.map(|c| self.tables[0].schema().field(c).name().clone());
+            Error::Malformed {
+                path: path.into(),
+                at: at.column(name.unwrap_or_default()),
+                expected: "a position that is a whole number, not negative".to_owned(),
+                found: canon::cell_text(array.as_ref(), row).unwrap_or_else(|| "null".to_owned()),
+                hint: Some(
+                    "name another column under ledger.columns.position, or repair the record".to_owned(),
+                ),
+            }
         })
     }
 
-    fn times(&self, array: &ArrayRef, segment: usize, rows: &[u64]) -> Result<Vec<i64>> {
-        let wrong = |row: usize, found: String, hint: &str| {
-            let (path, _) = self.place(segment, 0);
-            let column = self.map.committed_at_name.clone();
+    fn times(
+        &self,
+        array: &ArrayRef,
+        segment: usize,
+        rows: Option<&[u32]>,
+    ) -> Result<(Vec<i64>, Vec<clock::Twice>)> {
+        times(array, self.zone).map_err(|wrong| {
+            let (path, at) = self.place_of(segment, wrong.row, rows);
             Error::Malformed {
                 path: path.into(),
-                at: At::record(rows[row] + 1).column(column),
+                at: at.column(self.map.committed_at_name.clone()),
                 expected: "a commit time".to_owned(),
-                found,
-                hint: Some(hint.to_owned()),
+                found: wrong.found,
+                hint: Some(wrong.hint.to_owned()),
             }
-        };
-        let zone_hint = "declare the ledger's `time_zone` in the plan";
-        match array.data_type() {
-            DataType::Timestamp(unit, zone) => {
-                if zone.is_none() && self.zone.is_none() {
-                    return Err(wrong(0, "a timestamp without a zone".to_owned(), zone_hint));
-                }
-                let values = arrow::compute::cast(array, &DataType::Int64)
-                    .map_err(Error::arrow(&self.tables[0].files()[0].path))?;
-                let values = values.as_primitive::<Int64Type>();
-                let scale = scale(unit);
-                (0..values.len())
-                    .map(|row| {
-                        if values.is_null(row) {
-                            return Ok(NO_TIME);
-                        }
-                        let out =
-                            || wrong(row, "a time outside the years 1677 to 2262".to_owned(), zone_hint);
-                        let nanoseconds = values.value(row).checked_mul(scale).ok_or_else(out)?;
-                        match (zone, self.zone) {
-                            (None, Some(declared)) => {
-                                let local = chrono::DateTime::from_timestamp_nanos(nanoseconds).naive_utc();
-                                instant(time::in_zone(local, declared))
-                                    .map_err(|found| wrong(row, found, zone_hint))
-                            }
-                            _ => Ok(nanoseconds),
-                        }
-                    })
-                    .collect()
-            }
-            data_type if data_type.is_integer() => {
-                let values = arrow::compute::cast(array, &DataType::Int64)
-                    .map_err(Error::arrow(&self.tables[0].files()[0].path))?;
-                let values = values.as_primitive::<Int64Type>();
-                let read = |row| if values.is_null(row) { NO_TIME } else { epoch(values.value(row)) };
-                Ok((0..values.len()).map(read).collect())
-            }
-            _ => (0..array.len())
-                .map(|row| match canon::cell_text(array.as_ref(), row) {
-                    None => Ok(NO_TIME),
-                    Some(text) => instant(time::parse_instant(&text, self.zone))
-                        .map_err(|why| wrong(row, format!("{text:?} ({why})"), zone_hint)),
-                })
-                .collect(),
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Before,
+    After,
+}
+
+/// The images that a change of this op has, before and after.
+fn of_op(op: Option<Op>) -> (bool, bool) {
+    match op {
+        None | Some(Op::Truncate) => (false, false),
+        Some(Op::Insert | Op::Read) => (false, true),
+        Some(Op::Delete) => (true, false),
+        Some(Op::Update | Op::Upsert) => (true, true),
+    }
+}
+
+/// Makes the cells of a column absent in these rows.
+fn blank_out(images: &mut Images, column: usize, rows: impl Iterator<Item = usize>, count: usize) {
+    let stated = images.states[column].take();
+    let mut states = stated.map_or_else(|| vec![0; count], |states| states.to_vec());
+    rows.for_each(|row| states[row] = CellState::Absent as u8);
+    images.states[column] = Some(ScalarBuffer::from(states));
+}
+
+/// Which table each row of a segment names: a few texts, and a number of one of them per row.
+struct TableNames {
+    texts: Vec<String>,
+    of_row: Vec<u32>,
+}
+
+impl TableNames {
+    /// Reads a column and adds its texts to the counts of all.
+    fn of(column: &ArrayRef, counts: &mut BTreeMap<String, u64>) -> Self {
+        let mut numbers: HashMap<String, u32> = HashMap::new();
+        let mut names = Self { texts: Vec::new(), of_row: Vec::with_capacity(column.len()) };
+        for row in 0..column.len() {
+            let text = canon::cell_text(column.as_ref(), row).unwrap_or_default();
+            let next = names.texts.len() as u32;
+            let number = *numbers.entry(text).or_insert_with_key(|text| {
+                names.texts.push(text.clone());
+                next
+            });
+            names.of_row.push(number);
         }
-    }
-}
-
-/// An hour that occurs twice is taken as the earlier; the cut near it is ambiguous either way.
-fn instant(parsed: Result<i64, NotAnInstant>) -> Result<i64, String> {
-    match parsed {
-        Ok(nanoseconds) => Ok(nanoseconds),
-        Err(NotAnInstant::Twice(earlier, _)) => Ok(earlier),
-        Err(NotAnInstant::NoZone) => Err("no offset and no declared zone".to_owned()),
-        Err(NotAnInstant::Skipped) => Err("a local time that its zone skips".to_owned()),
-        Err(NotAnInstant::OutOfRange) => Err("outside the years 1677 to 2262".to_owned()),
-        Err(NotAnInstant::Malformed) => Err("not a date and time".to_owned()),
-    }
-}
-
-fn scale(unit: &TimeUnit) -> i64 {
-    match unit {
-        TimeUnit::Second => 1_000_000_000,
-        TimeUnit::Millisecond => 1_000_000,
-        TimeUnit::Microsecond => 1_000,
-        TimeUnit::Nanosecond => 1,
-    }
-}
-
-/// Commit clocks tick in this era, so the magnitude of an epoch number tells its unit.
-fn epoch(value: i64) -> i64 {
-    let scale = match value.unsigned_abs() {
-        0..=99_999_999_999 => 1_000_000_000,
-        100_000_000_000..=99_999_999_999_999 => 1_000_000,
-        100_000_000_000_000..=99_999_999_999_999_999 => 1_000,
-        _ => 1,
-    };
-    value.saturating_mul(scale)
-}
-
-/// Positions as numbers, or the row of the first that is none.
-fn positions(array: &ArrayRef) -> Result<Vec<u128>, usize> {
-    if let (DataType::Int64, 0) = (array.data_type(), array.null_count()) {
-        let values = array.as_primitive::<Int64Type>().values();
-        return values.iter().enumerate().map(|(row, &v)| u128::try_from(v).map_err(|_| row)).collect();
-    }
-    if let (DataType::UInt64, 0) = (array.data_type(), array.null_count()) {
-        return Ok(array.as_primitive::<UInt64Type>().values().iter().map(|&v| u128::from(v)).collect());
-    }
-    let read = |row| canon::cell_text(array.as_ref(), row).and_then(|t| super::position::parse_position(&t));
-    (0..array.len()).map(|row| read(row).ok_or(row)).collect()
-}
-
-/// An array in exactly the column's type, and the rows whose value does not fit it.
-fn exact(array: &ArrayRef, data_type: &DataType) -> (ArrayRef, Vec<usize>) {
-    if array.data_type() == data_type {
-        return (Arc::clone(array), Vec::new());
-    }
-    if same_values(array.data_type(), data_type) {
-        if let Ok(cast) = arrow::compute::cast(array, data_type) {
-            return (cast, Vec::new());
-        }
-    }
-    let Some(mut builder) = CellBuilder::new(data_type) else {
-        return (new_null_array(data_type, array.len()), (0..array.len()).collect());
-    };
-    let mut misfits = Vec::new();
-    for row in 0..array.len() {
-        let pushed = match canon::cell_text(array.as_ref(), row) {
-            None => false,
-            Some(text) => {
-                let fits = builder.push_text(&text).is_ok();
-                if !fits {
-                    misfits.push(row);
-                }
-                fits
+        for &number in &names.of_row {
+            let text = &names.texts[number as usize];
+            match counts.get_mut(text) {
+                Some(count) => *count += 1,
+                None => drop(counts.insert(text.clone(), 1)),
             }
-        };
-        if !pushed {
-            builder.push_null();
         }
+        names
     }
-    (builder.finish(), misfits)
-}
 
-/// Whether two types hold the same values in other layouts, so that a cast loses nothing.
-fn same_values(from: &DataType, to: &DataType) -> bool {
-    let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-    let bytes = |t: &DataType| matches!(t, DataType::Binary | DataType::LargeBinary | DataType::BinaryView);
-    match (from, to) {
-        (DataType::Dictionary(_, values), to) => values.as_ref() == to || same_values(values, to),
-        (from, to) if text(from) && text(to) || bytes(from) && bytes(to) => true,
-        (DataType::Decimal128(p, s), DataType::Decimal128(q, t)) => s == t && p <= q,
-        (DataType::Int8 | DataType::Int16 | DataType::Int32, DataType::Int64)
-        | (DataType::Int8 | DataType::Int16, DataType::Int32)
-        | (DataType::Int8, DataType::Int16) => true,
-        _ => false,
+    fn rows(&self, wanted: impl Fn(&str) -> bool) -> Vec<u32> {
+        let wanted: Vec<bool> = self.texts.iter().map(|text| wanted(text)).collect();
+        (0..self.of_row.len() as u32).filter(|&row| wanted[self.of_row[row as usize] as usize]).collect()
     }
 }
 
@@ -580,17 +579,4 @@ fn same_table(name: &str, text: &str) -> bool {
             _ => return false,
         }
     }
-}
-
-fn op_words(declared: &[(String, Op)]) -> HashMap<String, Op> {
-    let usual: [(&[&str], Op); 6] = [
-        (&["i", "c", "insert", "create", "created", "add", "+i"], Op::Insert),
-        (&["u", "update", "updated", "modify", "change"], Op::Update),
-        (&["d", "delete", "deleted", "remove", "-d"], Op::Delete),
-        (&["upsert", "merge", "replace"], Op::Upsert),
-        (&["t", "truncate"], Op::Truncate),
-        (&["r", "read", "snapshot"], Op::Read),
-    ];
-    let usual = usual.into_iter().flat_map(|(words, op)| words.iter().map(move |w| ((*w).to_owned(), op)));
-    usual.chain(declared.iter().map(|(word, op)| (word.to_lowercase(), *op))).collect()
 }

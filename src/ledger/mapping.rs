@@ -309,7 +309,8 @@ impl Mapping {
     }
 }
 
-fn usual_word(word: &str, sql_server: bool) -> Option<OpWord> {
+/// What a word in lower case says in any op column.
+pub(super) fn usual_word(word: &str, sql_server: bool) -> Option<OpWord> {
     let plain = |op| Some(OpWord { op, before: None });
     let half = |before| Some(OpWord { op: Op::Update, before: Some(before) });
     match word {

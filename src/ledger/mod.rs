@@ -14,6 +14,7 @@ mod chunk;
 mod columns;
 mod debezium;
 mod decode;
+mod halves;
 mod image;
 mod json;
 mod mapped;
@@ -39,7 +40,8 @@ mod testing;
 use crate::read::JsonChunk;
 
 pub use decode::{Clock, Control, DecodeOptions, Decoded, Facts, Missing, Note, TableTarget, TextEncoding};
-pub use mapped::MappedTable;
+pub use halves::Halves;
+pub use mapped::{MappedTable, TwiceTime};
 pub use mapping::{ImageColumns, ImageSide, Mapping, MappingHints, OpWord, image_word};
 pub use open::{Shape, decode_options, detect, input_files, mapping, take_changes};
 pub use position::{PositionIdentity, PositionKind, format_lsn, parse_lsn, parse_position};

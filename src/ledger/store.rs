@@ -27,7 +27,7 @@ pub struct ChangeStore {
 #[derive(Debug)]
 enum Segments {
     Spooled(SpooledTable),
-    Mapped(MappedTable),
+    Mapped(Box<MappedTable>),
 }
 
 impl ChangeStore {
@@ -46,7 +46,13 @@ impl ChangeStore {
     /// More changes than the limit of 2³² − 2.
     pub fn mapped(schema: TableSchema, table: MappedTable) -> Result<Self> {
         let firsts = firsts((0..table.segments()).map(|segment| table.rows(segment)))?;
-        Ok(Self { schema, segments: Segments::Mapped(table), firsts, positions: true, reads: false })
+        Ok(Self {
+            schema,
+            segments: Segments::Mapped(Box::new(table)),
+            firsts,
+            positions: true,
+            reads: false,
+        })
     }
 
     /// Whether some change is an initial read.

@@ -8,6 +8,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::DataType;
 use rayon::prelude::*;
 
+use super::columnar;
 use super::progress::Progress;
 use super::scope::{ScopeFilter, scope};
 use crate::error::{At, Error, Result, nearest};
@@ -16,9 +17,10 @@ use crate::ledger::store::{ChangeSpooler, ChangeStore};
 use crate::ledger::want::{Columns, Want};
 use crate::ledger::{
     self, Carry, Clock, DecodeOptions, Format, Note, PositionIdentity, PositionKind, Shape, TableTarget,
+    TwiceTime,
 };
 use crate::model::lanes::{LaneFinder, Lanes};
-use crate::model::{ChangeBatch, Discrepancy, DiscrepancyKind, Images, LedgerPlace, Op, TableSchema, canon};
+use crate::model::{ChangeBatch, Discrepancy, DiscrepancyKind, LedgerPlace, Op, TableSchema, canon};
 use crate::plan::{Dataset, LedgerClock, Normalisation, Plan};
 use crate::read::{InputFile, JsonChunks, Spool, Table};
 
@@ -35,6 +37,8 @@ pub(super) struct DatasetInput {
     pub member: usize,
     /// What reading found.
     pub discrepancies: Vec<Discrepancy>,
+    /// Changes whose commit time may be one of two instants.
+    pub twice: Vec<TwiceTime>,
     normalise: Vec<Vec<Normalisation>>,
     scope: Option<ScopeFilter>,
 }
@@ -104,17 +108,19 @@ impl Inputs {
     }
 }
 
-struct OpenedTable {
+pub(super) struct OpenedTable {
     table: Table,
-    schema: TableSchema,
+    pub schema: TableSchema,
     scope: Option<ScopeFilter>,
 }
 
 /// The changes of one dataset, with what reading them found.
-struct ReadLedger {
-    store: ChangeStore,
-    lanes: Lanes,
-    discrepancies: Vec<Discrepancy>,
+pub(super) struct ReadLedger {
+    pub store: ChangeStore,
+    pub lanes: Lanes,
+    pub discrepancies: Vec<Discrepancy>,
+    /// Changes whose commit time may be one of two instants.
+    pub twice: Vec<TwiceTime>,
 }
 
 fn open_current(dataset: &Dataset, spool: &Spool) -> Result<OpenedTable> {
@@ -174,6 +180,7 @@ fn dataset_input(
         source,
         member,
         discrepancies,
+        twice: read.twice,
         normalise,
         scope: table.scope,
     }
@@ -205,87 +212,9 @@ fn open_source(
     let ledger = &plans[0].ledger;
     let files = ledger::input_files(&ledger.paths, spool)?;
     match ledger::detect(&files, ledger)? {
-        Shape::Columnar => open_columnar(plans, tables, members, (files, spool)),
+        Shape::Columnar => columnar::open(plans, tables, members, (files, spool)),
         Shape::Json(format) => open_json(plans, tables, members, (files, format), spool, progress),
     }
-}
-
-fn open_columnar(
-    plans: &[&Dataset],
-    tables: &[OpenedTable],
-    members: &[usize],
-    (files, spool): (Vec<InputFile>, &Spool),
-) -> Result<(SourceInput, Vec<ReadLedger>)> {
-    let ledger = &plans[0].ledger;
-    let mut stores = Vec::new();
-    let mut has_position = false;
-    for (plan, table) in plans.iter().zip(tables) {
-        let mapped = ledger::MappedTable::open(plan, &table.schema, plans.len() > 1, spool)?;
-        has_position = mapped.has_position();
-        let discrepancies = mapped.discrepancies().to_vec();
-        if plan.current.filter.is_some() || mapped.converts() {
-            stores.push(spool_columnar(plan, table, &mapped, discrepancies, spool)?);
-            continue;
-        }
-        let lanes = mapped.lanes();
-        let store = ChangeStore::mapped(table.schema.clone(), mapped)?;
-        stores.push(ReadLedger { store, lanes, discrepancies });
-    }
-    let source = SourceInput {
-        datasets: members.to_vec(),
-        files,
-        format: Format::Mapped,
-        rules: OrderRules {
-            commit_clock: ledger.clock == LedgerClock::Commit,
-            identity: if has_position { Identity::Position } else { Identity::None },
-        },
-        positions: has_position.then_some(PositionKind::Number),
-        clock: ledger.clock,
-    };
-    Ok((source, stores))
-}
-
-/// Changes that need more than a projection, a scope applied or values converted, are read once
-/// into the spool. A value that does not fit its column is absent from then on, and said so.
-fn spool_columnar(
-    plan: &Dataset,
-    table: &OpenedTable,
-    mapped: &ledger::MappedTable,
-    discrepancies: Vec<Discrepancy>,
-    spool: &Spool,
-) -> Result<ReadLedger> {
-    let mut intake = Intake {
-        spooler: ChangeSpooler::new(table.schema.clone(), spool)?,
-        lanes: LaneFinder::new(&table.schema),
-        discrepancies,
-    };
-    let mut lossy: Vec<(u64, u64)> = vec![(0, 0); table.schema.len()];
-    for segment in 0..mapped.segments() {
-        let batch = mapped.read(segment, Want::EVIDENCE, None)?;
-        for (column, lossy) in lossy.iter_mut().enumerate().filter(|(c, _)| mapped.is_stated(*c)) {
-            let absent = |images: &Images, row| {
-                images.is_present(row) && images.state(column, row) == crate::model::CellState::Absent
-            };
-            for row in (0..batch.len()).filter(|&r| absent(&batch.before, r) || absent(&batch.after, r)) {
-                *lossy = (lossy.0 + 1, if lossy.0 == 0 { batch.record[row] } else { lossy.1 });
-            }
-        }
-        let file = batch.file;
-        intake.take(batch, file, plan)?;
-    }
-    let path = mapped.path();
-    for (column, (count, record)) in lossy.into_iter().enumerate().filter(|(_, l)| l.0 > 0) {
-        let (name, data_type) = (table.schema.name(column), table.schema.data_type(column));
-        let message = format!(
-            "{count} changes hold a value of {name:?} that is no {data_type} exactly: it is not used"
-        );
-        let mut discrepancy = Discrepancy::new(DiscrepancyKind::LossyValue, plan.name.clone(), message);
-        discrepancy.count = count;
-        discrepancy.touches_snapshot = true;
-        discrepancy.ledger = Some(LedgerPlace { file: path.clone(), record, ..LedgerPlace::default() });
-        intake.discrepancies.push(discrepancy);
-    }
-    intake.finish(true)
 }
 
 fn open_json(
@@ -370,10 +299,10 @@ struct Parsed {
 }
 
 /// One dataset's changes on their way into the spool.
-struct Intake {
+pub(super) struct Intake {
     spooler: ChangeSpooler,
     lanes: LaneFinder,
-    discrepancies: Vec<Discrepancy>,
+    pub discrepancies: Vec<Discrepancy>,
 }
 
 /// Parses a text ledger into spools: chunks in parallel, stitched in stream order.
@@ -387,16 +316,7 @@ fn parse(
 ) -> Result<Parsed> {
     let plans = declared.plans;
     let mut carry = Carry::new();
-    let mut intakes = targets
-        .iter()
-        .map(|t| {
-            Ok(Intake {
-                spooler: ChangeSpooler::new(t.schema.clone(), spool)?,
-                lanes: LaneFinder::new(&t.schema),
-                discrepancies: Vec::new(),
-            })
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let mut intakes = targets.iter().map(|t| Intake::new(&t.schema, spool)).collect::<Result<Vec<_>>>()?;
     for (number, file) in files.iter().enumerate() {
         let mut chunks = JsonChunks::open(file)?;
         let window = rayon::current_num_threads().max(1) * 2;
@@ -454,18 +374,25 @@ fn refuse_no_table(plans: &[&Dataset], stream: &ledger::Stream) -> Result<()> {
     if matched || stream.tables.is_empty() {
         return Ok(());
     }
-    let wanted = &plans[0].ledger.names;
-    let names: Vec<&str> = stream.tables.keys().map(String::as_str).collect();
-    let wanted = wanted.first().map_or(plans[0].name.as_str(), String::as_str);
+    Err(no_table(plans[0], &mut stream.tables.keys().map(String::as_str)))
+}
+
+/// What is said where a ledger names tables, but not this dataset's.
+pub(super) fn no_table(plan: &Dataset, names: &mut dyn Iterator<Item = &str>) -> Error {
+    let names: Vec<&str> = names.collect();
+    let wanted = plan.ledger.names.first().map_or(plan.name.as_str(), String::as_str);
     let near = nearest(wanted, names.iter().copied());
-    Err(Error::Refused {
-        dataset: plans[0].name.clone(),
-        reason: format!("its ledger has no table {wanted:?}, but {}", names.join(", ")),
+    let more = names.len().saturating_sub(20);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let shown = names.iter().take(20).copied().collect::<Vec<_>>().join(", ");
+    Error::Refused {
+        dataset: plan.name.clone(),
+        reason: format!("its ledger has no table {wanted:?}, but {shown}{more}"),
         hint: Some(near.map_or_else(
             || "name its table with --table, or under ledger.table in the plan".to_owned(),
             |near| format!("did you mean {near:?}?"),
         )),
-    })
+    }
 }
 
 /// Two tables of a stream whose names both mean one dataset would be mixed into one.
@@ -476,18 +403,31 @@ fn refuse_two_tables(plans: &[&Dataset], stream: &ledger::Stream) -> Result<()> 
         };
         let names: Vec<String> = stream.tables.iter().filter_map(ours).collect();
         if names.len() > 1 {
-            return Err(Error::Refused {
-                dataset: plan.name.clone(),
-                reason: format!("its ledger holds several tables of that name: {}", names.join(", ")),
-                hint: Some("name one of them with its schema under ledger.table".to_owned()),
-            });
+            return Err(two_tables(plan, &names));
         }
     }
     Ok(())
 }
 
+/// What is said where several tables of a ledger have a dataset's name.
+pub(super) fn two_tables(plan: &Dataset, names: &[String]) -> Error {
+    Error::Refused {
+        dataset: plan.name.clone(),
+        reason: format!("its ledger holds several tables of that name: {}", names.join(", ")),
+        hint: Some("name one of them with its schema under ledger.table".to_owned()),
+    }
+}
+
 impl Intake {
-    fn take(&mut self, mut batch: ChangeBatch, file: u32, plan: &Dataset) -> Result<()> {
+    pub(super) fn new(schema: &TableSchema, spool: &Spool) -> Result<Self> {
+        Ok(Self {
+            spooler: ChangeSpooler::new(schema.clone(), spool)?,
+            lanes: LaneFinder::new(schema),
+            discrepancies: Vec::new(),
+        })
+    }
+
+    pub(super) fn take(&mut self, mut batch: ChangeBatch, file: u32, plan: &Dataset) -> Result<()> {
         batch.file = file;
         if let Some(filter) = &plan.current.filter {
             let filter = ScopeFilter::bind(filter, plan, self.spooler.table())?;
@@ -497,10 +437,15 @@ impl Intake {
         self.spooler.push(&batch)
     }
 
-    fn finish(self, positions: bool) -> Result<ReadLedger> {
+    pub(super) fn finish(self, positions: bool) -> Result<ReadLedger> {
         let mut store = self.spooler.finish()?;
         store.use_positions(positions);
-        Ok(ReadLedger { store, lanes: self.lanes.finish(), discrepancies: self.discrepancies })
+        Ok(ReadLedger {
+            store,
+            lanes: self.lanes.finish(),
+            discrepancies: self.discrepancies,
+            twice: Vec::new(),
+        })
     }
 }
 

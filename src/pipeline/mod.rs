@@ -15,6 +15,7 @@
 //! ```
 
 mod checks;
+mod columnar;
 mod evidence;
 mod explain;
 mod fetch;

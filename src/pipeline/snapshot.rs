@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::checks;
+use super::columnar;
 use super::findings::{Findings, Found, Gathered, Known};
 use super::manifest;
 use super::outcome::{DatasetOutcome, MomentOutcome, SnapshotOutcome};
@@ -262,6 +263,7 @@ impl Writing<'_> {
                 found.push(discrepancy);
             }
         }
+        found.extend(columnar::ambiguous(input, &self.moment.bound));
         let window = &self.run.windows[number];
         if input.plan.current.at.is_none() && window.to.is_none() && window.is_after_end(&self.moment.bound) {
             let last = window.last.map_or_else(|| "nothing".to_owned(), time::format_instant);

@@ -1,0 +1,56 @@
+//! Values of a ledger's columns in exactly the types of the table's.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, new_null_array};
+use arrow::datatypes::DataType;
+
+use crate::model::canon;
+use crate::read::cell::CellBuilder;
+
+/// An array in exactly the column's type, and the rows whose value does not fit it.
+pub(super) fn exact(array: &ArrayRef, data_type: &DataType) -> (ArrayRef, Vec<usize>) {
+    if array.data_type() == data_type {
+        return (Arc::clone(array), Vec::new());
+    }
+    if same_values(array.data_type(), data_type) {
+        if let Ok(cast) = arrow::compute::cast(array, data_type) {
+            return (cast, Vec::new());
+        }
+    }
+    let Some(mut builder) = CellBuilder::new(data_type) else {
+        return (new_null_array(data_type, array.len()), (0..array.len()).collect());
+    };
+    let mut misfits = Vec::new();
+    for row in 0..array.len() {
+        let pushed = match canon::cell_text(array.as_ref(), row) {
+            None => false,
+            Some(text) => {
+                let fits = builder.push_text(&text).is_ok();
+                if !fits {
+                    misfits.push(row);
+                }
+                fits
+            }
+        };
+        if !pushed {
+            builder.push_null();
+        }
+    }
+    (builder.finish(), misfits)
+}
+
+/// Whether two types hold the same values in other layouts, so that a cast loses nothing.
+pub(super) fn same_values(from: &DataType, to: &DataType) -> bool {
+    let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let bytes = |t: &DataType| matches!(t, DataType::Binary | DataType::LargeBinary | DataType::BinaryView);
+    match (from, to) {
+        (DataType::Dictionary(_, values), to) => values.as_ref() == to || same_values(values, to),
+        (from, to) if text(from) && text(to) || bytes(from) && bytes(to) => true,
+        (DataType::Decimal128(p, s), DataType::Decimal128(q, t)) => s == t && p <= q,
+        (DataType::Int8 | DataType::Int16 | DataType::Int32, DataType::Int64)
+        | (DataType::Int8 | DataType::Int16, DataType::Int32)
+        | (DataType::Int8, DataType::Int16) => true,
+        _ => false,
+    }
+}
