@@ -9,5 +9,5 @@ check:
     cargo clippy --release --all-targets -- -D warnings
     cargo test --release
     RUSTDOCFLAGS="-D warnings" cargo doc --release --no-deps
-    cargo bench --no-run
+    ASOF_BENCH_KEYS=2000 cargo test --release --benches
     command -v cargo-deny >/dev/null && cargo deny check || echo "cargo-deny is not installed: licences and advisories were not checked"

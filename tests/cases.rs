@@ -135,7 +135,7 @@ impl Case {
     /// Codes of all discrepancies that any run of this case expects.
     pub(crate) fn expected_codes(&self) -> Vec<String> {
         let sections = self.runs.iter().flatten().filter(|s| s.title[0] == "discrepancies");
-        sections.flat_map(|s| findings_of(s)).map(|f| f.code).collect()
+        sections.flat_map(findings_of).map(|f| f.code).collect()
     }
 }
 

@@ -160,3 +160,57 @@ fn a_single_file_is_judged_and_added_up_like_a_folder() {
         assert!(text.stdout.contains(shown), "{shown} is missing in {}", text.stdout);
     }
 }
+
+#[test]
+fn a_history_marks_its_breaks() {
+    let folder = folder([(0, 9), (1, 5)].into_iter(), [(0, 7), (1, 5)].into_iter());
+    let update = |seq: u8, before: u8, after: u8| {
+        format!(
+            r#"{{"seq":{seq},"op":"U","committed_at":"2025-01-04T00:00:00Z","before":{{"id":0,"qty":{before}}},"after":{{"id":0,"qty":{after}}}}}"#
+        )
+    };
+    let inserts = std::fs::read_to_string(folder.join("items.ndjson")).unwrap();
+    // The second update does not start from what the first one left, and the current row is neither's.
+    folder.write(
+        "items.ndjson",
+        format!("{inserts}{}\n{}\n{}\n", update(3, 7, 8), update(4, 2, 3), update(5, 3, 4)),
+    );
+    let text = folder.run(&["history", "plan.toml", "--key", "0"]);
+    assert_eq!(text.status, 0, "{text:?}");
+    let lines: Vec<&str> = text.stdout.lines().collect();
+    let at = |start: &str| {
+        lines.iter().position(|l| l.starts_with(start)).unwrap_or_else(|| panic!("{start}: {lines:#?}"))
+    };
+    let (broken, next) = (at("    items.ndjson record 4"), at("    items.ndjson record 5"));
+    assert!((broken..next).contains(&at("  ! chain-break: ")), "{lines:#?}");
+    assert!(at("  ! current-differs: ") > at("current state"), "{lines:#?}");
+    assert!(lines.contains(&"    qty: expected 8, found 2"), "{lines:#?}");
+    assert!(lines.contains(&"    qty: expected 4, found 9"), "{lines:#?}");
+    let document = json(&folder.run(&["history", "plan.toml", "--key", "0", "--json"]));
+    let codes = |breaks: &Value| -> Vec<String> {
+        breaks.as_array().unwrap().iter().map(|b| b["kind"].as_str().unwrap().to_owned()).collect()
+    };
+    let steps: Vec<Vec<String>> =
+        document["changes"].as_array().unwrap().iter().map(|c| codes(&c["breaks"])).collect();
+    assert_eq!(steps, [vec![], vec![], vec!["chain-break".to_owned()], vec![]]);
+    assert_eq!(codes(&document["breaks"]), ["current-differs"]);
+    let clean = folder.run(&["history", "plan.toml", "--key", "1"]);
+    assert_eq!((clean.status, clean.stdout.contains('!')), (0, false), "{clean:?}");
+}
+
+#[test]
+fn an_orphan_shows_what_it_refers_to() {
+    let folder = folder([(0, 7), (1, 9)].into_iter(), [(0, 7), (1, 9)].into_iter());
+    let references = "measures = [\"qty\"]\nreferences = [{ columns = [\"qty\"], to = \"others\" }]\n";
+    let others = PLAN.replace("items", "others");
+    folder.write("plan.toml", PLAN.replace("measures = [\"qty\"]\n", references) + &others);
+    folder.write("others.csv", "id,qty\n7,1\n");
+    let insert =
+        r#"{"seq":1,"op":"I","committed_at":"2025-01-03T00:00:00Z","before":null,"after":{"id":7,"qty":1}}"#;
+    folder.write("others.ndjson", format!("{insert}\n"));
+    let output = snapshot(&folder, &[]);
+    assert_eq!(output.status, 1, "{output:?}");
+    assert!(output.stdout.contains("qty: expected a key of others, found 9"), "{}", output.stdout);
+    let batch = table::read_parquet(&folder.join("out/discrepancies.parquet"));
+    assert_eq!(table::column(&batch, "found"), [Some("qty=9".to_owned())]);
+}

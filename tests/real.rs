@@ -226,9 +226,13 @@ fn verdicts(out: &Path) -> HashMap<String, Verdicts> {
     let batch = table::read_parquet(&out.join("verdicts.parquet"));
     let columns = ["dataset", "key", "column", "verdict"].map(|name| table::column(&batch, name));
     let mut all: HashMap<String, Verdicts> = HashMap::new();
+    let cell = |column: usize, row: usize| columns[column][row].clone().unwrap_or_default();
     for row in 0..batch.num_rows() {
-        let cell = |column: usize| columns[column][row].clone().unwrap_or_default();
-        all.entry(cell(0)).or_default().entry(cell(1)).or_default().insert(cell(2), cell(3));
+        all.entry(cell(0, row))
+            .or_default()
+            .entry(cell(1, row))
+            .or_default()
+            .insert(cell(2, row), cell(3, row));
     }
     all
 }
@@ -238,9 +242,10 @@ fn codes(out: &Path) -> BTreeMap<String, BTreeMap<String, u64>> {
     let batch = table::read_parquet(&out.join("discrepancies.parquet"));
     let columns = ["dataset", "code", "count"].map(|name| table::column(&batch, name));
     let mut all: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+    let cell = |column: usize, row: usize| columns[column][row].clone().unwrap_or_default();
     for row in 0..batch.num_rows() {
-        let cell = |column: usize| columns[column][row].clone().unwrap_or_default();
-        *all.entry(cell(0)).or_default().entry(cell(1)).or_default() += cell(2).parse::<u64>().unwrap_or(1);
+        *all.entry(cell(0, row)).or_default().entry(cell(1, row)).or_default() +=
+            cell(2, row).parse::<u64>().unwrap_or(1);
     }
     all
 }

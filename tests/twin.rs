@@ -97,7 +97,7 @@ impl Twin {
         let current = texts(&delivery.current_batch(table).unwrap());
         let mut changes: Vec<Change> = delivery.of(table).map(|(_, r)| change(def, r)).collect();
         // A redelivery repeats position, op and images; initial reads of one moment differ in theirs.
-        changes.sort_by(|a, b| a.order.cmp(&b.order));
+        changes.sort_by_key(|a| a.order);
         let mut seen: Vec<Change> = Vec::new();
         for change in changes {
             let repeats = seen.iter().rev().take_while(|s| s.order == change.order).any(|s| *s == change);

@@ -110,7 +110,8 @@ pub(crate) fn document(found: &Discrepancies) -> Value {
     })
 }
 
-fn one_document(found: &Discrepancy) -> Value {
+/// One discrepancy as JSON.
+pub(crate) fn one_document(found: &Discrepancy) -> Value {
     let cells: Vec<Value> = found
         .cells
         .iter()

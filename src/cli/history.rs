@@ -1,7 +1,8 @@
 //! `asof history`: one row through time.
 
+use asof::model::Discrepancy;
 use asof::pipeline::request::HistoryRequest;
-use asof::pipeline::{HistoryOutcome, HistoryStep};
+use asof::pipeline::{ChangedCell, HistoryOutcome, HistoryStep};
 use asof::plan::{Dataset, Plan};
 
 use serde_json::{Value, json};
@@ -9,14 +10,16 @@ use serde_json::{Value, json};
 use super::args::{InputArgs, RunArgs};
 use super::console::{Console, ConsoleArgs};
 use super::failure::{Failure, Status};
-use super::findings::shown;
+use super::findings::{one_document, shown};
 use super::layout::columns;
 
 /// Show one row through time: what changed, when, and by whom
 ///
 /// Lists every change of the row from the ledger in commit order, cell by cell, and the
-/// row as it stands in the current state. In the text, ? is a cell that the record does
-/// not state; under --json such a cell has no member.
+/// row as it stands in the current state. Where the ledger contradicts itself or the
+/// current state on this row, a line with ! and the code of the discrepancy says so. In
+/// the text, ? is a cell that the record does not state; under --json such a cell has no
+/// member.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 EXAMPLES
@@ -58,14 +61,29 @@ fn text(outcome: &HistoryOutcome) -> String {
         text += "\nno change in the ledger\n";
     }
     text += &outcome.steps.iter().map(step_text).collect::<String>();
-    match &outcome.current {
-        None => text + "\nnot in the current state\n",
+    text += &match &outcome.current {
+        None => "\nnot in the current state\n".to_owned(),
         Some(cells) => {
             let rows: Vec<Vec<String>> =
                 cells.iter().map(|(column, value)| vec![column.clone(), shown(value.as_deref())]).collect();
-            text + "\ncurrent state\n" + &columns(4, &[], &rows)
+            "\ncurrent state\n".to_owned() + &columns(4, &[], &rows)
         }
-    }
+    };
+    text + &breaks(&outcome.breaks)
+}
+
+/// What does not tie at a line, below it.
+fn breaks(breaks: &[Discrepancy]) -> String {
+    let one = |found: &Discrepancy| {
+        let accepted = if found.accepted.is_some() { " (accepted)" } else { "" };
+        let mut text = format!("  ! {}{accepted}: {}\n", found.kind.code(), found.message);
+        for cell in &found.cells {
+            let (expected, seen) = (shown(cell.expected.as_deref()), shown(cell.found.as_deref()));
+            text += &format!("    {}: expected {expected}, found {seen}\n", cell.column);
+        }
+        text
+    };
+    breaks.iter().map(one).collect()
 }
 
 fn step_text(step: &HistoryStep) -> String {
@@ -80,9 +98,10 @@ fn step_text(step: &HistoryStep) -> String {
     let rows: Vec<Vec<String>> = step
         .cells
         .iter()
-        .map(|(column, before, after)| vec![column.clone(), side(before), "→".to_owned(), side(after)])
+        .map(|c| vec![c.column.clone(), side(&c.before), "→".to_owned(), side(&c.after)])
         .collect();
-    format!("{head}\n    {} record {}\n{}", step.file, step.record, columns(4, &[], &rows))
+    let cells = columns(4, &[], &rows);
+    format!("{head}\n    {} record {}\n{cells}{}", step.file, step.record, breaks(&step.breaks))
 }
 
 /// A cell of an image: its exact text, `null`, or `?` if the record does not state it.
@@ -92,9 +111,9 @@ fn side(cell: &Option<Option<String>>) -> String {
 
 fn document(outcome: &HistoryOutcome) -> Value {
     // A cell that the record does not state has no member at all, so that null stays null.
-    let cell = |(column, before, after): &(String, Option<Option<String>>, Option<Option<String>>)| {
-        let mut cell = json!({ "column": column });
-        for (name, side) in [("before", before), ("after", after)] {
+    let cell = |changed: &ChangedCell| {
+        let mut cell = json!({ "column": changed.column });
+        for (name, side) in [("before", &changed.before), ("after", &changed.after)] {
             if let Some(value) = side {
                 cell[name] = json!(value);
             }
@@ -106,6 +125,7 @@ fn document(outcome: &HistoryOutcome) -> Value {
             "op": s.op.name(), "committed_at": s.committed_at, "position": s.position,
             "transaction": s.transaction, "actor": s.actor, "file": s.file, "record": s.record,
             "cells": s.cells.iter().map(cell).collect::<Vec<_>>(),
+            "breaks": s.breaks.iter().map(one_document).collect::<Vec<_>>(),
         })
     };
     let row = |cells: &Vec<(String, Option<String>)>| -> serde_json::Map<String, Value> {
@@ -115,6 +135,7 @@ fn document(outcome: &HistoryOutcome) -> Value {
         "key": outcome.key,
         "changes": outcome.steps.iter().map(step).collect::<Vec<_>>(),
         "current": outcome.current.as_ref().map(row),
+        "breaks": outcome.breaks.iter().map(one_document).collect::<Vec<_>>(),
     })
 }
 

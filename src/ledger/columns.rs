@@ -286,13 +286,13 @@ impl Finder<'_> {
         if let Some((prefix, suffix)) = declared.and_then(|d| d.split_once('*')) {
             return Ok((self.pattern(prefix, suffix, table), None));
         }
-        if let Some(column) = self.optional(declared, usual)? {
-            if let DataType::Struct(fields) = self.ledger.field(column).data_type() {
-                let cell = |name: &str| {
-                    fields.iter().position(|f| f.name() == name).map(|field| Cell::Field(column, field))
-                };
-                return Ok((table.names().map(cell).collect(), Some(column)));
-            }
+        if let Some(column) = self.optional(declared, usual)?
+            && let DataType::Struct(fields) = self.ledger.field(column).data_type()
+        {
+            let cell = |name: &str| {
+                fields.iter().position(|f| f.name() == name).map(|field| Cell::Field(column, field))
+            };
+            return Ok((table.names().map(cell).collect(), Some(column)));
         }
         let found =
             usual.iter().flat_map(|word| [format!("{word}_"), format!("{word}.")]).find_map(|prefix| {

@@ -304,11 +304,11 @@ fn by_bytes(array: &dyn Array, seed: u64, visit: &mut impl FnMut(usize, u64)) {
             continue;
         }
         // A 256-bit decimal that fits 128 bits hashes like one.
-        if let DataType::Decimal256(_, _) = array.data_type() {
-            if let Some(small) = array.as_primitive::<Decimal256Type>().value(row).to_i128() {
-                visit(row, hash_i128(small, seed));
-                continue;
-            }
+        if let DataType::Decimal256(_, _) = array.data_type()
+            && let Some(small) = array.as_primitive::<Decimal256Type>().value(row).to_i128()
+        {
+            visit(row, hash_i128(small, seed));
+            continue;
         }
         bytes.clear();
         canonical_bytes(array, row, &mut bytes);

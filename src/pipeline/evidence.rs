@@ -28,6 +28,16 @@ pub(super) const CHUNK: usize = 1 << 14;
 /// Records read for them at a time, but for those of one conflict.
 const RECORDS: usize = 1 << 17;
 
+/// A conflict with everything that it is judged by.
+struct Case<'a> {
+    conflict: &'a Conflict,
+    /// The changes that it is judged by, the latest first.
+    indices: Vec<u32>,
+    records: &'a Records,
+    /// The current row, if there is one.
+    current: Option<(&'a RecordBatch, usize)>,
+}
+
 /// Reads records and rows of one dataset for evidence.
 pub(super) struct Evidence<'a> {
     pub input: &'a DatasetInput,
@@ -36,22 +46,25 @@ pub(super) struct Evidence<'a> {
     pub standing: &'a Standing,
 }
 
-/// Records read again, by index.
+/// The rows of a segment or group that were read again, rising, and what they hold.
+type ReadAgain<T> = (Vec<u32>, T);
+
+/// Records read again, by segment.
 struct Records {
-    segments: BTreeMap<usize, (u32, Vec<u32>, ChangeBatch)>,
+    segments: BTreeMap<usize, ReadAgain<ChangeBatch>>,
 }
 
 impl Records {
     fn find(&self, evidence: &Evidence<'_>, index: u32) -> Option<(&ChangeBatch, usize)> {
         let (segment, row) = evidence.input.store.locate(index);
-        let (_, rows, batch) = self.segments.get(&segment)?;
+        let (rows, batch) = self.segments.get(&segment)?;
         rows.binary_search(&row).ok().map(|at| (batch, at))
     }
 }
 
-/// Rows of the current state read again, by locator.
+/// Rows of the current state read again, by group.
 struct Rows {
-    groups: BTreeMap<usize, (Vec<u32>, RecordBatch)>,
+    groups: BTreeMap<usize, ReadAgain<RecordBatch>>,
 }
 
 impl Rows {
@@ -118,13 +131,13 @@ impl Evidence<'_> {
             let (segment, row) = self.input.store.locate(index);
             by_segment.entry(segment).or_default().push(row);
         }
-        let read: Vec<Result<(usize, (u32, Vec<u32>, ChangeBatch))>> = by_segment
+        let read: Vec<Result<_>> = by_segment
             .into_par_iter()
             .map(|(segment, mut rows)| {
                 rows.sort_unstable();
                 rows.dedup();
                 let batch = self.input.store.read(segment, Want::EVIDENCE, Some(&rows))?;
-                Ok((segment, (self.input.store.first(segment), rows, batch)))
+                Ok((segment, (rows, batch)))
             })
             .collect();
         Ok(Records { segments: read.into_iter().collect::<Result<_>>()? })
@@ -135,7 +148,7 @@ impl Evidence<'_> {
         for (group, row) in locators.filter(|&l| l != NO_ROW).map(place) {
             groups.entry(group).or_default().push(row as u32);
         }
-        let read: Vec<Result<(usize, (Vec<u32>, RecordBatch))>> = groups
+        let read: Vec<Result<_>> = groups
             .into_par_iter()
             .map(|(group, mut rows)| {
                 rows.sort_unstable();
@@ -160,7 +173,7 @@ impl Evidence<'_> {
             let (group, row) = place(standing);
             discrepancy.current = Some(self.input.current_place(group, row));
         }
-        let indices = self.indices(conflict);
+        let case = Case { conflict, indices: self.indices(conflict), records, current };
         let compared = !matches!(
             conflict.kind,
             DiscrepancyKind::UpdateOfAbsent
@@ -169,26 +182,19 @@ impl Evidence<'_> {
         );
         if compared {
             for column in 0..self.input.schema.len() {
-                self.compare(column, conflict, &indices, records, current, &mut discrepancy);
+                self.compare(column, &case, &mut discrepancy);
             }
         }
-        self.add_whole_amounts(conflict, &indices, records, current, &mut discrepancy);
+        self.add_whole_amounts(&case, &mut discrepancy);
         let rank = Some(conflict.rank);
         Found { discrepancy, rank }
     }
 
     /// Compares the last known cell with what the conflicting record or row says.
-    fn compare(
-        &self,
-        column: usize,
-        conflict: &Conflict,
-        indices: &[u32],
-        records: &Records,
-        current: Option<(&RecordBatch, usize)>,
-        discrepancy: &mut Discrepancy,
-    ) {
+    fn compare(&self, column: usize, case: &Case<'_>, discrepancy: &mut Discrepancy) {
+        let Case { conflict, records, .. } = *case;
         let (array, row): (&ArrayRef, usize) = if conflict.index == u32::MAX {
-            match current {
+            match case.current {
                 Some((batch, row)) => (batch.column(column), row),
                 None => return,
             }
@@ -200,7 +206,7 @@ impl Evidence<'_> {
                 _ => return,
             }
         };
-        let earlier: Vec<u32> = indices.iter().copied().filter(|&i| i != conflict.index).collect();
+        let earlier: Vec<u32> = case.indices.iter().copied().filter(|&i| i != conflict.index).collect();
         let Some((held, held_row)) = self.last_known(column, &earlier, records) else { return };
         let loose = self.input.lanes.is_ambiguous(column);
         let open = |a: &ArrayRef, r| a.is_null(r) || canon::is_non_finite(a.as_ref(), r);
@@ -245,19 +251,12 @@ impl Evidence<'_> {
     }
 
     /// A row that is there on one side only differs by all of its measures.
-    fn add_whole_amounts(
-        &self,
-        conflict: &Conflict,
-        indices: &[u32],
-        records: &Records,
-        current: Option<(&RecordBatch, usize)>,
-        discrepancy: &mut Discrepancy,
-    ) {
+    fn add_whole_amounts(&self, case: &Case<'_>, discrepancy: &mut Discrepancy) {
         for name in &self.input.plan.measures {
             let Some(column) = self.input.schema.column(name) else { continue };
-            let amount = match (conflict.kind, current) {
+            let amount = match (case.conflict.kind, case.current) {
                 (DiscrepancyKind::CurrentMissing, _) => self
-                    .last_known(column, indices, records)
+                    .last_known(column, &case.indices, case.records)
                     .and_then(|(array, row)| Amount::of_cell(array.as_ref(), row))
                     .and_then(|amount| Amount::ZERO.minus(amount)),
                 (DiscrepancyKind::CurrentUnexpected, Some((batch, row))) => {

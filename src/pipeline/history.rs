@@ -5,16 +5,24 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use rayon::prelude::*;
 
-use super::inputs::Inputs;
+use super::evidence::Evidence;
+use super::findings::{Findings, Gathered, Known};
+use super::inputs::DatasetInput;
 use super::progress::Progress;
+use super::rebuild::world;
 use super::request::HistoryRequest;
-use super::scan;
+use super::run::{DUPLICATE_KEY, Run, UNMENTIONED};
+use super::scan::{Histories, Repeated};
+use super::standing::{Standing, locator, place};
 use crate::error::{Error, Result};
 use crate::ledger::want::Want;
-use crate::model::canon::{self, Seed};
-use crate::model::{CellState, NO_TIME, Op, time};
+use crate::model::{CellState, Discrepancy, DiscrepancyKind as Kind, NO_TIME, Op, canon, time};
+use crate::plan::Plan;
 use crate::read::Spool;
 use crate::read::cell::CellBuilder;
+use crate::replay::chain;
+use crate::replay::facts::{self, ScanOptions};
+use crate::replay::select::NO_ROW;
 
 /// A row through time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +33,8 @@ pub struct HistoryOutcome {
     pub steps: Vec<HistoryStep>,
     /// The current row, column by column; `None` if there is none.
     pub current: Option<Vec<(String, Option<String>)>>,
+    /// Where the current state contradicts the ledger on this key.
+    pub breaks: Vec<Discrepancy>,
 }
 
 /// One change of the row.
@@ -44,12 +54,25 @@ pub struct HistoryStep {
     pub file: String,
     /// Number of the record in the file.
     pub record: u64,
-    /// What changed: column, exact text before and after. An outer `None` is a cell
-    /// that the record does not state, an inner one null.
-    pub cells: Vec<(String, Option<Option<String>>, Option<Option<String>>)>,
+    /// What changed.
+    pub cells: Vec<ChangedCell>,
+    /// Where the ledger contradicts itself at this change.
+    pub breaks: Vec<Discrepancy>,
 }
 
-/// Finds all changes of one key.
+/// One cell of a change: the exact text before and after. An outer `None` is a cell
+/// that the record does not state, an inner one null.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedCell {
+    /// The column.
+    pub column: String,
+    /// What stood before.
+    pub before: Option<Option<String>>,
+    /// What stands after.
+    pub after: Option<Option<String>>,
+}
+
+/// Finds all changes of one key, and where they contradict each other or the current row.
 ///
 /// # Errors
 /// The dataset or a key value does not exist, or an input cannot be read.
@@ -59,6 +82,42 @@ pub fn history(request: &HistoryRequest, progress: &dyn Progress) -> Result<Hist
 
 fn run(request: &HistoryRequest, progress: &dyn Progress) -> Result<HistoryOutcome> {
     let spool = Spool::new(request.options.spool.as_deref());
+    let plan = one_dataset(request)?;
+    let run = Run::open(&plan, &spool, progress)?;
+    let input = &run.inputs.datasets[0];
+    let wanted = wanted_key(input, &request.key)?;
+    let refs: Vec<&ArrayRef> = wanted.iter().collect();
+    let normalised = input.normalised_keys(&refs)?;
+    let id = canon::key_ids(&normalised.iter().collect::<Vec<_>>(), run.seed)[0];
+    let mut indices = mentions(&run, id)?;
+    let ranks = run.order(0).order.ranks(input.member);
+    indices.sort_by_key(|&i| ranks.of(i));
+    let rows = current_rows(&run, id)?;
+    let one = OneKey { run: &run, id, indices: &indices, rows: &rows };
+    let known = Known::new(&plan, request.options.now);
+    let breaks = one.breaks(Findings::new(&spool, &known))?;
+    let mut outcome = HistoryOutcome {
+        key: input.key_text(&refs, 0),
+        steps: indices.iter().map(|&i| step(&run, i)).collect::<Result<Vec<_>>>()?,
+        current: rows.first().map(|&row| row_text(input, row)).transpose()?,
+        breaks: Vec::new(),
+    };
+    for one in breaks {
+        let at = one.ledger.as_ref().filter(|_| !concerns_current(one.kind));
+        let step = at.and_then(|at| {
+            outcome.steps.iter_mut().find(|step| (step.record, &step.file) == (at.record, &at.file))
+        });
+        step.map_or(&mut outcome.breaks, |step| &mut step.breaks).push(one);
+    }
+    Ok(outcome)
+}
+
+fn concerns_current(kind: Kind) -> bool {
+    matches!(kind, Kind::CurrentDiffers | Kind::CurrentMissing | Kind::CurrentUnexpected | Kind::DuplicateKey)
+}
+
+/// The plan without its other datasets.
+fn one_dataset(request: &HistoryRequest) -> Result<Plan> {
     let mut plan = request.plan.clone();
     plan.datasets.retain(|d| d.name == request.dataset);
     if plan.datasets.is_empty() {
@@ -69,13 +128,14 @@ fn run(request: &HistoryRequest, progress: &dyn Progress) -> Result<HistoryOutco
             hint: Some(format!("the plan has {}", names.join(", "))),
         });
     }
-    let inputs = Inputs::open(&plan, &spool, progress)?;
-    let input = &inputs.datasets[0];
-    let seed = Seed::random();
-    let wanted = wanted_key(input, &request.key)?;
-    let refs: Vec<&ArrayRef> = wanted.iter().collect();
-    let normalised = input.normalised_keys(&refs)?;
-    let id = canon::key_ids(&normalised.iter().collect::<Vec<_>>(), seed)[0];
+    Ok(plan)
+}
+
+/// Indices of the changes that name this key on either side, and of truncates, but for
+/// those that were dropped from the order.
+fn mentions(run: &Run, id: u128) -> Result<Vec<u32>> {
+    let input = &run.inputs.datasets[0];
+    let ranks = run.order(0).order.ranks(input.member);
     let found: Vec<Result<Vec<u32>>> = (0..input.store.segments())
         .into_par_iter()
         .map(|segment| {
@@ -84,7 +144,7 @@ fn run(request: &HistoryRequest, progress: &dyn Progress) -> Result<HistoryOutco
             let ids = |images: &crate::model::Images| {
                 let keys: Vec<&ArrayRef> =
                     input.schema.key().iter().filter_map(|&c| images.column(c)).collect();
-                canon::key_ids(&keys, seed)
+                canon::key_ids(&keys, run.seed)
             };
             let (before, after) = (ids(&batch.before), ids(&batch.after));
             let ours = |row: &usize| {
@@ -92,22 +152,134 @@ fn run(request: &HistoryRequest, progress: &dyn Progress) -> Result<HistoryOutco
                     || batch.after.is_present(*row) && after[*row] == id
                     || batch.ops[*row] == Op::Truncate as u8
             };
-            Ok((0..batch.len()).filter(ours).map(|row| first + row as u32).collect())
+            let indices = (0..batch.len()).filter(ours).map(|row| first + row as u32);
+            Ok(indices.filter(|&i| ranks.of(i) != crate::model::rank::DROPPED).collect())
         })
         .collect();
-    let mut indices = Vec::new();
-    for part in found {
-        indices.extend(part?);
-    }
-    let order = scan::order(&inputs.sources[0], &inputs.datasets)?.order;
-    let ranks = order.ranks(0);
-    indices.retain(|&i| ranks.of(i) != crate::model::rank::DROPPED);
-    indices.sort_by_key(|&i| ranks.of(i));
-    let steps = indices.iter().map(|&i| step(&inputs, i)).collect::<Result<Vec<_>>>()?;
-    Ok(HistoryOutcome { key: input.key_text(&refs, 0), steps, current: current(&inputs, id, seed)? })
+    Ok(found.into_iter().collect::<Result<Vec<_>>>()?.concat())
 }
 
-fn wanted_key(input: &super::inputs::DatasetInput, texts: &[String]) -> Result<Vec<ArrayRef>> {
+/// Where the current state has this key: locators, rising.
+fn current_rows(run: &Run, id: u128) -> Result<Vec<u64>> {
+    let input = &run.inputs.datasets[0];
+    let found: Vec<Result<Vec<u64>>> = (0..input.table.groups())
+        .into_par_iter()
+        .map(|group| {
+            let batch = input.read_current(group, input.schema.key())?;
+            let keys: Vec<&ArrayRef> = batch.columns().iter().collect();
+            let keys = input.normalised_keys(&keys)?;
+            let ids = canon::key_ids(&keys.iter().collect::<Vec<_>>(), run.seed);
+            let rows = ids.iter().enumerate().filter(|(_, other)| **other == id);
+            Ok(rows.map(|(row, _)| locator(group, row)).collect())
+        })
+        .collect();
+    Ok(found.into_iter().collect::<Result<Vec<_>>>()?.concat())
+}
+
+/// What is known of one key, to be verified as a run would verify it.
+struct OneKey<'a> {
+    run: &'a Run,
+    id: u128,
+    /// In the order of the ledger.
+    indices: &'a [u32],
+    /// Its current rows.
+    rows: &'a [u64],
+}
+
+impl OneKey<'_> {
+    /// Everything that does not tie on this key.
+    fn breaks(&self, mut findings: Findings) -> Result<Vec<Discrepancy>> {
+        let input = &self.run.inputs.datasets[0];
+        let scan =
+            ScanOptions { schema: &input.schema, lanes: &input.lanes, seed: self.run.seed, verify: true };
+        let histories = self.histories(scan)?;
+        // A change of the key leaves a fact with the other key as well.
+        let slot = histories.shards.first().and_then(|shard| shard.find(self.id)).map(|key| key as u32);
+        let standing = self.standing(&histories, slot, scan)?;
+        let evidence = self.run.evidence(0, &histories, &standing);
+        if let Some(slot) = slot {
+            let end = self.run.extract_rank(0)?;
+            let timeline = self.run.timeline(0, &histories.truncates, end);
+            let world = world(input, &histories, &standing, timeline, &[]);
+            let mut conflicts = chain::verify(world, 0, &standing.hashes).conflicts;
+            conflicts.retain(|conflict| conflict.slot == slot);
+            evidence.conflicts(conflicts, &mut findings)?;
+        }
+        let others = self.others(&evidence, slot.is_some())?;
+        findings.push(others.into_iter().map(super::findings::Found::always))?;
+        Ok(Gathered(vec![(&findings.finish()?, None)]).summary().listed)
+    }
+
+    /// Rows without a record, several rows of the key, and records of one position that differ.
+    fn others(&self, evidence: &Evidence<'_>, mentioned: bool) -> Result<Vec<Discrepancy>> {
+        let mut found = Vec::new();
+        if let [first, _, ..] = self.rows {
+            found.extend(evidence.current_rows(Kind::DuplicateKey, &[*first], DUPLICATE_KEY)?);
+        }
+        if !mentioned && evidence.input.plan.ledger.from_birth {
+            found.extend(evidence.current_rows(Kind::CurrentUnexpected, self.rows, UNMENTIONED)?);
+        }
+        let repeats = &self.run.order(0).repeats[evidence.input.member];
+        let ours = |r: &&Repeated| r.kind == Kind::ConflictingDuplicate && self.indices.contains(&r.first);
+        for repeat in repeats.iter().filter(ours) {
+            let mut conflicting = evidence.repeats(repeat.kind, &[*repeat])?;
+            // The dropped record is no step; it is told of at the one that stands.
+            let at = evidence.changes(repeat.kind, &[repeat.first], |_| String::new())?;
+            for (discrepancy, at) in conflicting.iter_mut().zip(at) {
+                discrepancy.ledger = at.ledger;
+            }
+            found.extend(conflicting);
+        }
+        Ok(found)
+    }
+
+    /// The history of this key alone, from the segments that mention it.
+    fn histories(&self, scan: ScanOptions<'_>) -> Result<Histories> {
+        let input = &self.run.inputs.datasets[0];
+        let mut sorted = self.indices.to_vec();
+        sorted.sort_unstable();
+        let mut segments: Vec<usize> = sorted.iter().map(|&i| input.store.locate(i).0).collect();
+        segments.dedup();
+        let keep = |index| sorted.binary_search(&index).is_ok();
+        let scanned = segments.into_iter().map(|segment| {
+            let batch = input.read_for_scan(segment, true)?;
+            Ok(facts::scan(&batch, input.store.first(segment), 1, scan, keep))
+        });
+        let scanned: Vec<Result<facts::Scanned>> = scanned.collect();
+        let ranks = self.run.order(0).order.ranks(input.member);
+        super::scan::collect(scanned, 1, input.lanes.count(), &ranks)
+    }
+
+    fn standing(&self, histories: &Histories, slot: Option<u32>, scan: ScanOptions<'_>) -> Result<Standing> {
+        let input = &self.run.inputs.datasets[0];
+        let lanes = input.lanes.count();
+        let mut standing = Standing {
+            rows: vec![NO_ROW; histories.slots()],
+            hashes: vec![0; histories.slots() * lanes],
+            ..Standing::default()
+        };
+        match (slot, self.rows) {
+            (Some(slot), [row]) => {
+                standing.rows[slot as usize] = *row;
+                let (group, row) = place(*row);
+                let batch = input.read_current_rows(group, &[row as u32])?;
+                let mut sums = vec![vec![0]; lanes];
+                for (column, array) in batch.columns().iter().enumerate() {
+                    if let Some(lane) = input.lanes.of_column(column) {
+                        facts::add_column(array, column, scan, &mut sums[lane]);
+                    }
+                }
+                let to = slot as usize * lanes;
+                sums.iter().enumerate().for_each(|(lane, sum)| standing.hashes[to + lane] = sum[0]);
+            }
+            (Some(slot), [_, ..]) => standing.duplicate_slots.push(slot),
+            _ => {}
+        }
+        Ok(standing)
+    }
+}
+
+fn wanted_key(input: &DatasetInput, texts: &[String]) -> Result<Vec<ArrayRef>> {
     let names: Vec<&str> = input.schema.key().iter().map(|&c| input.schema.name(c)).collect();
     let wrong = |message: String| Error::Plan {
         place: "--key".to_owned(),
@@ -134,9 +306,8 @@ fn wanted_key(input: &super::inputs::DatasetInput, texts: &[String]) -> Result<V
         .collect()
 }
 
-fn step(inputs: &Inputs, index: u32) -> Result<HistoryStep> {
-    let input = &inputs.datasets[0];
-    let source = &inputs.sources[0];
+fn step(run: &Run, index: u32) -> Result<HistoryStep> {
+    let (input, source) = (&run.inputs.datasets[0], run.source(0));
     let (segment, row) = input.store.locate(index);
     let batch = input.store.read(segment, Want::EVIDENCE, Some(&[row]))?;
     let cell = |images: &crate::model::Images, column: usize| {
@@ -144,8 +315,12 @@ fn step(inputs: &Inputs, index: u32) -> Result<HistoryStep> {
         images.column(column).filter(|_| known).map(|array| canon::cell_text(array.as_ref(), 0))
     };
     let cells = (0..input.schema.len())
-        .map(|c| (input.schema.name(c).to_owned(), cell(&batch.before, c), cell(&batch.after, c)))
-        .filter(|(_, before, after)| before != after)
+        .map(|c| ChangedCell {
+            column: input.schema.name(c).to_owned(),
+            before: cell(&batch.before, c),
+            after: cell(&batch.after, c),
+        })
+        .filter(|cell| cell.before != cell.after)
         .collect();
     let text = |array: &Option<Arc<dyn arrow::array::Array>>| {
         array.as_ref().and_then(|a| canon::cell_text(a.as_ref(), 0))
@@ -168,26 +343,14 @@ fn step(inputs: &Inputs, index: u32) -> Result<HistoryStep> {
             .map_or_else(String::new, |f| f.path.display().to_string()),
         record: batch.record[0],
         cells,
+        breaks: Vec::new(),
     })
 }
 
-/// The text of each cell of a row, by column.
-type RowText = Vec<(String, Option<String>)>;
-
-fn current(inputs: &Inputs, id: u128, seed: Seed) -> Result<Option<RowText>> {
-    let input = &inputs.datasets[0];
-    for group in 0..input.table.groups() {
-        let batch = input.read_current(group, input.schema.key())?;
-        let keys: Vec<&ArrayRef> = batch.columns().iter().collect();
-        let keys = input.normalised_keys(&keys)?;
-        let ids = canon::key_ids(&keys.iter().collect::<Vec<_>>(), seed);
-        if let Some(row) = ids.iter().position(|&i| i == id) {
-            let all: Vec<usize> = (0..input.schema.len()).collect();
-            let batch = input.read_current(group, &all)?;
-            let cell =
-                |c: usize| (input.schema.name(c).to_owned(), canon::cell_text(batch.column(c).as_ref(), row));
-            return Ok(Some(all.into_iter().map(cell).collect()));
-        }
-    }
-    Ok(None)
+/// The text of each cell of a current row, by column.
+fn row_text(input: &DatasetInput, row: u64) -> Result<Vec<(String, Option<String>)>> {
+    let (group, row) = place(row);
+    let batch = input.read_current_rows(group, &[row as u32])?;
+    let columns = batch.columns().iter().enumerate();
+    Ok(columns.map(|(c, a)| (input.schema.name(c).to_owned(), canon::cell_text(a.as_ref(), 0))).collect())
 }

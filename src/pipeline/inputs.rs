@@ -244,15 +244,16 @@ fn open_json(
         options.facts = parsed.stream.facts.clone();
         parsed = parse(&plans_with_numbers, &targets, &files, format, &options, (spool, progress))?;
     }
-    if let [only] = plans {
-        if only.ledger.names.is_empty() && parsed.stream.tables.len() > 1 {
-            targets[0].names = vec![only.name.clone()];
-            options.facts = ledger::Facts::default();
+    if let [only] = plans
+        && only.ledger.names.is_empty()
+        && parsed.stream.tables.len() > 1
+    {
+        targets[0].names = vec![only.name.clone()];
+        options.facts = ledger::Facts::default();
+        parsed = parse(&plans_with_numbers, &targets, &files, format, &options, (spool, progress))?;
+        if parsed.stream.read_again {
+            options.facts = parsed.stream.facts.clone();
             parsed = parse(&plans_with_numbers, &targets, &files, format, &options, (spool, progress))?;
-            if parsed.stream.read_again {
-                options.facts = parsed.stream.facts.clone();
-                parsed = parse(&plans_with_numbers, &targets, &files, format, &options, (spool, progress))?;
-            }
         }
     }
     refuse_no_table(plans, &parsed.stream)?;

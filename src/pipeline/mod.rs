@@ -40,7 +40,7 @@ mod verify;
 mod window;
 
 pub use explain::{DatasetExplanation, Explanation, MomentExplanation, explain};
-pub use history::{HistoryOutcome, HistoryStep, history};
+pub use history::{ChangedCell, HistoryOutcome, HistoryStep, history};
 pub use inspect::{Coverage, Inspected, InspectedColumn, InspectedLedger, InspectedTable, inspect};
 pub use outcome::{
     DatasetOutcome, Discrepancies, KindCount, MeasureTotal, MomentOutcome, SnapshotOutcome, VerifiedDataset,

@@ -72,16 +72,7 @@ pub(super) struct Counts {
 impl Run {
     /// Opens, orders, scans and, if asked, verifies.
     pub(super) fn new(options: RunPlan<'_>, spool: &Spool, progress: &dyn Progress) -> Result<Self> {
-        progress.stage("read ledgers", None);
-        let inputs = Inputs::open(options.plan, spool, progress)?;
-        let seed = Seed::random();
-        progress.stage("order changes", None);
-        let ordered =
-            inputs.sources.iter().map(|s| scan::order(s, &inputs.datasets)).collect::<Result<Vec<_>>>()?;
-        let firsts: Vec<Vec<u32>> =
-            ordered.iter().map(|o| o.order.transactions.iter().map(|t| t.first).collect()).collect();
-        let windows = window::windows(options.plan, &inputs, &ordered)?;
-        let mut run = Self { inputs, ordered, analysed: Vec::new(), windows, firsts, seed };
+        let mut run = Self::open(options.plan, spool, progress)?;
         let known = Known::new(options.plan, options.now);
         let total: u64 = run.inputs.datasets.iter().map(|d| u64::from(d.store.len()) + rows(d)).sum();
         progress.stage("scan changes and current state", Some(total));
@@ -91,6 +82,20 @@ impl Run {
             run.analysed.push(analysed);
         }
         Ok(run)
+    }
+
+    /// Opens and orders; nothing is scanned yet.
+    pub(super) fn open(plan: &Plan, spool: &Spool, progress: &dyn Progress) -> Result<Self> {
+        progress.stage("read ledgers", None);
+        let inputs = Inputs::open(plan, spool, progress)?;
+        let seed = Seed::random();
+        progress.stage("order changes", None);
+        let ordered =
+            inputs.sources.iter().map(|s| scan::order(s, &inputs.datasets)).collect::<Result<Vec<_>>>()?;
+        let firsts: Vec<Vec<u32>> =
+            ordered.iter().map(|o| o.order.transactions.iter().map(|t| t.first).collect()).collect();
+        let windows = window::windows(plan, &inputs, &ordered)?;
+        Ok(Self { inputs, ordered, analysed: Vec::new(), windows, firsts, seed })
     }
 
     pub(super) fn source(&self, dataset: usize) -> &SourceInput {
@@ -112,6 +117,16 @@ impl Run {
         }
     }
 
+    /// The first rank behind the extract moment.
+    pub(super) fn extract_rank(&self, dataset: usize) -> Result<u32> {
+        let input = &self.inputs.datasets[dataset];
+        let order = &self.order(dataset).order;
+        match &input.plan.current.at {
+            Some(bound) => Ok(window::cut(self.source(dataset), order, bound, &input.plan.name)?.rank),
+            None => Ok(u32::MAX - 1),
+        }
+    }
+
     fn analyse(
         &self,
         dataset: usize,
@@ -122,10 +137,7 @@ impl Run {
         let input = &self.inputs.datasets[dataset];
         let ordered = self.order(dataset);
         let ranks = ordered.order.ranks(input.member);
-        let end = match &input.plan.current.at {
-            Some(bound) => window::cut(self.source(dataset), &ordered.order, bound, &input.plan.name)?.rank,
-            None => u32::MAX - 1,
-        };
+        let end = self.extract_rank(dataset)?;
         let mut facts = FactOptions { seed: self.seed, verify: options.verify, from_rank: 0 };
         let mut histories = None;
         if let Some(from_rank) = self.earliest_cut(dataset, options)? {
@@ -212,10 +224,9 @@ impl Run {
             let found = evidence.changes(Kind::NullKey, chunk, message)?;
             findings.push(found.into_iter().map(Found::always))?;
         }
-        let message = "several current rows have this key: they are copied as they stand";
         for chunk in analysed.standing.duplicate_keys.chunks(evidence::CHUNK) {
             let firsts: Vec<u64> = chunk.iter().map(|d| d.0).collect();
-            let mut found = evidence.current_rows(Kind::DuplicateKey, &firsts, message)?;
+            let mut found = evidence.current_rows(Kind::DuplicateKey, &firsts, DUPLICATE_KEY)?;
             found.iter_mut().zip(chunk).for_each(|(d, key)| d.count = key.1);
             findings.push(found.into_iter().map(Found::always))?;
         }
@@ -476,12 +487,14 @@ fn rows(input: &DatasetInput) -> u64 {
     (0..input.table.groups()).map(|g| input.table.rows(g) as u64).sum()
 }
 
+pub(super) const UNMENTIONED: &str =
+    "the ledger is complete from birth and never mentions this row: it was created without a record";
+pub(super) const DUPLICATE_KEY: &str = "several current rows have this key: they are copied as they stand";
+
 /// From birth, every current row has a record.
 fn unmentioned(evidence: &Evidence<'_>, analysed: &Analysed, findings: &mut Findings) -> Result<()> {
-    let message =
-        "the ledger is complete from birth and never mentions this row: it was created without a record";
     for chunk in analysed.standing.unmentioned.chunks(evidence::CHUNK) {
-        let found = evidence.current_rows(Kind::CurrentUnexpected, chunk, message)?;
+        let found = evidence.current_rows(Kind::CurrentUnexpected, chunk, UNMENTIONED)?;
         findings.push(found.into_iter().map(Found::always))?;
     }
     Ok(())

@@ -250,7 +250,7 @@ fn shard_count(facts: usize) -> usize {
     (facts / FACTS_PER_SHARD).next_power_of_two().clamp(1, SHARDS_MAX)
 }
 
-fn collect(
+pub(super) fn collect(
     scanned: Vec<Result<facts::Scanned>>,
     shards: usize,
     lanes: usize,

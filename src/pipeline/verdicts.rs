@@ -1,6 +1,6 @@
 //! The verdict on every touched key and every cell that is not exact.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use arrow::array::ArrayRef;
 use arrow_row::RowConverter;
@@ -53,6 +53,9 @@ impl VerdictCounts {
 
 /// Per column: how many cells are inferred, ambiguous, unrecoverable.
 pub(super) type ColumnCounts = Vec<[u64; 3]>;
+
+/// Where a key is wanted, its row in a group or segment, and whether the before image has it.
+type Wanted = (usize, u32, bool);
 
 /// Judges one rebuilt dataset.
 pub(super) struct Judge<'a> {
@@ -372,8 +375,7 @@ impl Judge<'_> {
         let path = input.current_path();
         let mut parts: Vec<Vec<ArrayRef>> = Vec::new();
         let mut spots: Vec<(usize, usize)> = Vec::with_capacity(slots.len());
-        let mut groups: std::collections::BTreeMap<(bool, usize), Vec<(usize, u32, bool)>> =
-            std::collections::BTreeMap::new();
+        let mut groups: BTreeMap<(bool, usize), Vec<Wanted>> = BTreeMap::new();
         for (at, &slot) in slots.iter().enumerate() {
             spots.push((0, 0));
             let row = self.rebuilt.standing.rows[slot as usize];

@@ -13,10 +13,10 @@ pub(super) fn exact(array: &ArrayRef, data_type: &DataType) -> (ArrayRef, Vec<us
     if array.data_type() == data_type {
         return (Arc::clone(array), Vec::new());
     }
-    if same_values(array.data_type(), data_type) {
-        if let Ok(cast) = arrow::compute::cast(array, data_type) {
-            return (cast, Vec::new());
-        }
+    if same_values(array.data_type(), data_type)
+        && let Ok(cast) = arrow::compute::cast(array, data_type)
+    {
+        return (cast, Vec::new());
     }
     let Some(mut builder) = CellBuilder::new(data_type) else {
         return (new_null_array(data_type, array.len()), (0..array.len()).collect());

@@ -331,7 +331,7 @@ mod columnar {
         let (a, b, c) = (batch(0, 1000), batch(1000, 500), batch(1500, 10));
         let files = [
             ("a.parquet", parquet(&[a.clone(), b.clone()], WriterProperties::default())),
-            ("b.parquet", parquet(&[c.clone()], WriterProperties::default())),
+            ("b.parquet", parquet(std::slice::from_ref(&c), WriterProperties::default())),
         ];
         let dir = folder(&files.iter().map(|(n, b)| (*n, b.as_slice())).collect::<Vec<_>>());
         let table = open(&TableSource::at(dir.path())).unwrap();
