@@ -37,11 +37,12 @@ pub(super) fn open(
             discrepancies.extend(mapped.set_aside().cloned().map(|d| of_ledger(d, plan)));
         }
         let twice = mapped.twice().to_vec();
-        let is_projection = plan.current.filter.is_none() && !mapped.converts() && !mapped.has_halves();
+        let filtered = plan.current.filter.is_some() || plan.ledger.filter.is_some();
+        let is_projection = !filtered && !mapped.converts() && !mapped.has_halves();
         let mut read = if is_projection {
             let lanes = mapped.lanes();
             let store = ChangeStore::mapped(table.schema.clone(), mapped)?;
-            ReadLedger { store, lanes, discrepancies, twice: Vec::new() }
+            ReadLedger { store, lanes, discrepancies, twice: Vec::new(), entered: Vec::new() }
         } else {
             spool_changes(plan, &table.schema, &mapped, discrepancies, spool)?
         };

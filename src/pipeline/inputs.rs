@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::columnar;
 use super::progress::Progress;
-use super::scope::{ScopeFilter, scope};
+use super::scope::{ScopeFilter, ScopeOf, scope};
 use crate::error::{At, Error, Result, nearest};
 use crate::ledger::order::{Identity, OrderRules};
 use crate::ledger::store::{ChangeSpooler, ChangeStore};
@@ -39,8 +39,12 @@ pub(super) struct DatasetInput {
     pub discrepancies: Vec<Discrepancy>,
     /// Changes whose commit time may be one of two instants.
     pub twice: Vec<TwiceTime>,
+    /// Indices of changes that brought a row into the filter of the ledger. Sorted.
+    pub entered: Vec<u32>,
     normalise: Vec<Vec<Normalisation>>,
     scope: Option<ScopeFilter>,
+    /// The filter under which the ledger was recorded.
+    recorded: Option<ScopeFilter>,
 }
 
 /// Ledgers with one order and one cut.
@@ -112,6 +116,7 @@ pub(super) struct OpenedTable {
     table: Table,
     pub schema: TableSchema,
     scope: Option<ScopeFilter>,
+    recorded: Option<ScopeFilter>,
 }
 
 /// The changes of one dataset, with what reading them found.
@@ -121,6 +126,8 @@ pub(super) struct ReadLedger {
     pub discrepancies: Vec<Discrepancy>,
     /// Changes whose commit time may be one of two instants.
     pub twice: Vec<TwiceTime>,
+    /// Indices of changes that brought a row into the filter of the ledger.
+    pub entered: Vec<u32>,
 }
 
 fn open_current(dataset: &Dataset, spool: &Spool) -> Result<OpenedTable> {
@@ -148,9 +155,10 @@ fn open_current(dataset: &Dataset, spool: &Spool) -> Result<OpenedTable> {
     dataset.references.iter().flat_map(|r| &r.columns).try_for_each(|name| column(name).map(|_| ()))?;
     dataset.normalise.iter().try_for_each(|(name, _)| column(name).map(|_| ()))?;
     let schema = TableSchema::new(schema, key);
-    let current = dataset.current.filter.as_ref();
-    let scope = current.map(|filter| ScopeFilter::bind(filter, dataset, &schema)).transpose()?;
-    Ok(OpenedTable { table, schema, scope })
+    let bind = |filter| ScopeFilter::bind(filter, dataset, &schema);
+    let scope = dataset.current.filter.as_ref().map(bind).transpose()?;
+    let recorded = dataset.ledger.filter.as_ref().map(bind).transpose()?;
+    Ok(OpenedTable { table, schema, scope, recorded })
 }
 
 fn dataset_input(
@@ -181,8 +189,10 @@ fn dataset_input(
         member,
         discrepancies,
         twice: read.twice,
+        entered: read.entered,
         normalise,
         scope: table.scope,
+        recorded: table.recorded,
     }
 }
 
@@ -304,6 +314,8 @@ pub(super) struct Intake {
     spooler: ChangeSpooler,
     lanes: LaneFinder,
     pub discrepancies: Vec<Discrepancy>,
+    entered: Vec<u32>,
+    taken: u32,
 }
 
 /// Parses a text ledger into spools: chunks in parallel, stitched in stream order.
@@ -425,6 +437,8 @@ impl Intake {
             spooler: ChangeSpooler::new(schema.clone(), spool)?,
             lanes: LaneFinder::new(schema),
             discrepancies: Vec::new(),
+            entered: Vec::new(),
+            taken: 0,
         })
     }
 
@@ -432,8 +446,15 @@ impl Intake {
         batch.file = file;
         if let Some(filter) = &plan.current.filter {
             let filter = ScopeFilter::bind(filter, plan, self.spooler.table())?;
-            scope(&mut batch, &filter, self.spooler.table())?;
+            scope(&mut batch, (&filter, ScopeOf::Dataset), self.spooler.table())?;
         }
+        if let Some(filter) = &plan.ledger.filter {
+            let filter = ScopeFilter::bind(filter, plan, self.spooler.table())?;
+            let entered = scope(&mut batch, (&filter, ScopeOf::Ledger), self.spooler.table())?;
+            self.entered.extend(entered.into_iter().map(|row| self.taken + row));
+        }
+        // The store refuses what a number of 32 bits cannot count.
+        self.taken = self.taken.saturating_add(batch.len() as u32);
         self.lanes.observe(&batch);
         self.spooler.push(&batch)
     }
@@ -446,6 +467,7 @@ impl Intake {
             lanes: self.lanes.finish(),
             discrepancies: self.discrepancies,
             twice: Vec::new(),
+            entered: self.entered,
         })
     }
 }
@@ -514,6 +536,13 @@ impl DatasetInput {
     fn mask(&self, group: usize, scope: &ScopeFilter) -> Result<arrow::array::BooleanArray> {
         let batch = self.table.read(group, &scope.columns, None)?;
         Ok(scope.filter.evaluate(&batch))
+    }
+
+    /// Which rows of a group, of those in scope, the ledger was recorded of; `None`: all.
+    pub(super) fn recorded_of(&self, group: usize) -> Result<Option<arrow::array::BooleanArray>> {
+        let Some(filter) = &self.recorded else { return Ok(None) };
+        let batch = self.read_current(group, &filter.columns)?;
+        Ok(Some(filter.filter.evaluate(&batch)))
     }
 
     /// How many rows of a group are in scope.

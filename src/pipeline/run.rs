@@ -20,9 +20,9 @@ use crate::model::{Discrepancy, DiscrepancyKind as Kind, time};
 use crate::plan::{Bound, Plan};
 use crate::read::Spool;
 use crate::replay::chain::{self, Cause, Conflict};
-use crate::replay::facts::ScanOptions;
+use crate::replay::facts::{self, ScanOptions};
 use crate::replay::history::Timeline;
-use crate::replay::select::NO_ROW;
+use crate::replay::select::{NO_ROW, World};
 
 /// What a run needs to know before it scans.
 #[derive(Clone, Copy)]
@@ -339,7 +339,10 @@ impl Run {
             return Ok(());
         }
         let timeline = self.timeline(dataset, &analysed.histories.truncates, analysed.end);
-        let world = world(input, &analysed.histories, &analysed.standing, timeline, &[]);
+        let recorded = outside_as_gone(analysed);
+        let standing = recorded.as_deref().unwrap_or(&analysed.standing.rows);
+        let world =
+            World { standing, ..world(input, &analysed.histories, &analysed.standing, timeline, &[]) };
         let shards = analysed.histories.shards.len();
         let chained: Vec<chain::Chained> = (0..shards)
             .into_par_iter()
@@ -465,6 +468,24 @@ impl Run {
             explained,
         ))
     }
+}
+
+/// Where keys stand as far as a filtered ledger knows: one that left its filter, and stands outside
+/// of it, is gone. `None` without any such key.
+fn outside_as_gone(analysed: &Analysed) -> Option<Vec<u64>> {
+    if analysed.standing.outside.is_empty() {
+        return None;
+    }
+    let mut rows = analysed.standing.rows.clone();
+    for &slot in &analysed.standing.outside {
+        let (shard, key) = analysed.histories.of_slot(slot);
+        let shard = &analysed.histories.shards[shard];
+        let last = shard.history(key).end - 1;
+        if !shard.facts.has(last, facts::HAS_AFTER) {
+            rows[slot as usize] = NO_ROW;
+        }
+    }
+    Some(rows)
 }
 
 impl Analysed {

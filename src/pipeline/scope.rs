@@ -1,4 +1,4 @@
-//! The part of a table that a dataset holds, applied to changes.
+//! The part of a table that a dataset holds, or that its ledger was recorded of, applied to changes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,25 +29,43 @@ impl ScopeFilter {
     }
 }
 
-/// Applies a dataset's scope to both images: crossing it is an insert or a delete.
-///
-/// An image whose filter columns are unknown counts as in scope if the other image does.
-pub(super) fn scope(batch: &mut ChangeBatch, filter: &ScopeFilter, schema: &TableSchema) -> Result<()> {
+/// Whose scope a filter is, which decides what an image that does not state the filter's columns is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ScopeOf {
+    /// The dataset's: such an image is inside if the other one is.
+    Dataset,
+    /// The ledger's: one of the two images was inside, or there would be no record.
+    Ledger,
+}
+
+/// Applies a scope to both images: crossing it is an insert or a delete. Returns the rows, in what
+/// is left of the batch, of updates that brought a row into the scope.
+pub(super) fn scope(
+    batch: &mut ChangeBatch,
+    (filter, of): (&ScopeFilter, ScopeOf),
+    schema: &TableSchema,
+) -> Result<Vec<u32>> {
     let before = in_scope(&batch.before, filter, schema, batch.len())?;
     let after = in_scope(&batch.after, filter, schema, batch.len())?;
     let mut keep = Vec::with_capacity(batch.len());
+    let (mut entered, mut kept) = (Vec::new(), 0);
     for row in 0..batch.len() {
         let truncate = batch.ops[row] == Op::Truncate as u8;
-        let (b, a) = match (before[row], after[row]) {
-            (Scope::Unknown, Scope::Out) | (Scope::Out, Scope::Unknown) => (false, false),
-            (b, a) => (b.counts(), a.counts()),
+        let (b, a) = match (before[row], after[row], of) {
+            (Scope::Unknown, Scope::Out, ScopeOf::Dataset)
+            | (Scope::Out, Scope::Unknown, ScopeOf::Dataset) => (false, false),
+            (b, a, _) => (b.counts(), a.counts()),
         };
+        if before[row] == Scope::Out && a {
+            entered.push(kept);
+        }
         if b != batch.before.is_present(row) && a && batch.ops[row] == Op::Update as u8 {
             batch.ops[row] = Op::Insert as u8;
         }
         if a != batch.after.is_present(row) && b && batch.ops[row] == Op::Update as u8 {
             batch.ops[row] = Op::Delete as u8;
         }
+        kept += u32::from(b || a || truncate);
         keep.push((b || a || truncate, b, a));
     }
     batch.before.present = Some(keep.iter().map(|k| k.1).collect());
@@ -56,7 +74,7 @@ pub(super) fn scope(batch: &mut ChangeBatch, filter: &ScopeFilter, schema: &Tabl
     if rows.len() < batch.len() {
         *batch = ledger::take_changes(batch, &rows).map_err(Error::arrow(Path::new("ledger images")))?;
     }
-    Ok(())
+    Ok(entered)
 }
 
 #[derive(Clone, Copy, PartialEq)]

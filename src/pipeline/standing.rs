@@ -1,6 +1,6 @@
 //! The current state as the kernel sees it: which keys stand, where, and with what hash.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type};
 use arrow_row::{OwnedRow, RowConverter, SortField};
 use rayon::prelude::*;
@@ -36,6 +36,8 @@ pub(super) struct Standing {
     pub duplicate_keys: Vec<(u64, u64)>,
     /// Slots of such keys, where the ledger mentions them. Sorted.
     pub duplicate_slots: Vec<u32>,
+    /// Slots whose row lies outside what the ledger was recorded of. Sorted.
+    pub outside: Vec<u32>,
     /// Rows with a null in the key.
     pub null_keys: Vec<u64>,
     /// Rows that the ledger never mentions, where it claims to know all: verified, from birth. Sorted.
@@ -70,6 +72,7 @@ struct Group {
     /// Slot, row, and hashes per lane.
     found: Vec<(u32, u32)>,
     hashes: Vec<u64>,
+    outside: Vec<u32>,
     null_keys: Vec<u64>,
     unmentioned: Vec<u64>,
     unmentioned_count: u64,
@@ -114,12 +117,14 @@ pub(super) fn read(
         standing.sorted &= group.sorted && rising;
         previous = group.last.clone().or(previous);
         standing.count += group.rows as u64;
+        standing.outside.extend(&group.outside);
         standing.null_keys.extend(&group.null_keys);
         standing.unmentioned.extend(&group.unmentioned);
         standing.unmentioned_count += group.unmentioned_count;
         standing.first_keys.push(group.first.clone());
         scatter(&mut standing, number, &group, lanes, input.schema.is_keyless());
     }
+    standing.outside.sort_unstable();
     if !standing.sorted && !input.schema.is_keyless() {
         find_duplicates(&mut standing, histories, all_ids(input, scan)?);
     }
@@ -211,6 +216,9 @@ fn read_group(
     found.null_keys = nulls.iter().map(|&row| locator(group, row)).collect();
     let claimed = scan.verify && input.plan.ledger.from_birth;
     look_up(&mut found, histories, group, &ids, &nulls, claimed);
+    if let Some(recorded) = input.recorded_of(group)? {
+        found.set_outside(group, &recorded);
+    }
     if scan.verify {
         found.hash(&arrays, scan, batch.num_rows());
     }
@@ -255,6 +263,7 @@ impl Group {
         Self {
             found: Vec::new(),
             hashes: Vec::new(),
+            outside: Vec::new(),
             null_keys: Vec::new(),
             unmentioned: Vec::new(),
             unmentioned_count: 0,
@@ -277,6 +286,20 @@ impl Group {
         for &(_, row) in &self.found {
             self.hashes.extend(sums.iter().map(|sums| sums[row as usize]));
         }
+    }
+
+    /// Keeps apart the rows that the ledger was not recorded of: it says nothing of them.
+    fn set_outside(&mut self, group: usize, recorded: &BooleanArray) {
+        let inside = |row: usize| recorded.is_valid(row) && recorded.value(row);
+        let outside = self.found.iter().filter(|(_, row)| !inside(*row as usize));
+        self.outside = outside.map(|&(slot, _)| slot).collect();
+        debug_assert!(self.unmentioned.iter().all(|&row| place(row).0 == group), "rows of this group");
+        self.unmentioned.retain(|&row| inside(place(row).1));
+        let mentioned: Vec<usize> = self.found.iter().map(|&(_, row)| row as usize).collect();
+        let all_inside = (0..self.rows).filter(|&row| inside(row)).count();
+        let mentioned_inside = mentioned.into_iter().filter(|&row| inside(row)).count();
+        let nulls = self.null_keys.iter().filter(|&&row| inside(place(row).1)).count();
+        self.unmentioned_count = (all_inside - mentioned_inside - nulls) as u64;
     }
 
     /// Whether the group is sorted by key, and its first and last keys.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use arrow_row::RowConverter;
 
 use super::layout::Row;
@@ -126,6 +126,14 @@ impl Judge<'_> {
         let base = layout.group.map_or(0, |g| (g as u64) << 32);
         let mut judged: Vec<(usize, Verdict, Option<u32>)> = Vec::new();
         let uncovered = self.uncovered_columns();
+        let recorded = match layout.group {
+            Some(group) => self.rebuilt.input.recorded_of(group)?,
+            None => None,
+        };
+        let outside = |row: u32| {
+            let row = row as usize;
+            recorded.as_ref().is_some_and(|r| !(r.is_valid(row) && r.value(row)))
+        };
         for row in 0..self.rebuilt.rows(group) {
             let source = layout.rows.as_ref().map_or(Row::Keep(row as u32), |rows| rows[row]);
             let (verdict, patch) = match source {
@@ -135,6 +143,7 @@ impl Judge<'_> {
                 Row::Keep(kept) if self.uncovered && !mentioned.contains(&(base | u64::from(kept))) => {
                     (Verdict::NotCovered, None)
                 }
+                Row::Keep(kept) if outside(kept) => (Verdict::NotCovered, None),
                 Row::Keep(kept) if self.rebuilt.doubtful.binary_search(&(base | u64::from(kept))).is_ok() => {
                     self.count_doubtful(counts, columns);
                     (Verdict::Inferred, None)
@@ -339,6 +348,10 @@ impl Judge<'_> {
                 let patch = &rebuilt.patches[p];
                 let (verdict, present) = match patch.fate {
                     Fate::Unknown => (Verdict::Unrecoverable, None),
+                    // It stood outside what the ledger was recorded of, if it stood.
+                    _ if rebuilt.input.entered.binary_search(&patch.first).is_ok() => {
+                        (Verdict::NotCovered, None)
+                    }
                     _ => (Verdict::Restored, Some(false)),
                 };
                 let verdict = if self.contradicted(patch.slot) { Verdict::Contradicted } else { verdict };
