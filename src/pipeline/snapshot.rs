@@ -349,7 +349,7 @@ impl Writing<'_> {
             }),
             OutputFormat::Csv => {
                 let csv = &input.plan.current.source.csv;
-                let text_source = input.table.parquet(0).is_none() && csv.null.is_none();
+                let text_source = input.table.parquet(0).is_none() && input.table.null_marker().is_none();
                 TableStyle::Csv(CsvStyle {
                     delimiter: b',',
                     null: csv.null.clone().unwrap_or_default(),

@@ -126,14 +126,7 @@ impl Judge<'_> {
         let base = layout.group.map_or(0, |g| (g as u64) << 32);
         let mut judged: Vec<(usize, Verdict, Option<u32>)> = Vec::new();
         let uncovered = self.uncovered_columns();
-        let recorded = match layout.group {
-            Some(group) => self.rebuilt.input.recorded_of(group)?,
-            None => None,
-        };
-        let outside = |row: u32| {
-            let row = row as usize;
-            recorded.as_ref().is_some_and(|r| !(r.is_valid(row) && r.value(row)))
-        };
+        let outside = self.outside(layout.group)?;
         for row in 0..self.rebuilt.rows(group) {
             let source = layout.rows.as_ref().map_or(Row::Keep(row as u32), |rows| rows[row]);
             let (verdict, patch) = match source {
@@ -143,7 +136,7 @@ impl Judge<'_> {
                 Row::Keep(kept) if self.uncovered && !mentioned.contains(&(base | u64::from(kept))) => {
                     (Verdict::NotCovered, None)
                 }
-                Row::Keep(kept) if outside(kept) => (Verdict::NotCovered, None),
+                Row::Keep(kept) if outside(kept as usize) => (Verdict::NotCovered, None),
                 Row::Keep(kept) if self.rebuilt.doubtful.binary_search(&(base | u64::from(kept))).is_ok() => {
                     self.count_doubtful(counts, columns);
                     (Verdict::Inferred, None)
@@ -213,6 +206,12 @@ impl Judge<'_> {
                 counts.ambiguous_cells += 1;
             }
         }
+    }
+
+    /// Whether a row of a current group lies outside what the ledger was recorded of.
+    fn outside(&self, group: Option<usize>) -> Result<impl Fn(usize) -> bool> {
+        let recorded = group.map(|group| self.rebuilt.input.recorded_of(group)).transpose()?.flatten();
+        Ok(move |row| recorded.as_ref().is_some_and(|r| !(r.is_valid(row) && r.value(row))))
     }
 
     /// Columns that no image carries: every one of their cells is marked.

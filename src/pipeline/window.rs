@@ -125,8 +125,8 @@ pub(super) fn cut(source: &SourceInput, order: &Order, bound: &Bound, dataset: &
     let found = match bound {
         Bound::At(at) => by_time(source, order, dataset, |t| t <= *at)?,
         Bound::Before(at) => by_time(source, order, dataset, |t| t < *at)?,
-        Bound::Position(text) => by_position(source, order, text)?,
-        Bound::Transaction(text) => by_transaction(order, text)?,
+        Bound::Position(text) => by_position(source, order, text, dataset)?,
+        Bound::Transaction(text) => by_transaction(order, text, dataset)?,
     };
     Ok(SourceCut { rank: order.first_rank(found.transaction), ..found })
 }
@@ -153,33 +153,40 @@ fn by_time(
     Ok(SourceCut { rank: 0, transaction: cut.transaction, ambiguous: cut.ambiguous })
 }
 
-fn by_position(source: &SourceInput, order: &Order, text: &str) -> Result<SourceCut> {
-    let wrong = |reason: &str| Error::When {
-        text: format!("position:{text}"),
-        reason: reason.to_owned(),
-        hint: source.positions.as_ref().map(|kind| format!("its positions are of kind {kind:?}")),
+/// Positions and transactions belong to one source each, while all have times.
+const ONE_SOURCE: &str = "a position or transaction belongs to one ledger; for datasets with ledgers of their own \
+                          give a time, or a plan with that ledger's datasets alone";
+
+fn by_position(source: &SourceInput, order: &Order, text: &str, dataset: &str) -> Result<SourceCut> {
+    let wrong = |reason: &str| {
+        let kind = source.positions.as_ref().map(|kind| format!("its positions are of kind {kind:?}; "));
+        Error::When {
+            text: format!("position:{text}"),
+            reason: format!("{dataset}: {reason}"),
+            hint: Some(kind.unwrap_or_default() + ONE_SOURCE),
+        }
     };
-    let kind = source.positions.as_ref().ok_or_else(|| wrong("the ledger records no positions"))?;
+    let kind = source.positions.as_ref().ok_or_else(|| wrong("its ledger records no positions"))?;
     let (commit, own) =
-        kind.parse(text).ok_or_else(|| wrong("the ledger's positions are written differently"))?;
+        kind.parse(text).ok_or_else(|| wrong("its ledger's positions are written differently"))?;
     let limit = commit.or(own).ok_or_else(|| wrong("it names no position"))?;
     let transaction = order.transactions.partition_point(|t| t.position <= limit);
     Ok(SourceCut { rank: 0, transaction, ambiguous: Vec::new() })
 }
 
-fn by_transaction(order: &Order, text: &str) -> Result<SourceCut> {
+fn by_transaction(order: &Order, text: &str, dataset: &str) -> Result<SourceCut> {
     let ids = [
         canonical_id(&arrow::array::StringArray::from(vec![text])),
         text.parse::<i64>().map_or(0, |id| (id as u64).wrapping_add(1)),
     ];
     let last = order.transactions.iter().rposition(|t| ids.contains(&t.id) && t.id != 0);
-    last.map(|number| SourceCut { rank: 0, transaction: number + 1, ambiguous: Vec::new() }).ok_or_else(
-        || Error::When {
-            text: format!("txn:{text}"),
-            reason: "the ledger has no such transaction".to_owned(),
-            hint: None,
-        },
-    )
+    let none = || Error::When {
+        text: format!("txn:{text}"),
+        reason: format!("{dataset}: its ledger has no such transaction"),
+        hint: Some(ONE_SOURCE.to_owned()),
+    };
+    let number = last.ok_or_else(none)?;
+    Ok(SourceCut { rank: 0, transaction: number + 1, ambiguous: Vec::new() })
 }
 
 fn canonical_id(id: &dyn arrow::array::Array) -> u64 {

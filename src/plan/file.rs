@@ -15,12 +15,12 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 use toml::de::DeTable;
 
-use super::{Accepted, Calendar, CsvOptions, Dataset, Plan, TableFormat, parse_zone};
+use super::{Accepted, Calendar, CsvEscape, CsvOptions, Dataset, Plan, TableFormat, parse_zone};
 use crate::error::{At, Error, Result};
 use document::{Document, Section, Value};
 
 const KEYS: [&str; 5] = ["name", "time_zone", "fiscal_year_start", "datasets", "accepted"];
-const CSV_KEYS: [&str; 3] = ["delimiter", "null", "header"];
+const CSV_KEYS: [&str; 4] = ["delimiter", "null", "header", "escape"];
 const ACCEPTED_KEYS: [&str; 4] = ["fingerprint", "reason", "approver", "expires"];
 
 impl Plan {
@@ -192,6 +192,9 @@ fn csv(section: &Section<'_>) -> Result<CsvOptions> {
     }
     if let Some(value) = section.get("header") {
         options.header = value.boolean()?;
+    }
+    if let Some(value) = section.get("escape") {
+        options.escape = Some(value.word(CsvEscape::ALL, CsvEscape::name)?);
     }
     Ok(options)
 }

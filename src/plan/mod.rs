@@ -25,7 +25,7 @@ mod period;
 mod when;
 mod zone;
 
-pub use crate::read::{CsvOptions, TableFormat, TableSource};
+pub use crate::read::{CsvEscape, CsvOptions, TableFormat, TableSource};
 pub use calendar::Calendar;
 pub use declaration::{
     Accepted, Current, Dataset, Figures, Normalisation, Opening, Plan, Reference, Reported,

@@ -6,13 +6,21 @@
 //! A record with another number of fields, with text behind a closing quote or
 //! that is not UTF-8 never becomes a row: the first two are set aside, the last is
 //! an error, as all text of the file is then in doubt.
+//!
+//! With backslash escapes (PostgreSQL's COPY text, MySQL's OUTFILE), `\N` alone is
+//! null, `\t`, `\n`, `\\` and their like stand for characters, and quotes mean
+//! something only where fields are not separated by tabs. Tab-separated text in
+//! which a whole field is `\N` can be nothing else, so there it is detected.
+
+mod token;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use self::token::{Dialect, NOT_CLOSED, Record, Token, record};
 use super::block::{Block, Value};
 use super::input::{InputFile, read_error};
-use super::source::CsvOptions;
+use super::source::{CsvEscape, CsvOptions};
 use super::text;
 use crate::error::{At, Error, Result};
 
@@ -24,115 +32,7 @@ const RECORD_MAX: usize = 1 << 30;
 const HEADER_MAX: usize = 1 << 20;
 /// From how much text the delimiter is detected.
 const SAMPLE: usize = 1 << 16;
-const NOT_CLOSED: &str = "a quoted field that is not closed";
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
-
-/// One record: the text of all fields without quotes, and where each ends.
-#[derive(Debug, Default)]
-struct Record {
-    text: Vec<u8>,
-    ends: Vec<usize>,
-    quoted: Vec<bool>,
-    /// Text stood behind a closing quote, or a quote was never closed.
-    flaw: Option<&'static str>,
-}
-
-impl Record {
-    fn clear(&mut self) {
-        self.text.clear();
-        self.ends.clear();
-        self.quoted.clear();
-        self.flaw = None;
-    }
-
-    fn end_field(&mut self, quoted: bool) {
-        self.ends.push(self.text.len());
-        self.quoted.push(quoted);
-    }
-
-    fn fields(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| &self.text[start..*end])
-    }
-
-    /// A line without anything on it.
-    fn is_blank(&self) -> bool {
-        self.text.is_empty() && self.quoted == [false]
-    }
-}
-
-/// What the tokenizer found at the beginning of its text.
-#[derive(Debug, PartialEq, Eq)]
-enum Token {
-    /// A record of so many bytes, with its line ends.
-    Record(usize),
-    /// The text ends within the record.
-    Partial,
-}
-
-/// Takes one record off the text.
-fn record(text: &[u8], delimiter: u8, at_end: bool, record: &mut Record) -> Token {
-    record.clear();
-    let mut at = 0;
-    loop {
-        let quoted = text.get(at) == Some(&b'"');
-        if quoted {
-            match quoted_field(text, at + 1, record) {
-                Some(end) => at = end,
-                None if at_end => {
-                    record.flaw = Some(NOT_CLOSED);
-                    record.end_field(true);
-                    return Token::Record(text.len());
-                }
-                None => return Token::Partial,
-            }
-        }
-        let stop = field_end(text, at, delimiter);
-        if quoted && stop > at {
-            record.flaw = Some("text behind a closing quote");
-        }
-        record.text.extend_from_slice(&text[at..stop]);
-        at = stop;
-        match text.get(at) {
-            Some(&b) if b == delimiter => {
-                record.end_field(quoted);
-                at += 1;
-            }
-            Some(b'\r') if text.get(at + 1).is_none() && !at_end => return Token::Partial,
-            Some(b'\r') if text.get(at + 1) == Some(&b'\n') => {
-                record.end_field(quoted);
-                return Token::Record(at + 2);
-            }
-            Some(_) => {
-                record.end_field(quoted);
-                return Token::Record(at + 1);
-            }
-            None if at_end => {
-                record.end_field(quoted);
-                return Token::Record(at);
-            }
-            None => return Token::Partial,
-        }
-    }
-}
-
-/// Copies a quoted field without its quotes; where the text behind its closing quote begins.
-fn quoted_field(text: &[u8], mut at: usize, record: &mut Record) -> Option<usize> {
-    loop {
-        let quote = super::json_chunks::find(text, at, b'"')?;
-        record.text.extend_from_slice(&text[at..quote]);
-        if text.get(quote + 1) != Some(&b'"') {
-            return Some(quote + 1);
-        }
-        record.text.push(b'"');
-        at = quote + 2;
-    }
-}
-
-fn field_end(text: &[u8], at: usize, delimiter: u8) -> usize {
-    let stops = |b: &u8| *b == delimiter || *b == b'\n' || *b == b'\r';
-    text[at..].iter().position(stops).map_or(text.len(), |i| at + i)
-}
 
 /// The delimiter that cuts the sample into the most even records.
 fn detect(sample: &[u8], at_end: bool) -> u8 {
@@ -141,7 +41,7 @@ fn detect(sample: &[u8], at_end: bool) -> u8 {
     for delimiter in DELIMITERS {
         let (mut at, mut counts) = (0, Vec::new());
         while counts.len() < 100 && at < sample.len() {
-            match record(&sample[at..], delimiter, at_end, &mut fields) {
+            match record(&sample[at..], Dialect { delimiter, backslash: false }, at_end, &mut fields) {
                 Token::Record(length) => at += length.max(1),
                 Token::Partial => break,
             }
@@ -164,7 +64,7 @@ fn detect(sample: &[u8], at_end: bool) -> u8 {
 pub(crate) struct CsvReader {
     reader: Box<dyn Read + Send>,
     path: PathBuf,
-    delimiter: u8,
+    dialect: Dialect,
     names: Vec<String>,
     buffer: Vec<u8>,
     at: usize,
@@ -183,7 +83,7 @@ impl CsvReader {
         let mut reader = Self {
             reader: text::utf8(file.content()?, &file.path)?,
             path: file.path.clone(),
-            delimiter: b',',
+            dialect: Dialect { delimiter: b',', backslash: options.escape == Some(CsvEscape::Backslash) },
             names: Vec::new(),
             buffer: Vec::new(),
             at: 0,
@@ -197,13 +97,19 @@ impl CsvReader {
             reader.fill()?;
         }
         let detected = || detect(&reader.buffer[..reader.buffer.len().min(SAMPLE * 4)], reader.at_end);
-        reader.delimiter = options.delimiter.or(delimiter).unwrap_or_else(detected);
-        if matches!(reader.delimiter, b'"' | b'\r' | b'\n' | 0x80..) {
-            let found = format!("byte 0x{:02X}", reader.delimiter);
+        reader.dialect.delimiter = options.delimiter.or(delimiter).unwrap_or_else(detected);
+        if matches!(reader.dialect.delimiter, b'"' | b'\r' | b'\n' | 0x80..) {
+            let found = format!("byte 0x{:02X}", reader.dialect.delimiter);
             return Err(reader.malformed("a delimiter that is one ASCII character", &found, None));
         }
         reader.header(options.header)?;
         Ok(reader)
+    }
+
+    /// Whether the file's text, as far as a sample shows, can only be written with backslash escapes.
+    pub(crate) fn shows_backslashes(&self) -> bool {
+        self.dialect.delimiter == b'\t'
+            && token::is_copy_text(&self.buffer[..self.buffer.len().min(SAMPLE * 4)])
     }
 
     /// Names of the columns: the header's, or `column1`, `column2`, ….
@@ -289,7 +195,7 @@ impl CsvReader {
             if self.at == self.buffer.len() && self.at_end {
                 return Ok(false);
             }
-            match record(&self.buffer[self.at..], self.delimiter, self.at_end, &mut self.fields) {
+            match record(&self.buffer[self.at..], self.dialect, self.at_end, &mut self.fields) {
                 Token::Partial => self.fill()?,
                 Token::Record(length) => {
                     let taken = &self.buffer[self.at..self.at + length];
@@ -298,6 +204,9 @@ impl CsvReader {
                     // A last record without line end still ends its line.
                     self.line += u64::from(!matches!(taken.last(), Some(b'\n' | b'\r')));
                     self.at += length;
+                    if self.dialect.backslash && self.fields.is_end_of_copy() {
+                        continue;
+                    }
                     // With one column, a blank line is a row with an empty field.
                     if self.fields.is_blank() && self.names.len() != 1 {
                         continue;

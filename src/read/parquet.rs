@@ -24,6 +24,7 @@ use parquet::schema::types::SchemaDescriptor;
 
 use super::guard::guarded;
 use super::input::InputFile;
+use super::nullability;
 use crate::error::{At, Error, Result};
 
 /// One row group of a table's Parquet files, for everything below the level of values.
@@ -64,8 +65,10 @@ impl ParquetFile {
     pub(crate) fn conform(self, first: &Self) -> Result<Self> {
         same_columns(&self.file.path, self.schema(), &first.file.path, first.schema())?;
         let types = first.schema().fields().iter();
+        // What may be null is the file's own; it need not be as in the first.
         let with_type = |(own, other): (&Arc<Field>, &Arc<Field>)| {
-            Arc::new(own.as_ref().clone().with_data_type(other.data_type().clone()))
+            let data_type = nullability::as_in(other, own).data_type().clone();
+            Arc::new(own.as_ref().clone().with_data_type(data_type))
         };
         let fields: Fields = self.schema().fields().iter().zip(types).map(with_type).collect();
         if fields == *self.schema().fields() {

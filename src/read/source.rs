@@ -68,10 +68,35 @@ pub struct CsvOptions {
     pub null: Option<String>,
     /// Whether the first record names the columns.
     pub header: bool,
+    /// How characters are written that mean something else. `None`: by quotes, unless
+    /// the text can only have been written with backslashes.
+    pub escape: Option<CsvEscape>,
+}
+
+/// How delimited text writes characters that mean something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CsvEscape {
+    /// In quotes; a quote is doubled there.
+    Quotes,
+    /// Behind a backslash, and null as `\N`, as PostgreSQL's COPY text and MySQL's OUTFILE do.
+    Backslash,
+}
+
+impl CsvEscape {
+    /// Both, in the order in which they are listed to people.
+    pub const ALL: &'static [Self] = &[Self::Quotes, Self::Backslash];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quotes => "quotes",
+            Self::Backslash => "backslash",
+        }
+    }
 }
 
 impl Default for CsvOptions {
     fn default() -> Self {
-        Self { delimiter: None, null: None, header: true }
+        Self { delimiter: None, null: None, header: true, escape: None }
     }
 }

@@ -15,9 +15,10 @@ use super::group::Group;
 use super::infer::{Evidence, TypeDecision};
 use super::input::{InputFile, read_error};
 use super::json_table::JsonReader;
+use super::nullability;
 use super::parquet::{ParquetFile, ParquetGroup};
 use super::paths::{self, FoundFile};
-use super::source::{TableFormat, TableSource};
+use super::source::{CsvEscape, CsvOptions, TableFormat, TableSource};
 use super::spool::{Spool, SpooledTable, assemble};
 use super::typed::{self, Notation, TextReader, TypedTable};
 use crate::error::{At, Error, Result};
@@ -63,6 +64,7 @@ pub struct Table {
     partitions: Partitions,
     decisions: Vec<TypeDecision>,
     discrepancies: Vec<Discrepancy>,
+    null_marker: Option<String>,
 }
 
 impl Table {
@@ -139,7 +141,12 @@ impl Table {
         let place = &self.groups[group];
         let path = &self.files[place.file].path;
         let values = match &self.body {
-            Body::Parquet(files) => files[place.file].read(place.index, &inner, rows)?,
+            Body::Parquet(files) => {
+                let values = files[place.file].read(place.index, &inner, rows)?;
+                let wanted = inner.iter().map(|&c| self.schema.field(c).data_type());
+                let values = values.into_iter().zip(wanted).map(|(v, t)| nullability::relabelled(v, t));
+                values.collect::<Result<_, _>>().map_err(Error::arrow(path))?
+            }
             Body::Spooled(table) => table.read(place.index, &inner, rows)?.columns().to_vec(),
         };
         let count = rows.map_or(place.rows, <[u32]>::len);
@@ -168,6 +175,11 @@ impl Table {
         &self.decisions
     }
 
+    /// For delimited text, the unquoted field that is null; `None` if there is no such marker.
+    pub fn null_marker(&self) -> Option<&str> {
+        self.null_marker.as_deref()
+    }
+
     /// Records that are no rows, and values that do not fit a declared type.
     /// Their `dataset` is left empty; their place is given as one of the current state.
     pub fn discrepancies(&self) -> &[Discrepancy] {
@@ -184,6 +196,7 @@ impl Table {
             partitions: Partitions::default(),
             decisions: typed.decisions,
             discrepancies: typed.discrepancies,
+            null_marker: None,
         }
     }
 
@@ -295,20 +308,17 @@ fn open_parquet(files: Vec<InputFile>) -> Result<Table> {
         partitions: Partitions::default(),
         decisions: Vec::new(),
         discrepancies: Vec::new(),
+        null_marker: None,
     })
 }
 
-/// A column is nullable if it is in any file.
+/// A column, or a part of one, is nullable if it is in any file.
 fn all_files_nullable(schema: &SchemaRef, files: &[ParquetFile]) -> SchemaRef {
-    let fields: Vec<Field> = schema
-        .fields()
-        .iter()
-        .enumerate()
-        .map(|(i, f)| {
-            let nullable = files.iter().any(|file| file.schema().field(i).is_nullable());
-            f.as_ref().clone().with_nullable(nullable)
-        })
-        .collect();
+    let union = |i: usize, first: &Arc<Field>| {
+        let own = files.iter().map(|file| &file.schema().fields()[i]);
+        own.fold(Arc::clone(first), |all, own| nullability::union(&all, own))
+    };
+    let fields: Vec<Arc<Field>> = schema.fields().iter().enumerate().map(|(i, f)| union(i, f)).collect();
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
@@ -323,17 +333,41 @@ fn open_text(
         _ => delimiter_of(&files[0].path),
     };
     let first = files[0].path.clone();
+    let options = match format {
+        TableFormat::Ndjson => source.csv.clone(),
+        _ => escapes(&files, &source.csv, delimiter)?,
+    };
     let csv = |file: &InputFile, names: &[String]| -> Result<Box<dyn TextReader>> {
-        let reader = CsvReader::open(file, &source.csv, delimiter)?;
+        let reader = CsvReader::open(file, &options, delimiter)?;
         same_names(file, reader.names(), &first, names)?;
         Ok(Box::new(reader))
     };
-    let notation = Notation::Fields { null: source.csv.null.clone() };
+    let notation = Notation::Fields { null: options.null.clone() };
     let typed = match format {
         TableFormat::Ndjson => open_json(&files, source, spool)?,
         _ => typed::read(&files, source, &notation, spool, &csv)?,
     };
-    Ok(Table::of_spooled(format, files, typed))
+    let mut table = Table::of_spooled(format, files, typed);
+    table.null_marker = options.null;
+    Ok(table)
+}
+
+/// The options with the escapes settled: one file that can only be written with backslashes decides
+/// for all. Null then is `\N` unless declared.
+fn escapes(files: &[InputFile], declared: &CsvOptions, delimiter: Option<u8>) -> Result<CsvOptions> {
+    let mut options = declared.clone();
+    if options.escape.is_none() && options.null.is_none() {
+        for file in files {
+            if CsvReader::open(file, declared, delimiter).is_ok_and(|reader| reader.shows_backslashes()) {
+                options.escape = Some(CsvEscape::Backslash);
+                break;
+            }
+        }
+    }
+    if options.escape == Some(CsvEscape::Backslash) {
+        options.null.get_or_insert_with(|| "\\N".to_owned());
+    }
+    Ok(options)
 }
 
 /// Checks that a file has the columns of those before it.
@@ -424,6 +458,7 @@ fn open_ipc(files: Vec<InputFile>, spool: &Spool) -> Result<Table> {
         partitions: Partitions::default(),
         decisions: Vec::new(),
         discrepancies: Vec::new(),
+        null_marker: None,
     })
 }
 

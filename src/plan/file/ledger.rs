@@ -11,7 +11,7 @@ use crate::plan::{
 };
 
 /// Keys of a ledger, beside those of delimited text.
-pub(super) const KEYS: [&str; 23] = [
+pub(super) const KEYS: [&str; 24] = [
     "path",
     "format",
     "file_format",
@@ -35,6 +35,7 @@ pub(super) const KEYS: [&str; 23] = [
     "delimiter",
     "null",
     "header",
+    "escape",
 ];
 
 const COLUMNS: [&str; 10] = [

@@ -1,5 +1,9 @@
 use std::io::Write as _;
 
+use ::parquet::file::properties::WriterProperties;
+use arrow::array::{Array as _, AsArray as _, ListArray, StringArray, StructArray};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::DataType;
 use arrow::util::display::array_value_to_string;
 
 use super::*;
@@ -442,4 +446,52 @@ fn real_csv_and_parquet_deliveries_hold_the_same() {
         assert_eq!(open(&source).unwrap().discrepancies(), &[]);
     }
     assert!(compared > 0);
+}
+
+#[test]
+fn files_that_differ_in_nested_nullability_are_one_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, nullable: bool, text: Option<&str>| {
+        let item = Arc::new(Field::new("x", DataType::Utf8, nullable));
+        let values: ArrayRef = Arc::new(StringArray::from(vec![text]));
+        let inner = StructArray::new(vec![Arc::clone(&item)].into(), vec![values], None);
+        let list_item = Arc::new(Field::new("item", inner.data_type().clone(), nullable));
+        let offsets = OffsetBuffer::from_lengths([1]);
+        let list = ListArray::new(Arc::clone(&list_item), offsets, Arc::new(inner), None);
+        let field = Field::new("l", DataType::List(list_item), nullable);
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![Arc::new(list)]).unwrap();
+        std::fs::write(dir.path().join(name), parquet(&[batch], WriterProperties::builder().build()))
+            .unwrap();
+    };
+    write("a.parquet", false, Some("a"));
+    write("b.parquet", true, None);
+    write("c.parquet", false, Some("c"));
+    let table = Table::open(&TableSource::at(dir.path()), &Spool::new(None)).unwrap();
+    let types: Vec<DataType> = (0..3)
+        .map(|group| {
+            let batch = table.read(group, &[0], None).unwrap();
+            assert_eq!(batch.num_rows(), 1);
+            batch.column(0).data_type().clone()
+        })
+        .collect();
+    assert!(types.iter().all(|t| t == table.schema().field(0).data_type()), "{types:?}");
+    let DataType::List(item) = &types[0] else { panic!("{types:?}") };
+    assert!(item.is_nullable() && table.schema().field(0).is_nullable());
+    let second = table.read(1, &[0], None).unwrap();
+    let inner = second.column(0).as_list::<i32>().values().as_struct().column(0).clone();
+    assert!(inner.is_null(0), "a null stays one");
+}
+
+#[test]
+fn copy_text_is_known_by_its_nulls_in_any_file() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a.tsv"), "id\tname\n1\ta\\\\b\n").unwrap();
+    std::fs::write(dir.path().join("b.tsv"), "id\tname\n2\t\\N\n\\N\t\n").unwrap();
+    let table = Table::open(&TableSource::at(dir.path()), &Spool::new(None)).unwrap();
+    assert_eq!(table.null_marker(), Some("\\N"));
+    let first = table.read(0, &[0, 1], None).unwrap();
+    assert_eq!(first.column(1).as_string::<i32>().value(0), "a\\b");
+    let second = table.read(1, &[0, 1], None).unwrap();
+    assert!(second.column(1).is_null(0) && second.column(0).is_null(1));
+    assert_eq!(second.column(1).as_string::<i32>().value(1), "");
 }
