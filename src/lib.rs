@@ -103,6 +103,71 @@
 //! ```
 //!
 //! One table without a plan file: [`OneDataset::into_plan`](plan::OneDataset::into_plan).
+//!
+//! # In memory
+//!
+//! The same from record batches to record batches, without a file: inputs from
+//! [`Dataset::in_memory`](plan::Dataset::in_memory), the result by [`Output::Memory`].
+//! The changes are a table with a row per change; here with the cells of both images
+//! as columns named `old_*` and `new_*`. Inputs from files and results in memory, or
+//! the other way round, go together too.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+//! use arrow::datatypes::Int64Type;
+//! use asof::pipeline::{self, progress::Silent};
+//! use asof::plan::Dataset;
+//! use asof::{Moment, Output, Plan, Policy, RunOptions, SnapshotRequest};
+//!
+//! let numbers = |values: &[Option<i64>]| Arc::new(Int64Array::from(values.to_vec())) as ArrayRef;
+//! let texts = |values: &[&str]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
+//! let current = RecordBatch::try_from_iter([
+//!     ("id", numbers(&[Some(1), Some(2)])),
+//!     ("balance", numbers(&[Some(70), Some(5)])),
+//! ])?;
+//! let changes = RecordBatch::try_from_iter([
+//!     ("seq", numbers(&[Some(1), Some(2), Some(3)])),
+//!     ("op", texts(&["insert", "update", "insert"])),
+//!     ("committed_at", texts(&["2025-11-03T09:00:00Z", "2026-01-02T10:00:00Z", "2026-01-05T16:30:00Z"])),
+//!     ("old_id", numbers(&[None, Some(1), None])),
+//!     ("old_balance", numbers(&[None, Some(50), None])),
+//!     ("new_id", numbers(&[Some(1), Some(1), Some(2)])),
+//!     ("new_balance", numbers(&[Some(50), Some(70), Some(5)])),
+//! ])?;
+//!
+//! let mut accounts = Dataset::in_memory("accounts", &["id"], vec![current], vec![changes])?;
+//! accounts.measures = vec!["balance".to_owned()];
+//! accounts.ledger.from_birth = true;
+//! let plan = Plan::of(vec![accounts])?;
+//! let now = 1_768_000_000_000_000_000; // nanoseconds since the epoch
+//! let moments = Moment::parse("2025-12-31", &plan.calendar, now)?;
+//! let request = SnapshotRequest {
+//!     plan,
+//!     moments,
+//!     output: Output::Memory,
+//!     replace: false,
+//!     verify: true,
+//!     provenance: false,
+//!     csv_safe: false,
+//!     policy: Policy::default(),
+//!     options: RunOptions::at(now),
+//! };
+//! let outcome = pipeline::snapshot(&request, &Silent)?;
+//!
+//! let moment = &outcome.moments[0];
+//! assert!(moment.discrepancies.is_empty());
+//! assert_eq!(moment.datasets[0].verdicts.restored, 2);
+//! let batches = moment.batches.as_ref().expect("asked for in memory");
+//! let accounts = &batches.tables[0].batches;
+//! assert_eq!(accounts.len(), 1);
+//! assert_eq!(accounts[0]["balance"].as_primitive::<Int64Type>().values(), &[50]);
+//! let verdicts = &batches.verdicts[0];
+//! assert_eq!(verdicts["key"].as_string::<i32>().value(0), "id=1");
+//! assert_eq!(verdicts["verdict"].as_string::<i32>().value(0), "restored");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod error;
 pub mod export;
@@ -120,7 +185,7 @@ pub mod verify;
 
 pub use error::{At, Error, Result, nearest};
 pub use model::{Discrepancy, DiscrepancyKind, Severity};
-pub use pipeline::SnapshotOutcome;
 pub use pipeline::request::{Output, OutputFormat, Policy, RunOptions, SnapshotRequest};
-pub use plan::{Moment, OneDataset, Plan};
+pub use pipeline::{Discrepancies, SnapshotBatches, SnapshotOutcome};
+pub use plan::{Dataset, Moment, OneDataset, Plan};
 pub use snapshot::Verdict;

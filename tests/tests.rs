@@ -8,6 +8,7 @@
 //! | `findings` | what becomes of findings: files, memory, terminal, acceptance |
 //! | `harness` | temporary folders, hermetic runs of the program |
 //! | `kernel` | the kernel alone against the oracle, without files |
+//! | `memory` | record batches in, record batches out |
 //! | `properties` | random histories against oracle, twin, planted faults and thread counts |
 //! | `readme` | the tour of the README, run |
 //! | `real` | real ledgers with independent ground truth |
@@ -32,6 +33,7 @@ mod docs;
 mod findings;
 mod harness;
 mod kernel;
+mod memory;
 mod properties;
 mod readme;
 mod real;

@@ -202,9 +202,23 @@ fn side(cells: &[CellDifference], of: impl Fn(&CellDifference) -> Option<&String
     (!stated.is_empty()).then(|| stated.iter().map(pair).collect::<Vec<_>>().join(", "))
 }
 
-/// Writes verdicts as they come.
+/// The columns of the verdicts table.
+pub fn verdict_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("dataset", DataType::Utf8, false),
+        Field::new("key", DataType::Utf8, false),
+        Field::new("column", DataType::Utf8, true),
+        Field::new("verdict", DataType::Utf8, false),
+        Field::new("present", DataType::Boolean, true),
+        Field::new("source", DataType::Utf8, true),
+    ]))
+}
+
+/// Takes verdicts as they come.
 pub struct VerdictWriter {
-    writer: ArrowWriter<BufWriter<File>>,
+    /// `None`: batches are kept.
+    writer: Option<ArrowWriter<BufWriter<File>>>,
+    kept: Vec<RecordBatch>,
     schema: SchemaRef,
     path: PathBuf,
 }
@@ -215,15 +229,14 @@ impl VerdictWriter {
     /// # Errors
     /// The file cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
-        let schema = Arc::new(Schema::new(vec![
-            Field::new("dataset", DataType::Utf8, false),
-            Field::new("key", DataType::Utf8, false),
-            Field::new("column", DataType::Utf8, true),
-            Field::new("verdict", DataType::Utf8, false),
-            Field::new("present", DataType::Boolean, true),
-            Field::new("source", DataType::Utf8, true),
-        ]));
-        Ok(Self { writer: parquet_writer(path, &schema)?, schema, path: path.to_owned() })
+        let schema = verdict_schema();
+        let writer = Some(parquet_writer(path, &schema)?);
+        Ok(Self { writer, kept: Vec::new(), schema, path: path.to_owned() })
+    }
+
+    /// Verdicts that stay in memory.
+    pub fn in_memory() -> Self {
+        Self { writer: None, kept: Vec::new(), schema: verdict_schema(), path: "verdicts".into() }
     }
 
     /// Adds verdicts on keys, then on cells.
@@ -261,15 +274,23 @@ impl VerdictWriter {
         ];
         let batch =
             RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(Error::arrow(&self.path))?;
-        self.writer.write(&batch).map_err(Error::parquet(&self.path))
+        match &mut self.writer {
+            Some(writer) => writer.write(&batch).map_err(Error::parquet(&self.path)),
+            None => {
+                self.kept.push(batch);
+                Ok(())
+            }
+        }
     }
 
-    /// Completes the file.
+    /// Completes the file, or hands over what was kept.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn finish(self) -> Result<()> {
-        self.writer.close().map_err(Error::parquet(&self.path))?;
-        Ok(())
+    pub fn finish(self) -> Result<Vec<RecordBatch>> {
+        if let Some(writer) = self.writer {
+            writer.close().map_err(Error::parquet(&self.path))?;
+        }
+        Ok(self.kept)
     }
 }

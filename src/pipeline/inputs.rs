@@ -21,7 +21,7 @@ use crate::ledger::{
 };
 use crate::model::lanes::{LaneFinder, Lanes};
 use crate::model::{ChangeBatch, Discrepancy, DiscrepancyKind, LedgerPlace, Op, TableSchema, canon};
-use crate::plan::{Dataset, LedgerClock, Normalisation, Plan};
+use crate::plan::{Dataset, LedgerClock, LedgerFormat, Normalisation, Plan};
 use crate::read::{InputFile, JsonChunks, Spool, Table};
 
 /// One dataset, opened.
@@ -220,6 +220,17 @@ fn open_source(
     progress: &dyn Progress,
 ) -> Result<(SourceInput, Vec<ReadLedger>)> {
     let ledger = &plans[0].ledger;
+    if let Some(batches) = &ledger.table.batches {
+        if let Some(format) = ledger.format.filter(|f| *f != LedgerFormat::Mapped) {
+            return Err(Error::Plan {
+                place: ledger.table.pattern.display().to_string(),
+                message: format!("record batches are a mapped ledger, not one of format {}", format.name()),
+                hint: Some("leave the format out, or write the records to a file".to_owned()),
+            });
+        }
+        let files = vec![InputFile::in_memory(&ledger.table.pattern, batches)];
+        return columnar::open(plans, tables, members, (files, spool));
+    }
     let files = ledger::input_files(&ledger.paths, spool)?;
     match ledger::detect(&files, ledger)? {
         Shape::Columnar => columnar::open(plans, tables, members, (files, spool)),

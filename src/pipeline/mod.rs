@@ -21,6 +21,7 @@ mod explain;
 mod fetch;
 mod findings;
 mod history;
+mod in_memory;
 mod inputs;
 mod inspect;
 mod layout;
@@ -43,8 +44,8 @@ pub use explain::{DatasetExplanation, Explanation, MomentExplanation, explain};
 pub use history::{ChangedCell, HistoryOutcome, HistoryStep, history};
 pub use inspect::{Coverage, Inspected, InspectedColumn, InspectedLedger, InspectedTable, inspect};
 pub use outcome::{
-    DatasetOutcome, Discrepancies, KindCount, MeasureTotal, MomentOutcome, SnapshotOutcome, VerifiedDataset,
-    VerifyOutcome,
+    DatasetOutcome, Discrepancies, KindCount, MeasureTotal, MomentOutcome, SnapshotBatches, SnapshotOutcome,
+    TableBatches, VerifiedDataset, VerifyOutcome,
 };
 pub use snapshot::snapshot;
 pub use verdicts::VerdictCounts;

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
 use super::VerdictCounts;
 use crate::model::{Discrepancy, DiscrepancyKind, Severity};
 
@@ -72,12 +75,36 @@ pub struct MomentOutcome {
     pub text: String,
     /// The resolved bound, in words.
     pub resolved: String,
-    /// Where it was written.
+    /// Where it was written; empty if it was not.
     pub path: PathBuf,
     /// Per dataset.
     pub datasets: Vec<DatasetOutcome>,
     /// What does not tie.
     pub discrepancies: Discrepancies,
+    /// The tables themselves, if the request asks for them in memory.
+    pub batches: Option<SnapshotBatches>,
+}
+
+/// Everything that an evidence folder holds as tables, in memory.
+#[derive(Debug, Clone, Default)]
+pub struct SnapshotBatches {
+    /// The snapshot of each dataset, in the order of the plan; refused ones are left out.
+    pub tables: Vec<TableBatches>,
+    /// The verdict on every touched key and every cell that is not exact.
+    pub verdicts: Vec<RecordBatch>,
+    /// Every discrepancy, worst first.
+    pub discrepancies: Vec<RecordBatch>,
+}
+
+/// One table in memory.
+#[derive(Debug, Clone)]
+pub struct TableBatches {
+    /// The name of its dataset.
+    pub name: String,
+    /// Its columns, in the types of the current state. All may be null, as a value may be unknown.
+    pub schema: SchemaRef,
+    /// Its rows, in order. None if the table has none.
+    pub batches: Vec<RecordBatch>,
 }
 
 /// What became of one dataset.

@@ -105,6 +105,9 @@ pub enum Output {
         /// The format of the snapshot files in it.
         format: OutputFormat,
     },
+    /// Nothing is written: tables, verdicts and discrepancies come back as record batches,
+    /// in [`MomentOutcome::batches`](super::MomentOutcome::batches).
+    Memory,
     /// Just the snapshot of the one dataset.
     File {
         /// The file.

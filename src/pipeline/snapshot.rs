@@ -1,13 +1,14 @@
 //! The main job: rebuild, verify, export, with evidence.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::checks;
 use super::columnar;
 use super::findings::{Findings, Found, Gathered, Known};
+use super::in_memory;
 use super::manifest;
-use super::outcome::{DatasetOutcome, MomentOutcome, SnapshotOutcome};
+use super::outcome::{DatasetOutcome, MomentOutcome, SnapshotBatches, SnapshotOutcome, TableBatches};
 use super::progress::Progress;
 use super::provenance::WithProvenance;
 use super::rebuild::Rebuilt;
@@ -34,7 +35,6 @@ pub fn snapshot(request: &SnapshotRequest, progress: &dyn Progress) -> Result<Sn
 }
 
 fn run(request: &SnapshotRequest, progress: &dyn Progress) -> Result<SnapshotOutcome> {
-    let (Output::Folder { path, .. } | Output::File { path, .. }) = &request.output;
     if request.policy.trust == Trust::Ledger && !request.verify {
         return Err(Error::Plan {
             place: "--trust ledger".to_owned(),
@@ -42,7 +42,12 @@ fn run(request: &SnapshotRequest, progress: &dyn Progress) -> Result<SnapshotOut
             hint: Some("leave out --no-verify".to_owned()),
         });
     }
-    let staged = Staged::folder(path, request.replace)?;
+    let staged = match &request.output {
+        Output::Memory => None,
+        Output::Folder { path, .. } | Output::File { path, .. } => {
+            Some(Staged::folder(path, request.replace)?)
+        }
+    };
     let spool = Spool::new(request.options.spool.as_deref());
     let bounds: Vec<&Bound> = request.moments.iter().map(|m| &m.bound).collect();
     let plan =
@@ -57,30 +62,34 @@ fn run(request: &SnapshotRequest, progress: &dyn Progress) -> Result<SnapshotOut
     };
     for moment in &request.moments {
         let series = request.moments.len() > 1;
-        let folder = if series { staged.path().join(&moment.label) } else { staged.path().to_owned() };
-        if series {
-            std::fs::create_dir_all(&folder).map_err(Error::io(&folder, "write"))?;
+        let place = |s: &Staged| if series { s.path().join(&moment.label) } else { s.path().to_owned() };
+        let folder = staged.as_ref().map(place);
+        if let Some(folder) = folder.as_ref().filter(|_| series) {
+            std::fs::create_dir_all(folder).map_err(Error::io(folder, "write"))?;
         }
-        let writing = Writing { request, run: &run, moment, folder: &folder, spool: &spool, progress };
+        let folder = folder.as_deref();
+        let writing = Writing { request, run: &run, moment, folder, spool: &spool, progress };
         let written = writing.moment(&mut outcome.refused)?;
         outcome.moments.push(written);
     }
     run.inputs.check_unchanged()?;
-    match &request.output {
-        Output::Folder { .. } => staged.publish()?,
-        Output::File { path, format } => {
-            let name = file_name(&request.plan.datasets[0].name, *format);
-            if request.moments.len() > 1 {
-                return Err(Error::Plan {
-                    place: "--out".to_owned(),
-                    message: format!("{} is one file, but several moments are asked for", path.display()),
-                    hint: Some("name a folder".to_owned()),
-                });
-            }
-            staged.publish_file(&name)?;
-        }
+    if let Some(staged) = staged {
+        publish(request, staged)?;
     }
     Ok(outcome)
+}
+
+/// Puts what was written in its place.
+fn publish(request: &SnapshotRequest, staged: Staged) -> Result<()> {
+    let Output::File { path, format } = &request.output else { return staged.publish() };
+    if request.moments.len() > 1 {
+        return Err(Error::Plan {
+            place: "--out".to_owned(),
+            message: format!("{} is one file, but several moments are asked for", path.display()),
+            hint: Some("name a folder".to_owned()),
+        });
+    }
+    staged.publish_file(&file_name(&request.plan.datasets[0].name, *format))
 }
 
 fn file_name(dataset: &str, format: OutputFormat) -> String {
@@ -90,30 +99,40 @@ fn file_name(dataset: &str, format: OutputFormat) -> String {
     format!("{safe}.{}", format.extension())
 }
 
-/// One moment on its way into a folder.
+/// One moment on its way into a folder, or into memory.
 struct Writing<'a> {
     request: &'a SnapshotRequest,
     run: &'a Run,
     moment: &'a Moment,
-    folder: &'a Path,
+    /// `None`: nothing is written.
+    folder: Option<&'a Path>,
     spool: &'a Spool,
     progress: &'a dyn Progress,
 }
 
+/// What the datasets of one moment add to.
+struct Parts {
+    /// `None`: nobody wants them.
+    verdicts: Option<VerdictWriter>,
+    keys: checks::Keys,
+    findings: Findings,
+    /// Tables that are not written.
+    tables: Vec<TableBatches>,
+}
+
 impl Writing<'_> {
     fn moment(&self, refused: &mut Vec<(String, String)>) -> Result<MomentOutcome> {
-        let package = matches!(self.request.output, Output::Folder { .. });
-        let mut verdicts = match package {
-            true => Some(VerdictWriter::create(&self.folder.join("verdicts.parquet"))?),
-            false => None,
+        let known = Known::new(&self.request.plan, self.request.options.now);
+        let mut parts = Parts {
+            verdicts: self.verdict_writer()?,
+            keys: checks::Keys::default(),
+            findings: Findings::new(self.spool, &known),
+            tables: Vec::new(),
         };
         let mut datasets = Vec::new();
-        let known = Known::new(&self.request.plan, self.request.options.now);
-        let mut findings = Findings::new(self.spool, &known);
         let mut origins = Vec::new();
-        let mut keys = checks::Keys::default();
         for number in 0..self.run.inputs.datasets.len() {
-            match self.dataset(number, verdicts.as_mut(), &mut keys, &mut findings) {
+            match self.dataset(number, &mut parts) {
                 Ok((written, cut)) => {
                     datasets.push(written);
                     origins.push((&self.run.analysed[number].found, Some(cut)));
@@ -125,25 +144,39 @@ impl Writing<'_> {
                         format!("left out: {reason}"),
                     );
                     discrepancy.touches_snapshot = true;
-                    findings.push([Found::always(discrepancy)])?;
+                    parts.findings.push([Found::always(discrepancy)])?;
                     refused.push((dataset, reason));
                 }
                 Err(error) => return Err(error),
             }
         }
-        let orphans = checks::references(&self.request.plan, &keys);
-        findings.push_sorted(orphans.into_iter().map(Found::always).collect())?;
-        let own = findings.finish()?;
+        let orphans = checks::references(&self.request.plan, &parts.keys);
+        parts.findings.push_sorted(orphans.into_iter().map(Found::always).collect())?;
+        let own = parts.findings.finish()?;
         origins.push((&own, Some(0)));
         let found = Gathered(origins);
-        if let Some(verdicts) = verdicts {
-            verdicts.finish()?;
-            let parquet = DiscrepancyFile::parquet(&self.folder.join("discrepancies.parquet"))?;
-            found.write(vec![parquet, DiscrepancyFile::csv(&self.folder.join("discrepancies.csv"))?])?;
+        let verdicts = parts.verdicts.map(VerdictWriter::finish).transpose()?;
+        let mut batches = None;
+        match (&self.request.output, self.folder) {
+            (Output::Folder { .. }, Some(folder)) => {
+                let parquet = DiscrepancyFile::parquet(&folder.join("discrepancies.parquet"))?;
+                found.write(vec![parquet, DiscrepancyFile::csv(&folder.join("discrepancies.csv"))?])?;
+            }
+            (Output::Memory, _) => {
+                let mut discrepancies = Vec::new();
+                found.each(|batch| {
+                    discrepancies.push(batch.clone());
+                    Ok(())
+                })?;
+                let verdicts = verdicts.unwrap_or_default();
+                batches = Some(SnapshotBatches { tables: parts.tables, verdicts, discrepancies });
+            }
+            _ => {}
         }
         let path = match &self.request.output {
             Output::Folder { path, .. } if self.request.moments.len() > 1 => path.join(&self.moment.label),
             Output::Folder { path, .. } | Output::File { path, .. } => path.clone(),
+            Output::Memory => PathBuf::new(),
         };
         let outcome = MomentOutcome {
             text: self.moment.text.clone(),
@@ -151,21 +184,26 @@ impl Writing<'_> {
             path,
             datasets,
             discrepancies: found.summary(),
+            batches,
         };
-        if package {
-            manifest::write(self.request, self.run, self.moment, &outcome, self.folder)?;
+        if let (Output::Folder { .. }, Some(folder)) = (&self.request.output, self.folder) {
+            manifest::write(self.request, self.run, self.moment, &outcome, folder)?;
         }
         Ok(outcome)
     }
 
+    fn verdict_writer(&self) -> Result<Option<VerdictWriter>> {
+        match (&self.request.output, self.folder) {
+            (Output::Folder { .. }, Some(folder)) => {
+                Ok(Some(VerdictWriter::create(&folder.join("verdicts.parquet"))?))
+            }
+            (Output::Memory, _) => Ok(Some(VerdictWriter::in_memory())),
+            _ => Ok(None),
+        }
+    }
+
     /// Rebuilds, judges, checks and writes one dataset; also says at which rank it was cut.
-    fn dataset(
-        &self,
-        number: usize,
-        verdicts: Option<&mut VerdictWriter>,
-        keys: &mut checks::Keys,
-        findings: &mut Findings,
-    ) -> Result<(DatasetOutcome, u32)> {
+    fn dataset(&self, number: usize, parts: &mut Parts) -> Result<(DatasetOutcome, u32)> {
         let run = self.run;
         let input = &run.inputs.datasets[number];
         let analysed = &run.analysed[number];
@@ -188,7 +226,7 @@ impl Writing<'_> {
         )?;
         let refill_proven = self.refill_proven(number, &cut);
         let judge = Judge { analysed, rebuilt: &rebuilt, cut: cut.rank, uncovered, refill_proven };
-        let (counts, columns) = judge.judge(verdicts)?;
+        let (counts, columns) = judge.judge(parts.verdicts.as_mut())?;
         if self.request.policy.strict && counts.unrecoverable_cells > 0 {
             return Err(Error::Refused {
                 dataset: input.plan.name.clone(),
@@ -196,16 +234,19 @@ impl Writing<'_> {
                 hint: Some("without --strict they are null in the file and marked".to_owned()),
             });
         }
-        self.write(&rebuilt)?;
-        keys.collect(&self.request.plan, number, &rebuilt)?;
+        match self.folder {
+            Some(folder) => self.write(&rebuilt, folder)?,
+            None => parts.tables.push(self.table(&rebuilt)?),
+        }
+        parts.keys.collect(&self.request.plan, number, &rebuilt)?;
         let mut outcome = outcome(&rebuilt, counts, analysed.counts.changes);
         let totals = checks::totals(&rebuilt, &columns)?;
         outcome.measures = totals.measures();
         found.extend(checks::cells(input, &columns));
         found.extend(checks::tie_outs(input, self.moment, &totals, &outcome));
-        findings.push_sorted(found.into_iter().map(Found::always).collect())?;
+        parts.findings.push_sorted(found.into_iter().map(Found::always).collect())?;
         let evidence = run.evidence(number, &analysed.histories, &analysed.standing);
-        checks::overdrawn(&evidence, &rebuilt, findings)?;
+        checks::overdrawn(&evidence, &rebuilt, &mut parts.findings)?;
         Ok((outcome, cut.rank))
     }
 
@@ -325,10 +366,25 @@ impl Writing<'_> {
         Ok(placed.into_iter().next().and_then(|d| d.ledger))
     }
 
-    fn write(&self, rebuilt: &Rebuilt<'_>) -> Result<()> {
-        let (Output::Folder { format, .. } | Output::File { format, .. }) = &self.request.output;
-        let path = self.folder.join(file_name(&rebuilt.input.plan.name, *format));
-        let style = self.style(*format, rebuilt);
+    /// The table in memory, in the types that it came in.
+    fn table(&self, rebuilt: &Rebuilt<'_>) -> Result<TableBatches> {
+        let source = &rebuilt.input.plan.current.source;
+        let given = source.batches.as_ref().map(|batches| batches.schema().as_ref());
+        self.progress.stage(&format!("collect {}", rebuilt.input.plan.name), Some(rebuilt.count()));
+        let (schema, batches) = match self.request.provenance {
+            true => in_memory::batches(&WithProvenance::new(rebuilt), given, self.progress)?,
+            false => in_memory::batches(rebuilt, given, self.progress)?,
+        };
+        Ok(TableBatches { name: rebuilt.input.plan.name.clone(), schema, batches })
+    }
+
+    fn write(&self, rebuilt: &Rebuilt<'_>, folder: &Path) -> Result<()> {
+        let format = match &self.request.output {
+            Output::Folder { format, .. } | Output::File { format, .. } => *format,
+            Output::Memory => return Ok(()),
+        };
+        let path = folder.join(file_name(&rebuilt.input.plan.name, format));
+        let style = self.style(format, rebuilt);
         let file = File::create(&path).map_err(Error::io(&path, "write"))?;
         self.progress.stage(&format!("write {}", rebuilt.input.plan.name), Some(rebuilt.count()));
         let done = |rows| self.progress.advance(rows);

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use arrow::array::RecordBatch;
 use chrono::NaiveDate;
 
-use super::{Bound, Calendar, Filter, Ledger, Moment, TableSource};
+use super::{Batches, Bound, Calendar, Filter, Ledger, Moment, TableSource};
+use crate::error::{Error, Result};
 
 /// Everything that a run has to know about its inputs.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +28,35 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// A plan of datasets that a program has put together, in UTC and with calendar years.
+    ///
+    /// # Errors
+    /// There is no dataset, or two have one name.
+    pub fn of(datasets: Vec<Dataset>) -> Result<Self> {
+        let wrong = |message: &str| Error::Plan {
+            place: "datasets".to_owned(),
+            message: message.to_owned(),
+            hint: Some("give each dataset a name of its own".to_owned()),
+        };
+        if datasets.is_empty() {
+            return Err(wrong("there is none"));
+        }
+        let mut names: Vec<&str> = datasets.iter().map(|d| d.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(wrong(&format!("two are called {:?}", twice[0])));
+        }
+        Ok(Self {
+            name: None,
+            path: None,
+            folder: PathBuf::new(),
+            text: String::new(),
+            calendar: Calendar::default(),
+            datasets,
+            accepted: Vec::new(),
+        })
+    }
+
     /// The dataset of this name.
     pub fn dataset(&self, name: &str) -> Option<&Dataset> {
         self.datasets.iter().find(|d| d.name == name)
@@ -57,6 +88,43 @@ pub struct Dataset {
     pub expected: Option<Figures>,
     /// What others say about the table at some moment.
     pub reported: Vec<Reported>,
+}
+
+impl Dataset {
+    /// A table in memory: its current rows and its changes as record batches, and the
+    /// columns that identify a row (none: a multiset).
+    ///
+    /// The changes are a mapped ledger: one record per change with columns for the op,
+    /// the order, the time and the images, found by their usual names (`op`, `seq`,
+    /// `committed_at`, `before` and `after` as structs, or `old_*` and `new_*`) or named
+    /// in [`Ledger::columns`]. Everything else a plan can say is a field to be set.
+    ///
+    /// # Errors
+    /// One side has no batch at all, or its batches have different columns. Whether the
+    /// columns are what the plan says is checked by the run.
+    pub fn in_memory(
+        name: impl Into<String>,
+        key: &[&str],
+        current: Vec<RecordBatch>,
+        changes: Vec<RecordBatch>,
+    ) -> Result<Self> {
+        let name = name.into();
+        let current = TableSource::in_memory(format!("current state of {name}"), Batches::new(current)?);
+        let changes = TableSource::in_memory(format!("change ledger of {name}"), Batches::new(changes)?);
+        Ok(Self {
+            key: key.iter().map(|&column| column.to_owned()).collect(),
+            normalise: Vec::new(),
+            current: Current { source: current, at: None, filter: None },
+            ledger: Ledger { paths: vec![changes.pattern.clone()], table: changes, ..Ledger::default() },
+            opening: None,
+            measures: Vec::new(),
+            group_by: Vec::new(),
+            references: Vec::new(),
+            expected: None,
+            reported: Vec::new(),
+            name,
+        })
+    }
 }
 
 /// What is done to a key value before it is compared.

@@ -1,8 +1,9 @@
 //! The plan: what the datasets are, where their files lie, and what others say about them.
 //!
 //! A [`Plan`] is the documented procedure of a run. It comes from a TOML file
-//! ([`Plan::open`], [`Plan::parse`]) or, for one dataset, from a few paths
-//! ([`OneDataset::into_plan`]), and is validated before any data is read: unknown keys
+//! ([`Plan::open`], [`Plan::parse`]), for one dataset from a few paths
+//! ([`OneDataset::into_plan`]), or for tables in memory from their batches
+//! ([`Dataset::in_memory`], [`Plan::of`]), and is validated before any data is read: unknown keys
 //! name the nearest valid one with its line and column. Nothing here opens a
 //! data file; columns are checked against the data by those who read it.
 //!
@@ -25,7 +26,7 @@ mod period;
 mod when;
 mod zone;
 
-pub use crate::read::{CsvEscape, CsvOptions, TableFormat, TableSource};
+pub use crate::read::{Batches, CsvEscape, CsvOptions, TableFormat, TableSource};
 pub use calendar::Calendar;
 pub use declaration::{
     Accepted, Current, Dataset, Figures, Normalisation, Opening, Plan, Reference, Reported,

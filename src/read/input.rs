@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use super::Spool;
+use super::{Batches, Spool};
 use crate::error::{At, Error, Result};
 
 /// A file that a run reads.
@@ -30,6 +30,8 @@ pub struct InputFile {
     sha256: Arc<OnceLock<String>>,
     /// The bytes of a pipe, which can be read only once.
     copy: Option<Arc<NamedTempFile>>,
+    /// The table in memory that stands in a file's place.
+    batches: Option<Batches>,
 }
 
 impl InputFile {
@@ -58,7 +60,20 @@ impl InputFile {
             modified: metadata.modified().ok(),
             sha256: Arc::new(OnceLock::new()),
             copy,
+            batches: None,
         })
+    }
+
+    /// A table in memory in a file's place: it has a name, a size and a digest, but no handle.
+    pub fn in_memory(name: &Path, batches: &Batches) -> Self {
+        Self {
+            path: name.to_owned(),
+            size: batches.size(),
+            modified: None,
+            sha256: Arc::default(),
+            copy: None,
+            batches: Some(batches.clone()),
+        }
     }
 
     /// A fresh handle on the same bytes.
@@ -66,6 +81,10 @@ impl InputFile {
     /// # Errors
     /// The file is gone or is not the same any more.
     pub fn handle(&self) -> Result<File> {
+        if self.batches.is_some() {
+            let feature = "a table in memory where a file is needed".to_owned();
+            return Err(Error::Unsupported { path: self.path.clone(), feature, hint: None });
+        }
         let path = self.copy.as_ref().map_or(self.path.as_path(), |c| c.path());
         let file = File::open(path).map_err(Error::io(&self.path, "open"))?;
         self.check(&file.metadata().map_err(Error::io(&self.path, "open"))?)?;
@@ -80,13 +99,18 @@ impl InputFile {
         decompressed(self.handle()?, &self.path)
     }
 
-    /// SHA-256 of the raw bytes, in hexadecimal. Reads the file on first use.
+    /// SHA-256 of the raw bytes, in hexadecimal; of a table in memory, of its Arrow IPC
+    /// stream. Reads the file on first use.
     ///
     /// # Errors
     /// The file cannot be read or has changed.
     pub fn digest(&self) -> Result<&str> {
         if let Some(digest) = self.sha256.get() {
             return Ok(digest);
+        }
+        if let Some(batches) = &self.batches {
+            let digest = batches.digest().map_err(Error::arrow(&self.path))?;
+            return Ok(self.sha256.get_or_init(|| digest));
         }
         let mut file = self.handle()?;
         let mut hasher = Sha256::new();
@@ -108,7 +132,7 @@ impl InputFile {
     /// # Errors
     /// [`Error::InputChanged`] if size or time differ.
     pub fn check_unchanged(&self) -> Result<()> {
-        if self.copy.is_some() {
+        if self.copy.is_some() || self.batches.is_some() {
             return Ok(());
         }
         self.check(&std::fs::metadata(&self.path).map_err(Error::io(&self.path, "read"))?)

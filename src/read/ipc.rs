@@ -11,7 +11,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::{FileReader, StreamReader};
@@ -22,6 +21,7 @@ use super::block::ROWS;
 use super::group::Group;
 use super::guard::guarded;
 use super::input::InputFile;
+use super::memory::of_types;
 use super::parquet::first_difference;
 use super::spool::{SpoolWriter, SpooledTable};
 use crate::error::{At, Error, Result};
@@ -87,19 +87,7 @@ impl Target {
     }
 
     fn push(&mut self, file: usize, batch: &RecordBatch, path: &Path) -> Result<()> {
-        let plain = |(array, field): (&Arc<dyn arrow::array::Array>, &Arc<Field>)| {
-            if array.data_type() == field.data_type() {
-                Ok(Arc::clone(array))
-            } else {
-                cast(array, field.data_type())
-            }
-        };
-        let columns =
-            batch.columns().iter().zip(self.schema.fields()).map(plain).collect::<Result<Vec<_>, _>>();
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        let whole = columns
-            .and_then(|c| RecordBatch::try_new_with_options(Arc::clone(&self.schema), c, &options))
-            .map_err(Error::arrow(path))?;
+        let whole = of_types(batch, &self.schema).map_err(Error::arrow(path))?;
         let mut start = 0;
         while start < whole.num_rows() {
             let rows = ROWS.min(whole.num_rows() - start);
@@ -114,7 +102,7 @@ impl Target {
 }
 
 /// All columns nullable, as files of one table may differ in that, and no dictionaries.
-fn plain_schema(schema: &Schema) -> Schema {
+pub(super) fn plain_schema(schema: &Schema) -> Schema {
     let field = |f: &Arc<Field>| {
         Field::new(f.name(), plain_type(f.data_type()), true).with_metadata(f.metadata().clone())
     };

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use arrow::datatypes::DataType;
 use chrono_tz::Tz;
 
+use super::Batches;
+
 /// What the user said about a table's files.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TableSource {
@@ -21,12 +23,19 @@ pub struct TableSource {
     pub numeric: Vec<String>,
     /// The zone of times without an offset, in columns declared as instants.
     pub time_zone: Option<Tz>,
+    /// The table itself, if it is in memory; `pattern` is then only what messages call it.
+    pub batches: Option<Batches>,
 }
 
 impl TableSource {
     /// A source about which only the path is known.
     pub fn at(pattern: impl Into<PathBuf>) -> Self {
         Self { pattern: pattern.into(), ..Self::default() }
+    }
+
+    /// A table in memory, and what messages call it.
+    pub fn in_memory(name: impl Into<PathBuf>, batches: Batches) -> Self {
+        Self { pattern: name.into(), batches: Some(batches), ..Self::default() }
     }
 }
 

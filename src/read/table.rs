@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use rayon::prelude::*;
 
 use super::cell::{CellBuilder, CellOptions};
@@ -15,6 +16,7 @@ use super::group::Group;
 use super::infer::{Evidence, TypeDecision};
 use super::input::{InputFile, read_error};
 use super::json_table::JsonReader;
+use super::memory::Batches;
 use super::nullability;
 use super::parquet::{ParquetFile, ParquetGroup};
 use super::paths::{self, FoundFile};
@@ -31,6 +33,8 @@ enum Body {
     Parquet(Vec<ParquetFile>),
     /// In the spool.
     Spooled(SpooledTable),
+    /// In the caller's memory.
+    Memory(Vec<RecordBatch>),
 }
 
 /// Columns that the names of folders state: per column, its value for each file.
@@ -77,6 +81,9 @@ impl Table {
     /// No file, a file that cannot be read or is not what it should be, or files
     /// whose columns differ.
     pub fn open(source: &TableSource, spool: &Spool) -> Result<Self> {
+        if let Some(batches) = &source.batches {
+            return Self::in_memory(batches, &source.pattern);
+        }
         let found = paths::find(&source.pattern)?;
         let files = found.iter().map(|f| InputFile::open(&f.path, spool)).collect::<Result<Vec<_>>>()?;
         let format = format_of(source, &files)?;
@@ -148,6 +155,9 @@ impl Table {
                 values.collect::<Result<_, _>>().map_err(Error::arrow(path))?
             }
             Body::Spooled(table) => table.read(place.index, &inner, rows)?.columns().to_vec(),
+            Body::Memory(batches) => {
+                rows_of(&batches[place.index], &inner, rows).map_err(Error::arrow(path))?
+            }
         };
         let count = rows.map_or(place.rows, <[u32]>::len);
         let mut values = values.into_iter();
@@ -186,6 +196,20 @@ impl Table {
         &self.discrepancies
     }
 
+    fn in_memory(batches: &Batches, name: &Path) -> Result<Self> {
+        let (schema, groups, plain) = batches.plain_groups(name)?;
+        Ok(Self {
+            format: TableFormat::ArrowIpc,
+            schema,
+            files: vec![InputFile::in_memory(name, batches)],
+            groups,
+            body: Body::Memory(plain),
+            partitions: Partitions::default(),
+            decisions: Vec::new(),
+            discrepancies: Vec::new(),
+        })
+    }
+
     fn of_spooled(format: TableFormat, files: Vec<InputFile>, typed: TypedTable) -> Self {
         Self {
             format,
@@ -218,6 +242,18 @@ impl Table {
         self.schema = Arc::new(Schema::new_with_metadata(fields, metadata));
         Ok(())
     }
+}
+
+/// Some columns of some rows of a batch.
+fn rows_of(
+    batch: &RecordBatch,
+    columns: &[usize],
+    rows: Option<&[u32]>,
+) -> Result<Vec<ArrayRef>, ArrowError> {
+    let arrays = columns.iter().map(|&c| batch.column(c));
+    let Some(rows) = rows else { return Ok(arrays.cloned().collect()) };
+    let rows = UInt32Array::from(rows.to_vec());
+    arrays.map(|array| arrow::compute::take(array, &rows, None)).collect()
 }
 
 impl Partitions {

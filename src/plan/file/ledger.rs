@@ -77,6 +77,7 @@ pub(super) fn ledger(value: &Value<'_>, calendar: &Calendar) -> Result<Ledger> {
         types: section.get("types").map(|v| column_types(&v)).transpose()?.unwrap_or_default(),
         numeric: Vec::new(),
         time_zone,
+        batches: None,
     };
     let mut ledger = Ledger { paths, table, ..Ledger::default() };
     recording(&section, &mut ledger)?;
