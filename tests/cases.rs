@@ -1,6 +1,6 @@
 //! Text cases: current state, ledger and plan in; snapshot, verdicts and discrepancies out.
 //!
-//! A case is a file `tests/cases/<topic>/<name>.case`. It opens with a comment
+//! A case is a file `tests/cases/<topic>/<name>.case` (those of a format lie in `formats/<format>`). It opens with a comment
 //! that says which rule it pins and which naive reading it catches. Then come
 //! sections, each headed `== name …`:
 //!
@@ -77,10 +77,11 @@ pub(crate) fn folder() -> PathBuf {
 
 /// All case files, sorted.
 pub(crate) fn files() -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for topic in std::fs::read_dir(folder()).unwrap() {
-        for file in std::fs::read_dir(topic.unwrap().path()).unwrap() {
-            files.push(file.unwrap().path());
+    let (mut folders, mut files) = (vec![folder()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
         }
     }
     files.sort();
@@ -96,7 +97,8 @@ impl Case {
             if let Some(title) = line.strip_prefix("== ") {
                 case.open(title.split_whitespace().map(str::to_owned).collect());
             } else if let Some(section) = case.last() {
-                if !line.starts_with('#') {
+                // A file is taken as it is.
+                if !line.starts_with('#') || section.title[0] == "file" {
                     section.lines.push(line.to_owned());
                 }
             } else {

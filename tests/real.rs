@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::harness::{Folder, run_in};
 use crate::table;
 
-fn cases() -> Option<PathBuf> {
+pub(crate) fn cases() -> Option<PathBuf> {
     let folder = std::env::var_os("REAL_CASES")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/cases"), PathBuf::from);
     if folder.is_dir() {
@@ -35,12 +35,12 @@ fn cases() -> Option<PathBuf> {
 /// What a comparison of one dataset at one truth found, in cells; a row too many or
 /// too few counts all of its cells.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct Tally {
-    cells: usize,
-    equal: usize,
-    flagged: usize,
-    wrong: usize,
-    examples: Vec<String>,
+pub(crate) struct Tally {
+    pub(crate) cells: usize,
+    pub(crate) equal: usize,
+    pub(crate) flagged: usize,
+    pub(crate) wrong: usize,
+    pub(crate) examples: Vec<String>,
 }
 
 impl Tally {
@@ -67,17 +67,17 @@ impl Tally {
 // ---- truths ----
 
 /// A cell of a truth; `None` is null.
-type Cell = Option<String>;
+pub(crate) type Cell = Option<String>;
 /// A row of a truth, or of a snapshot in the same canonical texts.
-type Row = Vec<Cell>;
+pub(crate) type Row = Vec<Cell>;
 
 /// A table as published: names and rows.
-struct Truth {
-    names: Vec<String>,
-    rows: Vec<Row>,
+pub(crate) struct Truth {
+    pub(crate) names: Vec<String>,
+    pub(crate) rows: Vec<Row>,
 }
 
-fn read_bytes(path: &Path) -> Vec<u8> {
+pub(crate) fn read_bytes(path: &Path) -> Vec<u8> {
     let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     if path.extension().is_some_and(|e| e == "gz") {
         let mut plain = Vec::new();
@@ -88,7 +88,7 @@ fn read_bytes(path: &Path) -> Vec<u8> {
 }
 
 /// Reads CSV in which an unquoted empty field is null and a quoted one the empty text.
-fn read_csv(path: &Path) -> Truth {
+pub(crate) fn read_csv(path: &Path) -> Truth {
     let text = String::from_utf8(read_bytes(path)).unwrap();
     let mut records: Vec<Row> = Vec::new();
     let (mut record, mut field, mut was_quoted, mut inside) = (Row::new(), String::new(), false, false);
@@ -220,9 +220,9 @@ fn column_cells(array: &dyn Array) -> Vec<Cell> {
 // ---- what the program says of its own result ----
 
 /// Verdicts of one dataset: by key text, then by column; the empty column is the row.
-type Verdicts = HashMap<String, HashMap<String, String>>;
+pub(crate) type Verdicts = HashMap<String, HashMap<String, String>>;
 
-fn verdicts(out: &Path) -> HashMap<String, Verdicts> {
+pub(crate) fn verdicts(out: &Path) -> HashMap<String, Verdicts> {
     let batch = table::read_parquet(&out.join("verdicts.parquet"));
     let columns = ["dataset", "key", "column", "verdict"].map(|name| table::column(&batch, name));
     let mut all: HashMap<String, Verdicts> = HashMap::new();
@@ -238,7 +238,7 @@ fn verdicts(out: &Path) -> HashMap<String, Verdicts> {
 }
 
 /// Codes per dataset.
-fn codes(out: &Path) -> BTreeMap<String, BTreeMap<String, u64>> {
+pub(crate) fn codes(out: &Path) -> BTreeMap<String, BTreeMap<String, u64>> {
     let batch = table::read_parquet(&out.join("discrepancies.parquet"));
     let columns = ["dataset", "code", "count"].map(|name| table::column(&batch, name));
     let mut all: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
@@ -267,15 +267,15 @@ fn is_row_flagged(verdicts: &Verdicts, key: &str) -> bool {
 
 /// How a dataset is compared.
 #[derive(Debug, Clone, Default)]
-struct Rules {
-    key: Vec<String>,
+pub(crate) struct Rules {
+    pub(crate) key: Vec<String>,
     /// Columns whose values are compared as numbers: the source lost their trailing zeros.
-    scale_lost: Vec<String>,
+    pub(crate) scale_lost: Vec<String>,
     /// Null and empty are one: the files know no null.
-    empty_is_null: bool,
+    pub(crate) empty_is_null: bool,
 }
 
-fn compare(truth: &Truth, snapshot: &RecordBatch, verdicts: &Verdicts, rules: &Rules) -> Tally {
+pub(crate) fn compare(truth: &Truth, snapshot: &RecordBatch, verdicts: &Verdicts, rules: &Rules) -> Tally {
     let names: Vec<String> = snapshot.schema().fields().iter().map(|f| f.name().clone()).collect();
     assert_eq!(names, truth.names, "columns");
     let form = |row: Row| -> Row {
@@ -413,17 +413,23 @@ fn compare_multisets(
 // ---- reporting ----
 
 /// The table over all datasets and truths of one case.
-struct Report {
+pub(crate) struct Report {
     title: String,
     lines: Vec<(String, String, Tally, String)>,
 }
 
 impl Report {
-    fn new(title: &str) -> Self {
+    pub(crate) fn new(title: &str) -> Self {
         Self { title: title.to_owned(), lines: Vec::new() }
     }
 
-    fn push(&mut self, dataset: &str, truth: &str, tally: Tally, codes: Option<&BTreeMap<String, u64>>) {
+    pub(crate) fn push(
+        &mut self,
+        dataset: &str,
+        truth: &str,
+        tally: Tally,
+        codes: Option<&BTreeMap<String, u64>>,
+    ) {
         let codes =
             codes.map(|c| c.iter().map(|(code, n)| format!("{code} {n}")).collect::<Vec<_>>().join(", "));
         self.lines.push((dataset.to_owned(), truth.to_owned(), tally, codes.unwrap_or_default()));
@@ -436,7 +442,7 @@ impl Report {
     }
 
     /// Prints the table and fails if anything is wrong and not flagged.
-    fn settle(self) {
+    pub(crate) fn settle(self) {
         let mut text = format!("\n{}\n", self.title);
         let _ = writeln!(
             text,
@@ -463,7 +469,7 @@ fn rfc3339(text: &str) -> String {
 }
 
 /// Rebuilds all moments in one run; their folders, in the order of the moments, which rise.
-fn series(folder: &Folder, inputs: &[&str], moments: &[String]) -> Vec<PathBuf> {
+pub(crate) fn series(folder: &Folder, inputs: &[&str], moments: &[String]) -> Vec<PathBuf> {
     let moments_text = moments.join(",");
     let mut all = vec!["snapshot"];
     all.extend(inputs);

@@ -14,6 +14,7 @@
 //! | `real` | real ledgers with independent ground truth |
 //! | `registry` | every discrepancy kind has a minimal case and a clean twin |
 //! | `sample` | how the shipped sample is made |
+//! | `streams` | real change streams and binary logs with independent ground truth |
 //! | `table` | text tables to Arrow and Parquet, and back |
 //! | `tidy` | the rules of layout that no compiler holds |
 //! | `twin` | the naive second implementation |
@@ -39,6 +40,7 @@ mod readme;
 mod real;
 mod registry;
 mod sample;
+mod streams;
 mod table;
 mod tidy;
 mod twin;

@@ -75,6 +75,12 @@ pub struct DecodeOptions {
     pub empty_is_null: bool,
     /// Which column means what, for mapped ledgers. `None`: found out from the first record.
     pub mapping: Option<Mapping>,
+    /// Every column is text, and takes any value: for the description of a ledger without its table.
+    pub as_text: bool,
+    /// Per target, the words of enum and set columns, where records hold their numbers. Empty: none.
+    pub labels: Vec<Vec<(String, Vec<String>)>>,
+    /// Per target and column, whether it is a text column in which only UUIDs stand. Empty: none.
+    pub uuids: Vec<Vec<bool>>,
     /// What other chunks of the same stream told.
     pub facts: Facts,
 }
@@ -92,6 +98,9 @@ impl Default for DecodeOptions {
             missing: Missing::default(),
             empty_is_null: true,
             mapping: None,
+            as_text: false,
+            labels: Vec::new(),
+            uuids: Vec::new(),
             facts: Facts::default(),
         }
     }
@@ -290,6 +299,8 @@ pub(super) struct Edge {
     pub(super) events: Vec<Numbered>,
     /// Which clock the commit times are read from.
     pub(super) clock: Option<Clock>,
+    /// The commit times are whole seconds: a change may be up to one later.
+    pub(super) whole_seconds: bool,
     /// Decisions made on what was known, per target.
     pub(super) used: Vec<Used>,
 }

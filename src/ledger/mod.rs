@@ -10,6 +10,7 @@
 //! [`ChangeBatch`](crate::model::ChangeBatch)es whose cells are of exactly the
 //! table's types, and never claims more of a cell than its record does.
 
+mod binlog;
 mod chunk;
 mod columns;
 mod debezium;
@@ -43,10 +44,10 @@ pub use decode::{Clock, Control, DecodeOptions, Decoded, Facts, Missing, Note, T
 pub use halves::Halves;
 pub use mapped::{MappedTable, TwiceTime};
 pub use mapping::{ImageColumns, ImageSide, Mapping, MappingHints, OpWord, image_word};
-pub use open::{Shape, decode_options, detect, input_files, mapping, take_changes};
+pub use open::{Shape, chunks, decode_options, detect, input_files, is_binlog, mapping, take_changes};
 pub use position::{PositionIdentity, PositionKind, format_lsn, parse_lsn, parse_position};
 pub use stitch::{Carry, Stream};
-pub use words::{numeric_texts, settle_words};
+pub use words::{numeric_texts, settle_words, uuid_texts};
 
 /// Who wrote a ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,11 +59,13 @@ pub enum Format {
     Debezium,
     /// PostgreSQL's wal2json, version 1 or 2.
     Wal2Json,
+    /// The binary log of MySQL or MariaDB, as `mysqlbinlog -vv` prints it.
+    Binlog,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: &'static [Self] = &[Self::Mapped, Self::Debezium, Self::Wal2Json];
+    pub const ALL: &'static [Self] = &[Self::Mapped, Self::Debezium, Self::Wal2Json, Self::Binlog];
 
     /// The word for it in plans and flags.
     pub fn name(self) -> &'static str {
@@ -70,6 +73,7 @@ impl Format {
             Self::Mapped => "mapped",
             Self::Debezium => "debezium",
             Self::Wal2Json => "wal2json",
+            Self::Binlog => "binlog",
         }
     }
 
@@ -111,6 +115,12 @@ pub fn detect_mapping<'a>(
     mapped_json::detect(records, targets, hints)
 }
 
+/// The tables that the first chunk of a binary log names, with their columns; those that it does not name are
+/// `@1`, `@2`, ….
+pub fn binlog_tables(chunk: &JsonChunk) -> std::collections::BTreeMap<String, Vec<String>> {
+    binlog::tables(chunk)
+}
+
 /// Decodes a chunk of a JSON ledger for these targets. Pure, so chunks can be decoded in parallel.
 ///
 /// Bad records never fail: they are [`Decoded::notes`].
@@ -124,6 +134,7 @@ pub fn decode(
         Format::Mapped => mapped_json::decode(chunk, targets, options),
         Format::Debezium => debezium::decode(chunk, targets, options),
         Format::Wal2Json => wal2json::decode(chunk, targets, options),
+        Format::Binlog => binlog::decode(chunk, targets, options),
     }
 }
 

@@ -1,12 +1,14 @@
 //! What a ledger's files are, and how its declaration steers their decoding.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use super::binlog::{self, BinlogChunks};
 use super::{DecodeOptions, Format, Mapping, MappingHints, Missing, TableTarget, TextEncoding, mapped_json};
 use crate::error::{At, Error, Result};
 use crate::model::{ChangeBatch, Images};
 use crate::plan::{Ledger, LedgerFormat, MissingCells, ValueCoding};
-use crate::read::{InputFile, JsonChunks, Spool, TableFormat};
+use crate::read::{InputFile, JsonChunk, JsonChunks, Spool, TableFormat, read_error};
 
 /// How a ledger's files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,28 @@ pub fn input_files(paths: &[PathBuf], spool: &Spool) -> Result<Vec<InputFile>> {
     Ok(files)
 }
 
+/// The records of a text ledger, in chunks.
+///
+/// # Errors
+/// The file cannot be opened, or is in an encoding that is not supported.
+pub fn chunks(file: &InputFile, format: Format) -> Result<Box<dyn Iterator<Item = Result<JsonChunk>>>> {
+    Ok(match format {
+        Format::Binlog => Box::new(BinlogChunks::open(file)?),
+        _ => Box::new(JsonChunks::open(file)?),
+    })
+}
+
+/// Whether a file is the text of a binary log.
+///
+/// # Errors
+/// It cannot be read.
+pub fn is_binlog(file: &InputFile) -> Result<bool> {
+    let mut head = Vec::new();
+    let read = file.content()?.take(4096).read_to_end(&mut head);
+    read.map_err(|e| read_error(&file.path, At::default(), e))?;
+    Ok(binlog::is_binlog(&head))
+}
+
 /// How many records decide what a stream is.
 const RECORDS_LOOKED_AT: usize = 64;
 
@@ -45,6 +69,8 @@ pub fn detect(files: &[InputFile], ledger: &Ledger) -> Result<Shape> {
     match ledger.format {
         Some(LedgerFormat::Debezium) => return Ok(Shape::Json(Format::Debezium)),
         Some(LedgerFormat::Wal2Json) => return Ok(Shape::Json(Format::Wal2Json)),
+        Some(LedgerFormat::Binlog) => return Ok(Shape::Json(Format::Binlog)),
+        None if is_binlog(first)? => return Ok(Shape::Json(Format::Binlog)),
         _ => {}
     }
     let table = match ledger.table.format {
@@ -80,7 +106,7 @@ fn empty(path: &Path, files: &[InputFile]) -> Result<Shape> {
         at: At::default(),
         expected: "change records of a known format".to_owned(),
         found: "none".to_owned(),
-        hint: Some("name the format with --format: mapped, debezium or wal2json".to_owned()),
+        hint: Some("name the format with --format, for instance mapped or debezium".to_owned()),
     })
 }
 

@@ -35,6 +35,7 @@ pub struct Carry {
     placed: bool,
     unplaced: bool,
     clock: Option<Clock>,
+    whole_seconds: bool,
     facts: Facts,
     used: Vec<Used>,
     tables: BTreeMap<String, (Option<usize>, u64)>,
@@ -63,6 +64,8 @@ pub struct Stream {
     pub positions: Option<PositionKind>,
     /// Which clock its commit times are.
     pub clock: Option<Clock>,
+    /// Its commit times are whole seconds, so that a change may have come up to a second later.
+    pub whole_seconds: bool,
     /// The tables that it names, with the target they go to and their number of changes.
     pub tables: BTreeMap<String, (Option<usize>, u64)>,
     /// Everything it told about tables and producer.
@@ -107,6 +110,7 @@ impl Carry {
         Stream {
             positions: usable.then(|| self.kind.clone().unwrap_or_default()),
             clock: self.clock,
+            whole_seconds: self.whole_seconds,
             tables: self.tables.clone(),
             facts: self.facts.clone(),
             read_again: self.read_again(options),
@@ -132,6 +136,7 @@ impl Carry {
         self.unplaced |= edge.unplaced;
         self.incomparable |= edge.incomparable;
         self.clock = self.clock.or(edge.clock);
+        self.whole_seconds |= edge.whole_seconds;
         if let Some(server) = edge.server {
             self.incomparable |= *self.server.get_or_insert(server) != server;
         }

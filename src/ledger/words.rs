@@ -20,24 +20,51 @@ use crate::read::Table;
 /// # Errors
 /// The table cannot be read.
 pub fn numeric_texts(table: &Table, schema: &TableSchema) -> Result<Vec<usize>> {
+    texts_of(table, schema, |values, row| {
+        Amount::of_cell(values, row).is_some() || canon::is_non_finite(values, row)
+    })
+}
+
+/// The text columns of a table that hold nothing but UUIDs, of which the producer may have stored the bytes.
+///
+/// # Errors
+/// The table cannot be read.
+pub fn uuid_texts(table: &Table, schema: &TableSchema) -> Result<Vec<bool>> {
+    let found = texts_of(table, schema, |values, row| is_uuid(values.as_string::<i32>().value(row)))?;
+    Ok((0..schema.len()).map(|column| found.contains(&column)).collect())
+}
+
+fn is_uuid(text: &str) -> bool {
+    let place = |(at, byte): (usize, u8)| match at {
+        8 | 13 | 18 | 23 => byte == b'-',
+        _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
+    };
+    text.len() == 36 && text.bytes().enumerate().all(place)
+}
+
+/// The text columns all of whose values, at least one, pass a test.
+fn texts_of(
+    table: &Table,
+    schema: &TableSchema,
+    test: impl Fn(&dyn Array, usize) -> bool,
+) -> Result<Vec<usize>> {
     let text = |c: &usize| matches!(schema.data_type(*c), DataType::Utf8);
     let mut found = Vec::new();
     for column in (0..schema.len()).filter(text) {
-        let (mut numbers, mut others) = (0_u64, false);
+        let (mut passed, mut others) = (0_u64, false);
         for group in 0..table.groups() {
             let batch = table.read(group, &[column], None)?;
             let values = batch.column(0);
             for row in (0..values.len()).filter(|&row| values.is_valid(row)) {
-                let number = Amount::of_cell(values.as_ref(), row).is_some()
-                    || canon::is_non_finite(values.as_ref(), row);
-                numbers += u64::from(number);
-                others |= !number;
+                let is = test(values.as_ref(), row);
+                passed += u64::from(is);
+                others |= !is;
             }
             if others {
                 break;
             }
         }
-        if numbers > 0 && !others {
+        if passed > 0 && !others {
             found.push(column);
         }
     }

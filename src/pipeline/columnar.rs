@@ -59,6 +59,7 @@ pub(super) fn open(
         },
         positions: has_position.then_some(PositionKind::Number),
         clock: ledger.clock,
+        whole_seconds: false,
     };
     Ok((source, stores))
 }

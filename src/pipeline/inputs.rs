@@ -22,7 +22,7 @@ use crate::ledger::{
 use crate::model::lanes::{LaneFinder, Lanes};
 use crate::model::{ChangeBatch, Discrepancy, DiscrepancyKind, LedgerPlace, Op, TableSchema, canon};
 use crate::plan::{Dataset, LedgerClock, LedgerFormat, Normalisation, Plan};
-use crate::read::{InputFile, JsonChunks, Spool, Table};
+use crate::read::{InputFile, Spool, Table};
 
 /// One dataset, opened.
 pub(super) struct DatasetInput {
@@ -55,6 +55,8 @@ pub(super) struct SourceInput {
     pub rules: OrderRules,
     pub positions: Option<PositionKind>,
     pub clock: LedgerClock,
+    /// Its commit times are whole seconds.
+    pub whole_seconds: bool,
 }
 
 /// Everything a run reads.
@@ -259,6 +261,11 @@ fn open_json(
         }
         _ => vec![Vec::new(); tables.len()],
     };
+    options.labels = plans.iter().map(|plan| plan.ledger.labels.clone()).collect();
+    if format == Format::Binlog {
+        options.uuids =
+            tables.iter().map(|t| ledger::uuid_texts(&t.table, &t.schema)).collect::<Result<_>>()?;
+    }
     let plans_with_numbers = Declared { plans, numbers: &numbers };
     let mut parsed = parse(&plans_with_numbers, &targets, &files, format, &options, (spool, progress))?;
     if parsed.stream.read_again {
@@ -295,6 +302,7 @@ fn open_json(
         rules: OrderRules { commit_clock: clock == LedgerClock::Commit, identity },
         positions: parsed.stream.positions.clone(),
         clock,
+        whole_seconds: parsed.stream.whole_seconds,
     };
     Ok((source, parsed.ledgers))
 }
@@ -342,7 +350,7 @@ fn parse(
     let mut carry = Carry::new();
     let mut intakes = targets.iter().map(|t| Intake::new(&t.schema, spool)).collect::<Result<Vec<_>>>()?;
     for (number, file) in files.iter().enumerate() {
-        let mut chunks = JsonChunks::open(file)?;
+        let mut chunks = ledger::chunks(file, format)?;
         let window = rayon::current_num_threads().max(1) * 2;
         loop {
             let some = chunks.by_ref().take(window).collect::<Result<Vec<_>>>()?;

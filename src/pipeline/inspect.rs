@@ -14,7 +14,7 @@ use std::path::Path;
 use super::progress::Progress;
 use super::request::InspectRequest;
 use crate::error::{Error, Result};
-use crate::ledger::Format;
+use crate::ledger::{Format, binlog_tables, chunks, is_binlog};
 use crate::model::Op;
 use crate::read::{InputFile, JsonChunk, JsonChunks, Spool, Table, TableFormat, TableSource, paths};
 
@@ -105,6 +105,11 @@ pub fn inspect(request: &InspectRequest, progress: &dyn Progress) -> Result<Vec<
 }
 
 fn one(file: &InputFile, spool: &Spool, progress: &dyn Progress) -> Result<Inspected> {
+    if is_binlog(file)?
+        && let Some(first) = chunks(file, Format::Binlog)?.next().transpose()?
+    {
+        return described(file, Format::Binlog, &binlog_tables(&first), progress);
+    }
     if looks_like_json(file)?
         && let Some(found) = json(file, progress)?
     {
@@ -138,16 +143,26 @@ fn json(file: &InputFile, progress: &dyn Progress) -> Result<Option<Inspected>> 
     if discovered.is_empty() {
         return Ok(None);
     }
-    let read = ledger::read(file, format, &discovered, progress)?;
-    Ok(Some(Inspected {
+    described(file, format, &discovered, progress).map(Some)
+}
+
+/// A text ledger of these tables.
+fn described(
+    file: &InputFile,
+    format: Format,
+    tables: &discover::Tables,
+    progress: &dyn Progress,
+) -> Result<Inspected> {
+    let read = ledger::read(file, format, tables, progress)?;
+    Ok(Inspected {
         path: file.path.display().to_string(),
         bytes: file.size,
-        format: TableFormat::Ndjson,
+        format: if format == Format::Binlog { TableFormat::Csv } else { TableFormat::Ndjson },
         rows: read.records,
         columns: Vec::new(),
         ledger: Some(InspectedLedger { format, tables: read.tables }),
         remarks: read.remarks,
-    }))
+    })
 }
 
 fn text(chunk: &JsonChunk, start: usize, end: usize) -> Option<&str> {

@@ -148,7 +148,16 @@ fn by_time(
             ),
         });
     }
-    let cut = order::cut(&order.transactions, in_force);
+    let mut cut = order::cut(&order.transactions, &in_force);
+    if source.whole_seconds {
+        // A commit within the moment's own second may have come before or after it.
+        let spans = |t: &order::Transaction| {
+            t.time != NO_TIME && in_force(t.time) && !in_force(t.time.saturating_add(999_999_999))
+        };
+        cut.ambiguous.extend((0..).zip(&order.transactions).filter(|(_, t)| spans(t)).map(|(n, _)| n));
+        cut.ambiguous.sort_unstable();
+        cut.ambiguous.dedup();
+    }
     debug_assert!(source.datasets.len() < usize::from(u16::MAX), "datasets of a source are 16-bit");
     Ok(SourceCut { rank: 0, transaction: cut.transaction, ambiguous: cut.ambiguous })
 }

@@ -48,6 +48,8 @@ pub struct Ledger {
     pub timestamps: Option<TimeUnit>,
     /// Whether images of updates and deletes are whole; `None`: detected.
     pub full_images: Option<bool>,
+    /// The words of enum and set columns in their order, for ledgers that write their numbers.
+    pub labels: Vec<(String, Vec<String>)>,
     /// The filter under which the ledger was recorded.
     pub filter: Option<Filter>,
 }
@@ -80,6 +82,8 @@ words! {
         Debezium = "debezium",
         /// PostgreSQL's wal2json, version 1 or 2.
         Wal2Json = "wal2json",
+        /// The binary log of MySQL or MariaDB, as `mysqlbinlog -vv` prints it.
+        Binlog = "binlog",
     }
 }
 

@@ -45,7 +45,9 @@ mod typed;
 
 pub use guard::is_guarded;
 pub use infer::TypeDecision;
+pub(crate) use input::read_error;
 pub use input::{InputFile, open_bytes};
+pub(crate) use json_chunks::find as find_byte;
 pub use json_chunks::{JsonChunk, JsonChunks, JsonRecord};
 pub use memory::Batches;
 pub(crate) use memory::of_types;
@@ -54,3 +56,4 @@ pub use source::{CsvEscape, CsvOptions, TableFormat, TableSource};
 pub use spool::{Spool, SpoolWriter, SpooledTable};
 pub use table::Table;
 pub(crate) use table::detect as table_format;
+pub(crate) use text::utf8 as utf8_text;

@@ -25,6 +25,8 @@ pub(super) fn tables<'a>(format: Format, records: impl Iterator<Item = &'a str>)
         Format::Debezium => values.iter().for_each(|value| debezium(value, &mut tables)),
         Format::Wal2Json => values.iter().for_each(|value| wal2json(value, &mut tables)),
         Format::Mapped => mapped(&values, &mut tables),
+        // Not JSON: its tables are found from its text.
+        Format::Binlog => {}
     }
     tables
 }

@@ -7,11 +7,11 @@ use arrow::datatypes::{DataType, Field, Schema};
 use super::discover::Tables;
 use super::{Coverage, InspectedTable};
 use crate::error::Result;
-use crate::ledger::{Carry, DecodeOptions, Format, Note, TableTarget, decode};
+use crate::ledger::{Carry, DecodeOptions, Format, Note, TableTarget, chunks, decode};
 use crate::model::time::format_instant;
 use crate::model::{CellState, ChangeBatch, Images, NO_TIME, Op, TableSchema};
 use crate::pipeline::progress::Progress;
-use crate::read::{InputFile, JsonChunks};
+use crate::read::InputFile;
 
 /// More remarks than this are only counted.
 const REMARKS_MAX: usize = 10;
@@ -33,15 +33,20 @@ pub(super) fn read(
     let targets: Vec<TableTarget> = tables.iter().enumerate().map(target).collect();
     let mut tallies: Vec<Tally> = tables.iter().map(|(name, columns)| Tally::new(name, columns)).collect();
     // Without a table, times without offset would be refused; a description shows them as if UTC.
-    let options = DecodeOptions { time_zone: Some(chrono_tz::Tz::UTC), ..DecodeOptions::default() };
+    let options =
+        DecodeOptions { time_zone: Some(chrono_tz::Tz::UTC), as_text: true, ..DecodeOptions::default() };
     let mut carry = Carry::new();
     let mut records = 0;
     let mut notes = Vec::new();
-    for chunk in JsonChunks::open(file)? {
+    for chunk in chunks(file, format)? {
         let chunk = chunk?;
         let mut decoded = decode(format, &chunk, &targets, &options);
         carry.stitch(&mut decoded);
-        records += chunk.records.len() as u64;
+        // A binary log has no records but its rows.
+        records += match format {
+            Format::Binlog => decoded.changes.iter().map(|batch| batch.len() as u64).sum(),
+            _ => chunk.records.len() as u64,
+        };
         for (tally, batch) in tallies.iter_mut().zip(&decoded.changes) {
             tally.count(batch);
         }

@@ -11,7 +11,7 @@ use crate::plan::{
 };
 
 /// Keys of a ledger, beside those of delimited text.
-pub(super) const KEYS: [&str; 24] = [
+pub(super) const KEYS: [&str; 25] = [
     "path",
     "format",
     "file_format",
@@ -36,6 +36,7 @@ pub(super) const KEYS: [&str; 24] = [
     "null",
     "header",
     "escape",
+    "labels",
 ];
 
 const COLUMNS: [&str; 10] = [
@@ -129,6 +130,11 @@ fn recording(section: &Section<'_>, ledger: &mut Ledger) -> Result<()> {
     if let Some(value) = section.get("ops") {
         for (word, op) in value.open_table()?.entries() {
             ledger.ops.push((word.to_owned(), op.word(&Op::ALL, Op::name)?));
+        }
+    }
+    if let Some(value) = section.get("labels") {
+        for (column, words) in value.open_table()?.entries() {
+            ledger.labels.push((column.to_owned(), words.one_or_more()?));
         }
     }
     if let Some(value) = section.get("where") {
