@@ -207,6 +207,7 @@ impl Table {
             partitions: Partitions::default(),
             decisions: Vec::new(),
             discrepancies: Vec::new(),
+            null_marker: None,
         })
     }
 
