@@ -73,6 +73,7 @@ impl Kernel {
                 transactions: &self.transactions,
                 from_birth: self.from_birth,
                 end: self.delivery.records.len() as u32,
+                opening: None,
             },
             lanes: self.lanes.count(),
             duplicates: &[],

@@ -60,7 +60,9 @@ fn dataset_text(d: &DatasetExplanation) -> String {
         ("images", d.images.clone()),
         ("order", d.order.clone()),
     ];
-    let rows: Vec<Vec<String>> = facts.into_iter().map(|(name, fact)| vec![name.to_owned(), fact]).collect();
+    let opening = d.opening.iter().map(|opening| ("opening", opening.clone()));
+    let facts = facts.into_iter().chain(opening);
+    let rows: Vec<Vec<String>> = facts.map(|(name, fact)| vec![name.to_owned(), fact]).collect();
     let moments: String = d.moments.iter().map(moment_text).collect();
     format!("\n{}\n{}{moments}", d.name, columns(2, &[], &rows))
 }
@@ -96,7 +98,7 @@ fn document(explanation: &Explanation) -> Value {
         json!({
             "name": d.name, "current": d.current, "current_rows": d.current_rows, "ledger": d.ledger,
             "format": d.format, "changes": d.changes, "window": { "from": d.window.0, "to": d.window.1 },
-            "images": d.images, "order": d.order,
+            "opening": d.opening, "images": d.images, "order": d.order,
             "moments": d.moments.iter().map(moment).collect::<Vec<_>>(),
         })
     };

@@ -20,7 +20,7 @@ use arrow::buffer::ScalarBuffer;
 use rayon::prelude::*;
 
 use self::clock::{positions, times};
-use self::exact::{exact, same_values};
+pub(super) use self::exact::{exact, same_values};
 use self::words::{OpWords, image_words};
 use super::columns::{Cell, ColumnMap};
 use super::mapping::OpWord;

@@ -26,6 +26,7 @@ mod open;
 pub mod order;
 mod placeholder;
 mod position;
+mod reads;
 mod route;
 mod settle;
 mod spooled;
@@ -46,6 +47,7 @@ pub use mapped::{MappedTable, TwiceTime};
 pub use mapping::{ImageColumns, ImageSide, Mapping, MappingHints, OpWord, image_word};
 pub use open::{Shape, chunks, decode_options, detect, input_files, is_binlog, mapping, take_changes};
 pub use position::{PositionIdentity, PositionKind, format_lsn, parse_lsn, parse_position};
+pub use reads::TableReads;
 pub use stitch::{Carry, Stream};
 pub use words::{numeric_texts, settle_words, uuid_texts};
 

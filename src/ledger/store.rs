@@ -3,11 +3,13 @@
 //! Every pass after the first asks for few columns of few changes. A store
 //! answers from where the changes lie: row groups of the user's own Parquet
 //! files, or the spool into which a text ledger was parsed. Changes are
-//! numbered by a dense *index* over all segments.
+//! numbered by a dense *index* over all segments. Rows of an opening, which are
+//! evidence and no changes, are numbered behind them and read the same way.
 
 use std::path::Path;
 
 use super::mapped::MappedTable;
+use super::reads::TableReads;
 use super::spooled;
 use super::want::Want;
 use crate::error::{Error, Result};
@@ -19,7 +21,11 @@ use crate::read::SpooledTable;
 pub struct ChangeStore {
     schema: TableSchema,
     segments: Segments,
+    /// First index of each segment, those of the opening behind the ledger's own.
     firsts: Vec<u32>,
+    /// How many segments are the ledger's own.
+    own: usize,
+    opening: Option<TableReads>,
     positions: bool,
     reads: bool,
 }
@@ -37,7 +43,7 @@ impl ChangeStore {
     /// More changes than the limit of 2³² − 2.
     pub fn spooled(schema: TableSchema, table: SpooledTable) -> Result<Self> {
         let firsts = firsts((0..table.batches()).map(|batch| table.rows(batch)))?;
-        Ok(Self { schema, segments: Segments::Spooled(table), firsts, positions: true, reads: false })
+        Ok(Self::new(schema, Segments::Spooled(table), firsts))
     }
 
     /// Changes that lie in a columnar table.
@@ -46,13 +52,35 @@ impl ChangeStore {
     /// More changes than the limit of 2³² − 2.
     pub fn mapped(schema: TableSchema, table: MappedTable) -> Result<Self> {
         let firsts = firsts((0..table.segments()).map(|segment| table.rows(segment)))?;
-        Ok(Self {
-            schema,
-            segments: Segments::Mapped(Box::new(table)),
-            firsts,
-            positions: true,
-            reads: false,
-        })
+        Ok(Self::new(schema, Segments::Mapped(Box::new(table)), firsts))
+    }
+
+    fn new(schema: TableSchema, segments: Segments, firsts: Vec<u32>) -> Self {
+        let own = firsts.len() - 1;
+        Self { schema, segments, firsts, own, opening: None, positions: true, reads: false }
+    }
+
+    /// Numbers the rows of an opening behind the changes.
+    ///
+    /// # Errors
+    /// More changes and rows together than the limit of 2³² − 2.
+    pub fn attach(&mut self, opening: TableReads) -> Result<()> {
+        debug_assert!(self.opening.is_none(), "a dataset has one opening");
+        let changes = self.firsts.windows(2).map(|pair| (pair[1] - pair[0]) as usize);
+        let rows = (0..opening.segments()).map(|segment| opening.rows(segment));
+        self.firsts = firsts(changes.chain(rows))?;
+        self.opening = Some(opening);
+        Ok(())
+    }
+
+    /// The opening, if there is one.
+    pub fn opening(&self) -> Option<&TableReads> {
+        self.opening.as_ref()
+    }
+
+    /// The segments that hold the rows of the opening.
+    pub fn opening_segments(&self) -> std::ops::Range<usize> {
+        self.own..self.firsts.len() - 1
     }
 
     /// Whether some change is an initial read.
@@ -75,12 +103,12 @@ impl ChangeStore {
 
     /// How many segments.
     pub fn segments(&self) -> usize {
-        self.firsts.len() - 1
+        self.own
     }
 
     /// How many changes.
     pub fn len(&self) -> u32 {
-        self.firsts.last().copied().unwrap_or(0)
+        self.firsts[self.own]
     }
 
     /// Whether there are no changes.
@@ -104,6 +132,9 @@ impl ChangeStore {
     /// # Errors
     /// The file cannot be read or decoded.
     pub fn read(&self, segment: usize, want: Want, rows: Option<&[u32]>) -> Result<ChangeBatch> {
+        if let (Some(opening), Some(behind)) = (&self.opening, segment.checked_sub(self.own)) {
+            return opening.read(behind, want, rows);
+        }
         match &self.segments {
             Segments::Spooled(table) => {
                 let columns = spooled::columns(&self.schema, want);

@@ -118,6 +118,25 @@ impl Lanes {
         lanes
     }
 
+    /// Counts a column as known to some image.
+    pub fn cover(&mut self, column: usize) {
+        self.covered[column] = true;
+    }
+
+    /// Cuts lanes further: images will come that know these columns not, and the others of their lanes.
+    pub fn split(&mut self, columns: &[usize]) {
+        for lane in 0..self.count as u16 {
+            let inside = |c: &usize| self.lane_of[*c] == Some(lane) && columns.contains(c);
+            let (inside, outside): (Vec<usize>, Vec<usize>) =
+                (0..self.lane_of.len()).filter(|&c| self.lane_of[c] == Some(lane)).partition(inside);
+            self.partial |= !inside.is_empty();
+            if !inside.is_empty() && !outside.is_empty() {
+                inside.into_iter().for_each(|c| self.lane_of[c] = Some(self.count as u16));
+                self.count += 1;
+            }
+        }
+    }
+
     /// How many lanes; at least one.
     pub fn count(&self) -> usize {
         self.count

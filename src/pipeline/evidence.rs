@@ -50,12 +50,12 @@ pub(super) struct Evidence<'a> {
 type ReadAgain<T> = (Vec<u32>, T);
 
 /// Records read again, by segment.
-struct Records {
+pub(super) struct Records {
     segments: BTreeMap<usize, ReadAgain<ChangeBatch>>,
 }
 
 impl Records {
-    fn find(&self, evidence: &Evidence<'_>, index: u32) -> Option<(&ChangeBatch, usize)> {
+    pub(super) fn find(&self, evidence: &Evidence<'_>, index: u32) -> Option<(&ChangeBatch, usize)> {
         let (segment, row) = evidence.input.store.locate(index);
         let (rows, batch) = self.segments.get(&segment)?;
         rows.binary_search(&row).ok().map(|at| (batch, at))
@@ -63,12 +63,12 @@ impl Records {
 }
 
 /// Rows of the current state read again, by group.
-struct Rows {
+pub(super) struct Rows {
     groups: BTreeMap<usize, ReadAgain<RecordBatch>>,
 }
 
 impl Rows {
-    fn find(&self, locator: u64) -> Option<(&RecordBatch, usize)> {
+    pub(super) fn find(&self, locator: u64) -> Option<(&RecordBatch, usize)> {
         let (group, row) = place(locator);
         let (rows, batch) = self.groups.get(&group)?;
         rows.binary_search(&(row as u32)).ok().map(|at| (batch, at))
@@ -125,7 +125,7 @@ impl Evidence<'_> {
         indices
     }
 
-    fn records(&self, indices: impl Iterator<Item = u32>) -> Result<Records> {
+    pub(super) fn records(&self, indices: impl Iterator<Item = u32>) -> Result<Records> {
         let mut by_segment: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
         for index in indices {
             let (segment, row) = self.input.store.locate(index);
@@ -143,7 +143,7 @@ impl Evidence<'_> {
         Ok(Records { segments: read.into_iter().collect::<Result<_>>()? })
     }
 
-    fn rows(&self, locators: impl Iterator<Item = u64>) -> Result<Rows> {
+    pub(super) fn rows(&self, locators: impl Iterator<Item = u64>) -> Result<Rows> {
         let mut groups: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
         for (group, row) in locators.filter(|&l| l != NO_ROW).map(place) {
             groups.entry(group).or_default().push(row as u32);
@@ -291,12 +291,11 @@ impl Evidence<'_> {
         Some(self.place_of(batch, row))
     }
 
-    fn place_of(&self, batch: &ChangeBatch, row: usize) -> LedgerPlace {
-        let file = self.source.files.get(batch.file as usize);
+    pub(super) fn place_of(&self, batch: &ChangeBatch, row: usize) -> LedgerPlace {
         let commit = batch.commit_position.as_ref().map(|p| p[row]);
         let position = batch.position.as_ref().map(|p| p[row]);
         LedgerPlace {
-            file: file.map_or_else(String::new, |f| f.path.display().to_string()),
+            file: self.input.ledger_file(self.source, batch.file),
             record: batch.record[row],
             position: self
                 .source

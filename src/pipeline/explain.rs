@@ -30,6 +30,8 @@ pub struct DatasetExplanation {
     pub current: Vec<String>,
     /// Files of the ledger.
     pub ledger: Vec<String>,
+    /// The opening's moment, files and use, in words; `None` if the plan names no opening.
+    pub opening: Option<String>,
     /// Who wrote the ledger.
     pub format: String,
     /// Rows of the current state.
@@ -102,6 +104,7 @@ fn dataset(request: &ExplainRequest, run: &Run, number: usize) -> Result<Dataset
         name: input.plan.name.clone(),
         current: input.table.files().iter().map(path).collect(),
         ledger: source.files.iter().map(path).collect(),
+        opening: opening(run, number),
         format: source.format.name().to_owned(),
         current_rows: run.analysed[number].standing.count,
         changes: u64::from(input.store.len()),
@@ -110,6 +113,23 @@ fn dataset(request: &ExplainRequest, run: &Run, number: usize) -> Result<Dataset
         order: format!("{sorted}; cut by {} time", source.clock.name()),
         moments: request.moments.iter().map(|m| moment(run, number, m)).collect::<Result<_>>()?,
     })
+}
+
+fn opening(run: &Run, number: usize) -> Option<String> {
+    let input = &run.inputs.datasets[number];
+    let plan = input.plan.opening.as_ref()?;
+    let reads = input.store.opening();
+    let files: Vec<String> =
+        reads.map_or(&[][..], |o| o.files()).iter().map(|f| f.path.display().to_string()).collect();
+    let rows: usize = reads.map_or(0, |o| (0..o.segments()).map(|s| o.rows(s)).sum());
+    let placed = &run.openings[number];
+    let used = match (placed.opening, run.analysed[number].opening) {
+        (None, _) => "not used",
+        (Some(_), None) => "not needed: every undone change has its whole before image",
+        (Some(_), Some(_)) => "evidence of state at its moment",
+    };
+    let rows = if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
+    Some(format!("{} ({rows}) as of {}: {used}", files.join(", "), plan.as_of.text))
 }
 
 fn moment(run: &Run, number: usize, moment: &crate::plan::Moment) -> Result<MomentExplanation> {
@@ -121,7 +141,8 @@ fn moment(run: &Run, number: usize, moment: &crate::plan::Moment) -> Result<Mome
     for shard in &histories.shards {
         for (fact, &rank) in shard.rank.iter().enumerate() {
             // A key change is two facts and one change.
-            if rank >= cut.rank && !shard.facts.has(fact, LEAVES) {
+            let of_opening = shard.facts.index[fact] >= input.store.len();
+            if rank >= cut.rank && !shard.facts.has(fact, LEAVES) && !of_opening {
                 undone[shard.facts.op(fact) as usize] += 1;
             }
         }

@@ -9,6 +9,7 @@ use arrow::datatypes::DataType;
 use rayon::prelude::*;
 
 use super::columnar;
+use super::opening;
 use super::progress::Progress;
 use super::scope::{ScopeFilter, ScopeOf, scope};
 use crate::error::{At, Error, Result, nearest};
@@ -23,6 +24,7 @@ use crate::model::lanes::{LaneFinder, Lanes};
 use crate::model::{ChangeBatch, Discrepancy, DiscrepancyKind, LedgerPlace, Op, TableSchema, canon};
 use crate::plan::{Dataset, LedgerClock, LedgerFormat, Normalisation, Plan};
 use crate::read::{InputFile, Spool, Table};
+use crate::replay::select::Source as ReplaySource;
 
 /// One dataset, opened.
 pub(super) struct DatasetInput {
@@ -86,6 +88,9 @@ impl Inputs {
             inputs.sources.push(source);
         }
         inputs.datasets = ready.into_iter().flatten().collect();
+        for input in &mut inputs.datasets {
+            opening::open(input, inputs.sources[input.source].files.len(), spool)?;
+        }
         Ok(inputs)
     }
 
@@ -108,7 +113,8 @@ impl Inputs {
     /// Fails if an input changed since it was opened.
     pub(super) fn check_unchanged(&self) -> Result<()> {
         for input in &self.datasets {
-            input.table.files().iter().try_for_each(InputFile::check_unchanged)?;
+            let opening = input.store.opening().map_or(&[][..], |o| o.files());
+            input.table.files().iter().chain(opening).try_for_each(InputFile::check_unchanged)?;
         }
         self.sources.iter().try_for_each(|s| s.files.iter().try_for_each(InputFile::check_unchanged))
     }
@@ -550,6 +556,37 @@ impl DatasetInput {
         let batch = self.read_current(group, &all)?;
         let rows = arrow::array::UInt32Array::from(rows.to_vec());
         arrow::compute::take_record_batch(&batch, &rows).map_err(Error::arrow(self.current_path()))
+    }
+
+    /// The filters of the dataset and of its ledger: what neither keeps, the ledger says nothing of.
+    pub(super) fn filters(&self) -> impl Iterator<Item = &ScopeFilter> {
+        self.scope.iter().chain(&self.recorded)
+    }
+
+    /// A short name of the record with this index, as verdicts give it.
+    pub(super) fn record_name(&self, index: u32) -> String {
+        match index.checked_sub(self.store.len()) {
+            Some(row) => format!("opening row {}", u64::from(row) + 1),
+            None => format!("change {}", u64::from(index) + 1),
+        }
+    }
+
+    /// The image or row that supplies a cell, by a short name; `None` if nothing does.
+    pub(super) fn source_name(&self, source: ReplaySource) -> Option<String> {
+        match source {
+            ReplaySource::Before(index) => Some(format!("{} before", self.record_name(index))),
+            ReplaySource::After(index) if index >= self.store.len() => Some(self.record_name(index)),
+            ReplaySource::After(index) => Some(format!("{} after", self.record_name(index))),
+            ReplaySource::Current(_) => Some("current".to_owned()),
+            ReplaySource::Nothing => None,
+        }
+    }
+
+    /// The file with this number among those of the ledger and, behind them, of the opening.
+    pub(super) fn ledger_file(&self, source: &SourceInput, number: u32) -> String {
+        let opening = self.store.opening().map_or(&[][..], |o| o.files());
+        let file = source.files.iter().chain(opening).nth(number as usize);
+        file.map_or_else(String::new, |f| f.path.display().to_string())
     }
 
     fn mask(&self, group: usize, scope: &ScopeFilter) -> Result<arrow::array::BooleanArray> {

@@ -126,8 +126,21 @@ fn dataset(
                 "from": instant(window.from), "declared": window.declared, "last_change": instant(window.last),
             },
         },
+        "opening": opening(run, number, input)?,
         "refused": written.is_none(),
         "totals": totals,
+    }))
+}
+
+/// The opening with its digests, and whether it was evidence; null if the plan names none.
+fn opening(run: &Run, number: usize, input: &DatasetInput) -> Result<Value> {
+    let Some(plan) = &input.plan.opening else { return Ok(Value::Null) };
+    let placed = &run.openings[number];
+    Ok(json!({
+        "as_of": { "asked": plan.as_of.text, "resolved": plan.as_of.resolved },
+        "files": files(input.store.opening().map_or(&[], |o| o.files()))?,
+        "used": placed.opening.is_some(),
+        "remark": placed.remark,
     }))
 }
 

@@ -26,6 +26,7 @@ mod inputs;
 mod inspect;
 mod layout;
 mod manifest;
+mod opening;
 mod outcome;
 pub mod progress;
 mod provenance;

@@ -42,12 +42,8 @@ impl<'a> WithProvenance<'a> {
         } else {
             "restored"
         };
-        let source = match lanes.first().map(|c| c.source) {
-            Some(Source::Before(index)) => format!("change {} before", u64::from(index) + 1),
-            Some(Source::After(index)) => format!("change {} after", u64::from(index) + 1),
-            Some(Source::Current(_)) => "current".to_owned(),
-            Some(Source::Nothing) | None => "nothing".to_owned(),
-        };
+        let source = lanes.first().and_then(|c| self.rebuilt.input.source_name(c.source));
+        let source = source.unwrap_or_else(|| "nothing".to_owned());
         (verdict, source)
     }
 }

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::evidence::{self, Evidence};
 use super::findings::{Collected, Findings, Found, Known};
 use super::inputs::{DatasetInput, Inputs, SourceInput};
+use super::opening::{self, Added};
 use super::progress::Progress;
 use super::rebuild::world;
 use super::scan::{self, FactOptions, Histories, Ordered};
@@ -21,7 +22,7 @@ use crate::plan::{Bound, Plan};
 use crate::read::Spool;
 use crate::replay::chain::{self, Cause, Conflict};
 use crate::replay::facts::{self, ScanOptions};
-use crate::replay::history::Timeline;
+use crate::replay::history::{Opening, Timeline};
 use crate::replay::select::{NO_ROW, World};
 
 /// What a run needs to know before it scans.
@@ -41,6 +42,8 @@ pub(super) struct Run {
     pub ordered: Vec<Ordered>,
     pub analysed: Vec<Analysed>,
     pub windows: Vec<Window>,
+    /// Per dataset, where its opening lies.
+    pub openings: Vec<opening::Placed>,
     /// Per source, the first rank of each transaction.
     pub firsts: Vec<Vec<u32>>,
     /// Findings that concern no single dataset or moment.
@@ -53,6 +56,10 @@ pub(super) struct Analysed {
     pub standing: Standing,
     /// Ranks from here on lie after the extract moment.
     pub end: u32,
+    /// The opening, if its rows are in the histories.
+    pub opening: Option<Opening>,
+    /// Current rows that the ledger never mentions and that are not the opening's. Sorted.
+    pub unmet: Vec<u64>,
     pub found: Collected,
     /// Slots that disagree with the current state, for `--trust ledger`. Sorted.
     pub distrusted: Vec<u32>,
@@ -94,8 +101,13 @@ impl Run {
             inputs.sources.iter().map(|s| scan::order(s, &inputs.datasets)).collect::<Result<Vec<_>>>()?;
         let firsts: Vec<Vec<u32>> =
             ordered.iter().map(|o| o.order.transactions.iter().map(|t| t.first).collect()).collect();
-        let windows = window::windows(plan, &inputs, &ordered)?;
-        Ok(Self { inputs, ordered, analysed: Vec::new(), windows, firsts, seed })
+        let mut windows = window::windows(plan, &inputs, &ordered)?;
+        let mut openings = Vec::new();
+        for (input, window) in inputs.datasets.iter().zip(&mut windows) {
+            let order = &ordered[input.source].order;
+            openings.push(opening::place(input, &inputs.sources[input.source], order, window)?);
+        }
+        Ok(Self { inputs, ordered, analysed: Vec::new(), windows, openings, firsts, seed })
     }
 
     pub(super) fn source(&self, dataset: usize) -> &SourceInput {
@@ -114,6 +126,7 @@ impl Run {
             transactions: &self.firsts[input.source],
             from_birth: input.plan.ledger.from_birth,
             end,
+            opening: None,
         }
     }
 
@@ -125,6 +138,12 @@ impl Run {
             Some(bound) => Ok(window::cut(self.source(dataset), order, bound, &input.plan.name)?.rank),
             None => Ok(u32::MAX - 1),
         }
+    }
+
+    /// The same as far as a run has analysed it, with the opening where its rows are in the histories.
+    pub(super) fn timeline_of<'a>(&'a self, dataset: usize, analysed: &'a Analysed) -> Timeline<'a> {
+        let timeline = self.timeline(dataset, &analysed.histories.truncates, analysed.end);
+        Timeline { opening: analysed.opening, ..timeline }
     }
 
     fn analyse(
@@ -146,7 +165,9 @@ impl Run {
             histories = narrow.is_enough_without_the_past().then_some(narrow);
             facts.from_rank = 0;
         }
-        let histories = match histories {
+        // What needs nothing of the past needs no opening either.
+        let opening = self.openings[dataset].opening.filter(|_| histories.is_none());
+        let mut histories = match histories {
             Some(histories) => histories,
             None => scan::histories(input, &ranks, facts, progress)?,
         };
@@ -157,6 +178,11 @@ impl Run {
             seed: self.seed,
             verify: options.verify && !input.schema.is_keyless(),
         };
+        let added = match opening {
+            Some(opening) => opening::add(input, &mut histories, opening, scan)?,
+            None => Added::default(),
+        };
+        histories.summed_lanes = opening.map(|_| opening::stated_lanes(input));
         let standing = standing::read(input, &histories, scan, progress)?;
         let mut analysed = Analysed {
             counts: Counts {
@@ -167,13 +193,21 @@ impl Run {
             histories,
             standing,
             end,
+            opening,
+            unmet: Vec::new(),
             found: Collected::default(),
             distrusted: Vec::new(),
             contradicted: BTreeMap::new(),
         };
         self.note_reading(dataset, &analysed, &mut findings)?;
+        self.note_opening(dataset, &analysed, &added, &mut findings)?;
         if options.verify {
             self.verify(dataset, &mut analysed, &mut findings)?;
+            if analysed.opening.is_some() {
+                let evidence = self.evidence(dataset, &analysed.histories, &analysed.standing);
+                let sums = &analysed.standing.sums;
+                analysed.unmet = opening::compare(&evidence, &added, (sums, scan), &mut findings)?;
+            }
         }
         analysed.found = findings.finish()?;
         Ok(analysed)
@@ -253,6 +287,29 @@ impl Run {
         Ok(())
     }
 
+    /// What is wrong with the opening itself, and what using it assumes.
+    fn note_opening(
+        &self,
+        dataset: usize,
+        analysed: &Analysed,
+        added: &Added,
+        findings: &mut Findings,
+    ) -> Result<()> {
+        let evidence = self.evidence(dataset, &analysed.histories, &analysed.standing);
+        findings.push(self.openings[dataset].found.iter().cloned().map(Found::always))?;
+        let null = "a row of the opening whose key is null: it is set aside";
+        let again = "another row of the opening has this key: the first stands";
+        for (kind, rows, message) in
+            [(Kind::NullKey, &added.null_keys, null), (Kind::DuplicateKey, &added.repeated, again)]
+        {
+            for chunk in rows.chunks(evidence::CHUNK) {
+                let found = evidence.changes(kind, chunk, |_| message.to_owned())?;
+                findings.push(found.into_iter().map(Found::always))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where in the order a finding about a ledger record falls: at the last change up to that record.
     /// What a record that nobody can read said is not known, so it always touches.
     fn rank_of_note(&self, dataset: usize, discrepancy: &Discrepancy) -> Result<Option<u32>> {
@@ -264,6 +321,10 @@ impl Run {
             Kind::SequenceGap if place.record == 0 => return Ok(Some(u32::MAX)),
             Kind::SequenceGap | Kind::LossyValue => {}
             _ => return Ok(None),
+        }
+        let named = |f: &crate::read::InputFile| f.path.display().to_string() == place.file;
+        if input.store.opening().is_some_and(|o| o.files().iter().any(named)) {
+            return Ok(None);
         }
         let files = &self.source(dataset).files;
         let file = files.iter().position(|f| f.path.display().to_string() == place.file).unwrap_or(0) as u32;
@@ -338,7 +399,7 @@ impl Run {
         if input.schema.is_keyless() {
             return Ok(());
         }
-        let timeline = self.timeline(dataset, &analysed.histories.truncates, analysed.end);
+        let timeline = self.timeline_of(dataset, analysed);
         let recorded = outside_as_gone(analysed);
         let standing = recorded.as_deref().unwrap_or(&analysed.standing.rows);
         let world =
@@ -348,22 +409,23 @@ impl Run {
             .into_par_iter()
             .map(|shard| chain::verify(world, shard, &analysed.standing.hashes))
             .collect();
-        let (mut no_ops, mut sample, mut alive, mut standing) = (0, Vec::new(), 0, 0);
+        let (mut no_ops, mut sample, mut alive, mut standing, mut agreeing) = (0, Vec::new(), 0, 0, 0);
         let mut conflicts = Vec::new();
         for part in chained {
             no_ops += part.no_ops;
             sample.extend(part.no_op_sample);
             alive += part.alive;
             standing += part.alive_and_standing;
-            analysed.counts.agreeing += part.agreeing;
+            agreeing += part.agreeing;
             conflicts.extend(part.conflicts);
         }
         self.stop_if_no_key_matches(input, analysed, (alive, standing))?;
         let skew = self.take_skew(&mut conflicts, timeline, analysed);
+        analysed.counts.agreeing = agreeing;
         for conflict in &conflicts {
             let rank = analysed.contradicted.entry(conflict.slot).or_default();
             *rank = (*rank).max(conflict.rank);
-            if conflict.rank == u32::MAX {
+            if conflict.rank == u32::MAX && conflict.kind != Kind::OpeningDiffers {
                 analysed.distrusted.push(conflict.slot);
             }
         }
@@ -430,7 +492,8 @@ impl Run {
         if analysed.end != u32::MAX - 1 {
             return None;
         }
-        let against: Vec<&Conflict> = conflicts.iter().filter(|c| c.index == u32::MAX).collect();
+        let against: Vec<&Conflict> =
+            conflicts.iter().filter(|c| c.index == u32::MAX && c.kind != Kind::OpeningDiffers).collect();
         let mut edges: Vec<(u32, i64)> = against
             .iter()
             .filter_map(|c| c.skew)
@@ -496,7 +559,9 @@ impl Analysed {
         for (number, shard) in self.histories.shards.iter().enumerate() {
             for key in 0..shard.keys() {
                 let slot = self.histories.bases[number] + key as u32;
-                let last = shard.rank[shard.history(key).end - 1];
+                let of_ledger = |&f: &usize| !self.opening.is_some_and(|o| o.has(shard.facts.index[f]));
+                let Some(last) = shard.history(key).rev().find(of_ledger) else { continue };
+                let last = shard.rank[last];
                 count += u64::from(last >= moment && !disagreeing.contains(&slot));
             }
         }

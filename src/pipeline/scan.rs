@@ -12,7 +12,7 @@ use crate::ledger::want::Want;
 use crate::model::canon::{self, Seed};
 use crate::model::rank::Ranks;
 use crate::model::{ChangeBatch, DiscrepancyKind};
-use crate::replay::facts::{self, Facts, ScanOptions};
+use crate::replay::facts::{self, Facts, ScanOptions, shard_of};
 use crate::replay::shard::Shard;
 
 /// Facts per shard aimed at: a shard's sort should stay in the cache.
@@ -182,12 +182,36 @@ pub(super) struct Histories {
     pub lacks_before: bool,
     /// Per lane of one column whose nulls may stand for other values: the hash of such a null.
     pub null_lanes: Vec<Option<u64>>,
+    /// The lanes in which rows without a history are summed up, for comparison with an opening.
+    pub summed_lanes: Option<Vec<usize>>,
 }
 
 impl Histories {
     /// How many keys have a history.
     pub(super) fn slots(&self) -> usize {
         self.bases.last().copied().unwrap_or(0) as usize
+    }
+
+    /// The slot of a key that has a history.
+    pub(super) fn find(&self, key: u128) -> Option<u32> {
+        let shard = shard_of(key, self.shards.len());
+        self.shards[shard].find(key).map(|number| self.bases[shard] + number as u32)
+    }
+
+    /// Numbers the keys of all shards.
+    pub(super) fn number_slots(&mut self) -> Result<()> {
+        self.bases.clear();
+        let mut base: u64 = 0;
+        for shard in &self.shards {
+            self.bases.push(base as u32);
+            base += shard.keys() as u64;
+        }
+        let limit = u64::from(u32::MAX) - 1;
+        if base > limit {
+            return Err(Error::Limit { what: "changed keys of one dataset", found: base, limit });
+        }
+        self.bases.push(base as u32);
+        Ok(())
     }
 
     /// Whether every cell of a snapshot can be selected from these changes alone: each
@@ -280,15 +304,6 @@ pub(super) fn collect(
             Shard::new(&all, ranks)
         })
         .collect();
-    let mut base: u64 = 0;
-    for shard in &histories.shards {
-        histories.bases.push(base as u32);
-        base += shard.keys() as u64;
-    }
-    let limit = u64::from(u32::MAX) - 1;
-    if base > limit {
-        return Err(Error::Limit { what: "changed keys of one dataset", found: base, limit });
-    }
-    histories.bases.push(base as u32);
+    histories.number_slots()?;
     Ok(histories)
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::buffer::BooleanBuffer;
 
 use crate::error::{Error, Result};
 use crate::ledger;
@@ -75,6 +76,16 @@ pub(super) fn scope(
         *batch = ledger::take_changes(batch, &rows).map_err(Error::arrow(Path::new("ledger images")))?;
     }
     Ok(entered)
+}
+
+/// Which images lie in scope; one whose filter columns are unknown counts as inside.
+pub(super) fn inside(
+    images: &Images,
+    filter: &ScopeFilter,
+    schema: &TableSchema,
+    rows: usize,
+) -> Result<BooleanBuffer> {
+    Ok(in_scope(images, filter, schema, rows)?.into_iter().map(Scope::counts).collect())
 }
 
 #[derive(Clone, Copy, PartialEq)]

@@ -214,7 +214,7 @@ impl Writing<'_> {
             (self.request.policy.trust == Trust::Ledger).then_some(analysed.distrusted.as_slice());
         let mut found = self.cut_findings(number, &cut);
         found.extend(self.truncates(number, &cut)?);
-        let timeline = run.timeline(number, &analysed.histories.truncates, analysed.end);
+        let timeline = run.timeline_of(number, analysed);
         self.progress.stage(&format!("rebuild {}", input.plan.name), None);
         let rebuilt = Rebuilt::new(
             input,
@@ -349,10 +349,15 @@ impl Writing<'_> {
         Ok(Some(discrepancy))
     }
 
-    /// Whether the ledger knows every row that stood at the cut: from birth, or since an earlier truncate.
+    /// Whether every row is known that stood at the first undone truncate: from birth, since an earlier
+    /// truncate, or since the opening.
     fn refill_proven(&self, number: usize, cut: &SourceCut) -> bool {
-        let truncates = &self.run.analysed[number].histories.truncates;
+        let analysed = &self.run.analysed[number];
+        let truncates = &analysed.histories.truncates;
+        let undone = truncates.iter().find(|&&rank| rank >= cut.rank);
+        let opened = analysed.opening.zip(undone).is_some_and(|(opening, &undone)| opening.rank <= undone);
         self.run.inputs.datasets[number].plan.ledger.from_birth
+            || opened
             || truncates.iter().any(|&rank| rank < cut.rank)
     }
 

@@ -6,6 +6,7 @@ use arrow_row::{OwnedRow, RowConverter, SortField};
 use rayon::prelude::*;
 
 use super::inputs::DatasetInput;
+use super::opening::{self, Sums};
 use super::progress::Progress;
 use super::scan::Histories;
 use crate::error::{Error, Result};
@@ -54,6 +55,8 @@ pub(super) struct Standing {
     pub copy_rows: Vec<(u32, u64)>,
     /// How many rows there are.
     pub count: u64,
+    /// Sums of the rows without a history, if they are compared with an opening.
+    pub sums: Sums,
 }
 
 /// How keys of a dataset are compared for order.
@@ -80,6 +83,7 @@ struct Group {
     first: Option<OwnedRow>,
     last: Option<OwnedRow>,
     rows: usize,
+    sums: Sums,
 }
 
 /// Reads the current state against the histories.
@@ -118,6 +122,7 @@ pub(super) fn read(
         previous = group.last.clone().or(previous);
         standing.count += group.rows as u64;
         standing.outside.extend(&group.outside);
+        standing.sums.merge(&group.sums);
         standing.null_keys.extend(&group.null_keys);
         standing.unmentioned.extend(&group.unmentioned);
         standing.unmentioned_count += group.unmentioned_count;
@@ -216,11 +221,17 @@ fn read_group(
     found.null_keys = nulls.iter().map(|&row| locator(group, row)).collect();
     let claimed = scan.verify && input.plan.ledger.from_birth;
     look_up(&mut found, histories, group, &ids, &nulls, claimed);
-    if let Some(recorded) = input.recorded_of(group)? {
-        found.set_outside(group, &recorded);
+    let recorded = input.recorded_of(group)?;
+    if let Some(recorded) = &recorded {
+        found.set_outside(group, recorded);
     }
     if scan.verify {
-        found.hash(&arrays, scan, batch.num_rows());
+        let hashes = found.hash(&arrays, scan, batch.num_rows());
+        if let Some(lanes) = &histories.summed_lanes {
+            let known =
+                |row| nulls.binary_search(&row).is_err() && opening::is_recorded(recorded.as_ref(), row);
+            found.sum_unmentioned(&ids, known, lanes, &hashes);
+        }
     }
     if !keyless {
         found.order(input, &keys)?;
@@ -271,10 +282,29 @@ impl Group {
             first: None,
             last: None,
             rows,
+            sums: Sums::default(),
         }
     }
 
-    fn hash(&mut self, arrays: &[Option<&ArrayRef>], scan: ScanOptions<'_>, rows: usize) {
+    /// Sums up the rows without a history, by their hashes per lane.
+    fn sum_unmentioned(
+        &mut self,
+        ids: &[u128],
+        known: impl Fn(usize) -> bool,
+        lanes: &[usize],
+        hashes: &[Vec<u64>],
+    ) {
+        self.sums = Sums::new();
+        let mut found = self.found.iter().map(|f| f.1 as usize).peekable();
+        for (row, &id) in ids.iter().enumerate() {
+            let mentioned = found.next_if_eq(&row).is_some();
+            if !mentioned && known(row) {
+                self.sums.add(id, opening::row_hash(lanes, |lane| hashes[lane][row]));
+            }
+        }
+    }
+
+    fn hash(&mut self, arrays: &[Option<&ArrayRef>], scan: ScanOptions<'_>, rows: usize) -> Vec<Vec<u64>> {
         let lanes = scan.lanes.count();
         let mut sums = vec![vec![0; rows]; lanes];
         for (column, array) in arrays.iter().enumerate() {
@@ -286,6 +316,7 @@ impl Group {
         for &(_, row) in &self.found {
             self.hashes.extend(sums.iter().map(|sums| sums[row as usize]));
         }
+        sums
     }
 
     /// Keeps apart the rows that the ledger was not recorded of: it says nothing of them.

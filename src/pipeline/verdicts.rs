@@ -107,6 +107,7 @@ impl Judge<'_> {
             slots.map(|&slot| standing.rows[slot as usize]).filter(|&r| r != NO_ROW).collect();
         rows.extend(&standing.duplicates);
         rows.extend(&standing.null_keys);
+        rows.extend(&self.analysed.unmet);
         if self.rebuilt.input.plan.ledger.from_birth {
             rows.extend(&standing.unmentioned);
         }
@@ -239,7 +240,7 @@ impl Judge<'_> {
 
     /// A short name of the record with this index: its number in the dataset's ledger.
     fn source(&self, index: u32) -> String {
-        format!("change {}", u64::from(index) + 1)
+        self.rebuilt.input.record_name(index)
     }
 
     fn patch_verdict(&self, number: u32) -> Verdict {
@@ -313,12 +314,7 @@ impl Judge<'_> {
                 _ => continue,
             };
             if let Some(cells) = cells.as_deref_mut() {
-                let source = match choice.source {
-                    Source::Before(index) => Some(format!("{} before", self.source(index))),
-                    Source::After(index) => Some(format!("{} after", self.source(index))),
-                    Source::Current(_) => Some("current".to_owned()),
-                    Source::Nothing => None,
-                };
+                let source = rebuilt.input.source_name(choice.source);
                 let column = rebuilt.input.schema.name(column).to_owned();
                 cells.push(CellVerdict { key: key(), column, verdict, source });
             }

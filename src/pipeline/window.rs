@@ -82,6 +82,14 @@ fn moment_of(bound: &Bound, source: &SourceInput, order: &Order, dataset: &str) 
 }
 
 impl Window {
+    /// Moves an observed start back to the moment of an opening.
+    pub(super) fn begin_at(&mut self, at: i64, dataset: &str) {
+        (self.from, self.nearest) = (Some(at), None);
+        let prefix = format!("{dataset}: the ledger is complete");
+        self.assumptions.retain(|a| !a.starts_with(&prefix));
+        self.assumptions.push(format!("{prefix} from the opening on ({})", time::format_instant(at)));
+    }
+
     /// Why a moment lies outside, and the nearest provable instant; `None` if it lies inside.
     pub(super) fn refusal(&self, bound: &Bound) -> Option<(String, Option<i64>)> {
         let from = self.from?;

@@ -6,6 +6,13 @@
 //! conflict with echoes, as one repair removes them: an altered image breaks
 //! the link on both its sides, a swapped pair breaks three.
 //!
+//! An opening is folded in where it lies. What the ledger had recorded by then
+//! counts more than its rows, so these fill only what is not known; where the
+//! next record then disagrees with a lane that the opening alone had stated, the
+//! two directions do not meet (`opening-differs`). A row of the opening that the
+//! ledger contradicts on both sides is one, too; where only one side does, the
+//! break is the ledger's own and is reported where it shows.
+//!
 //! What this cannot see: a change that is missing together with its trace in
 //! both neighbours, or two alterations that cancel out.
 
@@ -91,6 +98,28 @@ pub fn verify(world: World<'_>, shard: usize, current: CurrentHashes<'_>) -> Cha
 struct Held {
     life: Life,
     lanes: Vec<Option<u64>>,
+    /// Whether the opening alone says that the row exists, or does not.
+    opened: bool,
+    /// Lanes that the opening alone states; empty before it.
+    opened_lanes: Vec<bool>,
+}
+
+impl Held {
+    fn new(world: World<'_>) -> Self {
+        let life = world.timeline.at_start();
+        Self { life, lanes: vec![None; world.lanes], opened: false, opened_lanes: Vec::new() }
+    }
+
+    fn is_opened(&self, lane: usize) -> bool {
+        self.opened_lanes.get(lane).is_some_and(|&o| o)
+    }
+
+    fn set(&mut self, lane: usize, hash: Option<u64>) {
+        self.lanes[lane] = hash;
+        if let Some(opened) = self.opened_lanes.get_mut(lane) {
+            *opened = false;
+        }
+    }
 }
 
 struct Fold<'a> {
@@ -105,13 +134,21 @@ struct Fold<'a> {
 
 impl<'a> Fold<'a> {
     fn new(world: World<'a>, shard: &'a Shard, slot: u32, steps: &'a [Step]) -> Self {
-        let held = Held { life: world.timeline.at_start(), lanes: vec![None; world.lanes] };
-        Self { world, facts: &shard.facts, slot, steps, held, open: None }
+        Self { world, facts: &shard.facts, slot, steps, held: Held::new(world), open: None }
     }
 
     fn run(&mut self, current: CurrentHashes<'_>, chained: &mut Chained) {
         let mut compared = false;
+        let mut opening = self.world.timeline.opening;
         for place in 0..self.steps.len() {
+            if self.world.timeline.is_opening(self.facts, self.steps[place]) {
+                opening = None;
+                self.meet_opening_row(place, current, chained);
+                continue;
+            }
+            if opening.take_if(|o| self.steps[place].rank >= o.rank).is_some() {
+                self.meet_absence(place, chained);
+            }
             if !compared && self.steps[place].rank >= self.world.timeline.end {
                 self.compare_current(place, current, chained);
                 compared = true;
@@ -120,6 +157,9 @@ impl<'a> Fold<'a> {
             self.note(place, broken, chained);
             self.count_no_op(place, chained);
             self.advance(place);
+        }
+        if opening.is_some() {
+            self.meet_absence(self.steps.len(), chained);
         }
         if !compared {
             self.compare_current(self.steps.len(), current, chained);
@@ -139,29 +179,122 @@ impl<'a> Fold<'a> {
     fn check(&self, place: usize) -> Option<DiscrepancyKind> {
         use DiscrepancyKind as Kind;
         let fact = self.fact(place)?;
+        let existence = |kind| Some(if self.held.opened { Kind::OpeningDiffers } else { kind });
         match (self.held.life, self.facts.op(fact)) {
-            (Life::Alive, _) if self.facts.begins(fact) => return Some(Kind::InsertOverExisting),
-            (Life::Dead, Op::Update) if !self.facts.has(fact, ARRIVES) => return Some(Kind::UpdateOfAbsent),
-            (Life::Dead, Op::Delete) => return Some(Kind::DeleteOfAbsent),
-            (Life::Alive, Op::Read) => return (!self.after_fits(fact)).then_some(Kind::ChainBreak),
-            (Life::Dead, Op::Read) => return Some(Kind::ChainBreak),
-            _ => {}
+            (Life::Alive, _) if self.facts.begins(fact) => return existence(Kind::InsertOverExisting),
+            (Life::Dead, Op::Update) if !self.facts.has(fact, ARRIVES) => {
+                return existence(Kind::UpdateOfAbsent);
+            }
+            (Life::Dead, Op::Delete) => return existence(Kind::DeleteOfAbsent),
+            (Life::Alive, Op::Read) => return self.misfit(|lane| self.known_after(fact, lane)),
+            (Life::Dead, Op::Read) => return existence(Kind::ChainBreak),
+            (Life::Alive, _) => {}
+            _ => return None,
         }
-        (self.held.life == Life::Alive && !self.before_fits(fact)).then_some(Kind::ChainBreak)
+        self.misfit(|lane| self.known_before(fact, lane))
     }
 
-    fn before_fits(&self, fact: usize) -> bool {
-        (0..self.world.lanes).all(|lane| {
-            self.facts.state_before(fact, lane) != CellState::Known as u8
-                || self.held.lanes[lane].is_none_or(|h| h == self.facts.hash_before(fact, lane))
-        })
+    fn known_before(&self, fact: usize, lane: usize) -> Option<u64> {
+        let known = self.facts.state_before(fact, lane) == CellState::Known as u8;
+        known.then(|| self.facts.hash_before(fact, lane))
     }
 
-    fn after_fits(&self, fact: usize) -> bool {
-        (0..self.world.lanes).all(|lane| {
-            self.facts.state_after(fact, lane) != CellState::Known as u8
-                || self.held.lanes[lane].is_none_or(|h| h == self.facts.hash_after(fact, lane))
-        })
+    fn known_after(&self, fact: usize, lane: usize) -> Option<u64> {
+        let known = self.facts.state_after(fact, lane) == CellState::Known as u8;
+        known.then(|| self.facts.hash_after(fact, lane))
+    }
+
+    /// What it is if a row does not fit the held one: the opening's doing if it alone stated all that differs.
+    fn misfit(&self, stated: impl Fn(usize) -> Option<u64>) -> Option<DiscrepancyKind> {
+        use DiscrepancyKind as Kind;
+        let mut found = None;
+        for lane in 0..self.world.lanes {
+            let differs =
+                self.held.lanes[lane].is_some_and(|held| stated(lane).is_some_and(|hash| hash != held));
+            if differs && !self.held.is_opened(lane) {
+                return Some(Kind::ChainBreak);
+            }
+            if differs {
+                found = Some(Kind::OpeningDiffers);
+            }
+        }
+        found
+    }
+
+    /// A row of the opening fills what is not known yet. Where it contradicts what is known, and
+    /// what comes next does not side with it, it is the one that differs.
+    fn meet_opening_row(&mut self, place: usize, current: CurrentHashes<'_>, chained: &mut Chained) {
+        let Some(fact) = self.fact(place) else { return };
+        let next = self.fact(place + 1);
+        let differs = match self.held.life {
+            Life::Unknown => false,
+            Life::Dead => match next {
+                Some(next) => self.facts.begins(next),
+                None => !self.world.stands(self.slot),
+            },
+            Life::Alive => (0..self.world.lanes).any(|lane| {
+                let Some(row) = self.known_after(fact, lane) else { return false };
+                let held = self.held.lanes[lane].filter(|&held| held != row);
+                let later = match next {
+                    Some(next) => self.known_before(next, lane),
+                    None => self.world.stands(self.slot).then(|| self.row(current)[lane]),
+                };
+                held.is_some() && later != Some(row)
+            }),
+        };
+        if differs {
+            self.differ(place, chained);
+        }
+        if self.held.life == Life::Dead {
+            return;
+        }
+        self.held.opened |= self.held.life == Life::Unknown;
+        self.held.life = Life::Alive;
+        self.held.opened_lanes.resize(self.world.lanes, false);
+        for lane in 0..self.world.lanes {
+            if let (None, Some(row)) = (self.held.lanes[lane], self.known_after(fact, lane)) {
+                self.held.lanes[lane] = Some(row);
+                self.held.opened_lanes[lane] = true;
+            }
+        }
+    }
+
+    /// The opening lacks the row: before the step at `place` it did not exist.
+    fn meet_absence(&mut self, place: usize, chained: &mut Chained) {
+        match self.held.life {
+            Life::Dead => {}
+            Life::Unknown => {
+                self.held.life = Life::Dead;
+                self.held.opened = true;
+            }
+            Life::Alive => {
+                let existed = match self.fact(place) {
+                    Some(next) => !self.facts.begins(next),
+                    None => self.world.stands(self.slot),
+                };
+                if existed {
+                    self.differ(place, chained);
+                }
+            }
+        }
+    }
+
+    /// The opening is contradicted from both sides: the step at `place` is its row, or the first behind it.
+    fn differ(&mut self, place: usize, chained: &mut Chained) {
+        chained.conflicts.extend(self.open.take().map(|(_, conflict)| conflict));
+        // What it says of the row holds until the row changes.
+        let row = self.steps.get(place).is_some_and(|&s| self.world.timeline.is_opening(self.facts, s));
+        let next = place + usize::from(row);
+        chained.conflicts.push(Conflict {
+            kind: DiscrepancyKind::OpeningDiffers,
+            slot: self.slot,
+            index: self.index(place),
+            previous: place.checked_sub(1).map_or(u32::MAX, |p| self.index(p)),
+            rank: self.steps.get(next).map_or(u32::MAX, |s| s.rank),
+            echoes: 0,
+            cause: Cause::Altered,
+            skew: None,
+        });
     }
 
     /// Opens a conflict, or adds an echo to the one that the step before left open.
@@ -248,24 +381,23 @@ impl<'a> Fold<'a> {
     fn advance(&mut self, place: usize) {
         let Some(fact) = self.fact(place).filter(|&f| !self.facts.ends(f)) else {
             self.held.life = Life::Dead;
-            self.held.lanes.fill(None);
+            self.held.opened = false;
+            (0..self.world.lanes).for_each(|lane| self.held.set(lane, None));
             return;
         };
         let fresh = self.facts.begins(fact);
         for lane in 0..self.world.lanes {
-            let held = self.held.lanes[lane].filter(|_| !fresh);
-            self.held.lanes[lane] = if self.facts.state_after(fact, lane) == CellState::Known as u8 {
-                Some(self.facts.hash_after(fact, lane))
-            } else if self.facts.op(fact) == Op::Read {
-                held
-            } else if self.facts.leaves_untouched(fact, lane) {
-                let before = self.facts.state_before(fact, lane) == CellState::Known as u8;
-                if before { Some(self.facts.hash_before(fact, lane)) } else { held }
-            } else {
-                None
-            };
+            let read = self.facts.op(fact) == Op::Read;
+            let untouched = self.facts.leaves_untouched(fact, lane);
+            let known = self.known_after(fact, lane);
+            let known = known.or_else(|| self.known_before(fact, lane).filter(|_| untouched && !read));
+            // Else the lane stays as it is held, if it cannot have changed.
+            if known.is_some() || fresh || !read && !untouched {
+                self.held.set(lane, known);
+            }
         }
         self.held.life = Life::Alive;
+        self.held.opened = false;
     }
 
     fn compare_current(&mut self, place: usize, current: CurrentHashes<'_>, chained: &mut Chained) {
@@ -277,10 +409,13 @@ impl<'a> Fold<'a> {
         chained.alive += u64::from(self.held.life == Life::Alive);
         chained.alive_and_standing += u64::from(self.held.life == Life::Alive && stands);
         let row = self.row(current);
+        let misfit = || self.misfit(|lane| Some(row[lane]));
         let kind = match (self.held.life, stands) {
+            (Life::Alive, false) | (Life::Dead, true) if self.held.opened => Kind::OpeningDiffers,
             (Life::Alive, false) => Kind::CurrentMissing,
             (Life::Dead, true) => Kind::CurrentUnexpected,
-            (Life::Alive, true) if !fits(&self.held.lanes, row) => Kind::CurrentDiffers,
+            (Life::Alive, true) if misfit() == Some(Kind::OpeningDiffers) => Kind::OpeningDiffers,
+            (Life::Alive, true) if misfit().is_some() => Kind::CurrentDiffers,
             _ => {
                 chained.agreeing += 1;
                 if let Some((_, conflict)) = self.open.take() {
@@ -293,7 +428,7 @@ impl<'a> Fold<'a> {
             conflict.echoes += 1;
             return;
         }
-        let skew = self.skew(place, current);
+        let skew = self.skew(place, current).filter(|_| kind != Kind::OpeningDiffers);
         self.open = Some((
             place,
             Conflict {
@@ -333,11 +468,7 @@ impl<'a> Fold<'a> {
     fn skew(&self, place: usize, current: CurrentHashes<'_>) -> Option<(u32, u32)> {
         let stands = self.world.stands(self.slot);
         let row = self.row(current);
-        let mut replayed = Self {
-            held: Held { life: self.world.timeline.at_start(), lanes: vec![None; self.world.lanes] },
-            open: None,
-            ..*self
-        };
+        let mut replayed = Self { held: Held::new(self.world), open: None, ..*self };
         let mut found = None;
         for earlier in 0..place {
             if replayed.held.life == Life::Unknown {

@@ -14,6 +14,10 @@
 //! A key exists before a transaction if it does after, less its begins, plus its
 //! ends there. Where that makes a row begin while another stands under its key,
 //! the next end is put first.
+//!
+//! The rows of a trusted earlier snapshot, the opening, are reads between two
+//! transactions. As it is whole, a key of which nothing was recorded before it and
+//! which it does not have did not exist then.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -42,6 +46,27 @@ pub enum Life {
     Dead,
 }
 
+/// A trusted earlier snapshot, whose rows stand among the facts as reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// Index of its first row; no change has this index or a higher one.
+    pub first: u32,
+    /// The first rank that it does not know of.
+    pub rank: u32,
+}
+
+impl Opening {
+    /// Whether a fact with this index is a row of the opening.
+    pub fn has(self, index: u32) -> bool {
+        index >= self.first
+    }
+
+    /// The rank of its rows: that of the last change it knows of, after which they are sorted.
+    pub fn rank_of_rows(self) -> u32 {
+        self.rank.saturating_sub(1)
+    }
+}
+
 /// What all histories of a dataset share.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeline<'a> {
@@ -53,6 +78,8 @@ pub struct Timeline<'a> {
     pub from_birth: bool,
     /// Ranks from here on lie after the extract moment.
     pub end: u32,
+    /// The opening, if there is one to be trusted.
+    pub opening: Option<Opening>,
 }
 
 impl Timeline<'_> {
@@ -70,6 +97,11 @@ impl Timeline<'_> {
     pub fn at_start(&self) -> Life {
         if self.from_birth { Life::Dead } else { Life::Unknown }
     }
+
+    /// Whether a step is the opening's row.
+    pub fn is_opening(&self, facts: &Facts, step: Step) -> bool {
+        self.opening.is_some_and(|o| step.fact.is_some_and(|f| o.has(facts.index[f as usize])))
+    }
 }
 
 /// The ops of a step, with truncates as ends.
@@ -86,8 +118,12 @@ pub fn begins(facts: &Facts, step: Step) -> bool {
 pub fn steps(shard: &Shard, key: usize, standing: bool, timeline: Timeline<'_>, steps: &mut Vec<Step>) {
     steps.clear();
     steps.extend(shard.history(key).map(|f| Step { fact: Some(f as u32), rank: shard.rank[f] }));
+    let read = steps.iter().position(|&s| timeline.is_opening(&shard.facts, s)).map(|at| steps.remove(at));
     if has_begin_then_end(&shard.facts, steps, timeline) {
         put_ends_first(&shard.facts, steps, standing, timeline);
+    }
+    if let (Some(read), Some(opening)) = (read, timeline.opening) {
+        steps.insert(steps.partition_point(|s| s.rank < opening.rank), read);
     }
     if !timeline.truncates.is_empty() {
         add_truncates(&shard.facts, steps, timeline);
@@ -186,7 +222,9 @@ fn existed_before(facts: &Facts, part: &[Step], exists_after: bool) -> bool {
 
 fn add_truncates(facts: &Facts, steps: &mut Vec<Step>, timeline: Timeline<'_>) {
     for &rank in timeline.truncates {
-        let place = steps.partition_point(|s| s.rank < rank);
+        let known = timeline.opening.is_some_and(|o| o.rank <= rank);
+        let before = |s: &Step| s.rank < rank || known && timeline.is_opening(facts, *s);
+        let place = steps.partition_point(before);
         if life_before(facts, steps, place, timeline) == Life::Alive {
             steps.insert(place, Step { fact: None, rank });
         }
@@ -196,8 +234,15 @@ fn add_truncates(facts: &Facts, steps: &mut Vec<Step>, timeline: Timeline<'_>) {
 /// What the steps before `place` say of the row's existence.
 pub fn life_before(facts: &Facts, steps: &[Step], place: usize, timeline: Timeline<'_>) -> Life {
     match steps[..place].last() {
+        None if is_behind_opening(facts, steps.get(place), timeline) => Life::Dead,
         None => timeline.at_start(),
         Some(&step) if ends(facts, step) => Life::Dead,
         Some(_) => Life::Alive,
     }
+}
+
+/// Whether a place before which nothing stands lies behind an opening that lacks the row.
+fn is_behind_opening(facts: &Facts, next: Option<&Step>, timeline: Timeline<'_>) -> bool {
+    let Some(opening) = timeline.opening else { return false };
+    next.is_none_or(|&s| s.rank >= opening.rank && !timeline.is_opening(facts, s))
 }

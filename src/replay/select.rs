@@ -16,7 +16,8 @@
 //! lane that may have changed without record, or the life ends without an
 //! image, the nearest earlier after value of the same life is *inferred*, and
 //! the search for it stops at the first change that may have touched the lane
-//! unrecorded. Nothing is copied here; [`Source`]s are.
+//! unrecorded. An opening is such an earlier value too; the walk forward passes it
+//! by, as what the ledger states counts more. Nothing is copied here; [`Source`]s are.
 
 use super::facts::{ARRIVES, Facts, HAS_AFTER, HAS_BEFORE, LEAVES, shard_of};
 use super::history::{self, Life, Step, Timeline};
@@ -273,6 +274,9 @@ impl Walk<'_> {
             return false;
         }
         self.steps[self.place..].iter().all(|step| {
+            if self.world.timeline.is_opening(facts, *step) {
+                return true;
+            }
             step.fact.map(|f| f as usize).is_some_and(|fact| {
                 let known = facts.state_before(fact, lane) == 0 && facts.state_after(fact, lane) == 0;
                 let null_twice =
@@ -288,6 +292,9 @@ impl Walk<'_> {
             let Some(fact) = step.fact.map(|f| f as usize) else {
                 return Forward::Blocked { place };
             };
+            if self.world.timeline.is_opening(facts, *step) {
+                continue;
+            }
             let index = facts.index[fact];
             if facts.begins(fact) {
                 return Forward::Blocked { place };

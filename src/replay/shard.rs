@@ -4,6 +4,7 @@
 //! hash table over the leading entries; nothing ever iterates that table.
 
 use super::facts::Facts;
+use super::history::Opening;
 use crate::model::rank::{DROPPED, Ranks};
 
 /// All facts of the keys of one shard.
@@ -30,7 +31,28 @@ impl Shard {
             .collect();
         order.sort_unstable();
         let rank = order.iter().map(|&(_, rank, _)| rank).collect();
+        Self::sorted(facts, order.into_iter().map(|(_, _, fact)| fact).collect(), rank)
+    }
+
+    /// This shard with rows of an opening sorted in. The rows must be of its keys, once each, or new ones.
+    pub fn with_opening(&self, rows: &Facts, opening: Opening) -> Self {
+        let mut facts = self.facts.clone();
+        facts.append(rows.clone());
+        // A row stands between the last rank that the opening knows of and the next.
+        let place = |f: usize| match self.rank.get(f) {
+            Some(&rank) => 2 * u64::from(rank) + 1,
+            None => 2 * u64::from(opening.rank),
+        };
+        let mut order: Vec<(u128, u64, u32)> =
+            (0..facts.len()).map(|f| (facts.key[f], place(f), f as u32)).collect();
+        order.sort_unstable();
         let order: Vec<u32> = order.into_iter().map(|(_, _, fact)| fact).collect();
+        let rank_of = |&f: &u32| self.rank.get(f as usize).copied().unwrap_or(opening.rank_of_rows());
+        let rank = order.iter().map(rank_of).collect();
+        Self::sorted(&facts, order, rank)
+    }
+
+    fn sorted(facts: &Facts, order: Vec<u32>, rank: Vec<u32>) -> Self {
         let facts = facts.reorder(&order);
         let starts = starts(&facts.key);
         let table = table(&facts.key, &starts);

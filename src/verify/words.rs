@@ -6,6 +6,9 @@ use crate::replay::chain::{Cause, Conflict};
 
 /// The message of a conflict.
 pub fn conflict(conflict: &Conflict) -> String {
+    if conflict.kind == Kind::OpeningDiffers {
+        return opening_differs(conflict);
+    }
     let cause = match conflict.cause {
         Cause::Swapped => {
             "this change and the next one of the row fit in the other order: they were recorded in the wrong order"
@@ -47,4 +50,21 @@ pub fn conflict(conflict: &Conflict) -> String {
         }
         _ => format!("{what}: {cause}"),
     }
+}
+
+/// Forward from the opening, the row does not become what the ledger or the current state has.
+fn opening_differs(conflict: &Conflict) -> String {
+    let parts = match (conflict.cause, conflict.index) {
+        (Cause::Altered, _) => {
+            return "the ledger contradicts the opening on both sides of it: the opening was taken at another moment \
+                    than declared, or was edited"
+                .to_owned();
+        }
+        (_, u32::MAX) => "the current row is not the opening's, and no change of it since is on record",
+        _ => "the first change of the row since the opening does not start from the opening's row",
+    };
+    format!(
+        "{parts}: a change is missing from the ledger, the opening was taken at another moment than declared, or one \
+         of the two was edited"
+    )
 }

@@ -9,7 +9,7 @@ use crate::model::canon;
 use crate::read::cell::CellBuilder;
 
 /// An array in exactly the column's type, and the rows whose value does not fit it.
-pub(super) fn exact(array: &ArrayRef, data_type: &DataType) -> (ArrayRef, Vec<usize>) {
+pub(in crate::ledger) fn exact(array: &ArrayRef, data_type: &DataType) -> (ArrayRef, Vec<usize>) {
     if array.data_type() == data_type {
         return (Arc::clone(array), Vec::new());
     }
@@ -41,7 +41,7 @@ pub(super) fn exact(array: &ArrayRef, data_type: &DataType) -> (ArrayRef, Vec<us
 }
 
 /// Whether two types hold the same values in other layouts, so that a cast loses nothing.
-pub(super) fn same_values(from: &DataType, to: &DataType) -> bool {
+pub(in crate::ledger) fn same_values(from: &DataType, to: &DataType) -> bool {
     let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let bytes = |t: &DataType| matches!(t, DataType::Binary | DataType::LargeBinary | DataType::BinaryView);
     match (from, to) {
