@@ -245,6 +245,7 @@ impl Error {
             Self::NoInput { .. } => {
                 Some("check the path; paths in a plan are relative to the plan".to_owned())
             }
+            Self::Io { source, .. } => io_hint(source),
             _ => None,
         }
     }
@@ -258,14 +259,44 @@ impl Error {
     /// Wraps a Parquet error with its file.
     pub(crate) fn parquet(path: &Path) -> impl FnOnce(parquet::errors::ParquetError) -> Self + use<> {
         let path = path.to_owned();
-        move |source| Self::Parquet { path, source }
+        move |source| match source {
+            parquet::errors::ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
+                Ok(source) => Self::Io { path, action: "read or write", source: *source },
+                Err(cause) => Self::Parquet { path, source: parquet::errors::ParquetError::External(cause) },
+            },
+            source => Self::Parquet { path, source },
+        }
     }
 
     /// Wraps an Arrow error with the file whose data was worked on.
     pub(crate) fn arrow(path: &Path) -> impl FnOnce(arrow::error::ArrowError) -> Self + use<> {
         let path = path.to_owned();
-        move |source| Self::Arrow { path, source }
+        move |source| match source {
+            arrow::error::ArrowError::IoError(_, source) => {
+                Self::Io { path, action: "read or write", source }
+            }
+            source => Self::Arrow { path, source },
+        }
     }
+}
+
+/// What helps against an error of the operating system.
+fn io_hint(error: &std::io::Error) -> Option<String> {
+    use std::io::ErrorKind as K;
+    let hint = match error.kind() {
+        K::StorageFull | K::QuotaExceeded | K::FileTooLarge | K::WriteZero => {
+            "make room, or name an --out (for temporary files, TMPDIR) where there is more"
+        }
+        K::PermissionDenied | K::ReadOnlyFilesystem => {
+            "check who may read and write there, or name another --out"
+        }
+        K::AlreadyExists | K::NotADirectory => {
+            "a part of this path is a file and no folder; name another place"
+        }
+        K::NotFound | K::InvalidInput => "check the path; what is in it must exist and allow files inside",
+        _ => "try again, and if it stays so, check the disk or name another place",
+    };
+    Some(hint.to_owned())
 }
 
 fn spaced(at: &At) -> String {

@@ -2,6 +2,7 @@
 //!
 //! | module | what belongs there |
 //! |---|---|
+//! | `bad_input` | files and places that no run can use, full disks, killed runs |
 //! | `cases` | the text cases under `tests/cases`, their format and their runner |
 //! | `cli` | help, exit statuses, wiring of the command line |
 //! | `docs` | the page of every discrepancy |
@@ -28,6 +29,7 @@
     reason = "a test fails by panicking and reports by printing"
 )]
 
+mod bad_input;
 mod cases;
 mod cli;
 mod docs;

@@ -1,4 +1,8 @@
 //! An output that is complete or not there at all: written beside its place, then renamed.
+//!
+//! A run that is killed can clean up nothing, so the next one to the same place
+//! does: folders under way are locked as long as their run lives, and those
+//! without a lock are litter. Where folders cannot be locked, litter stays.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -14,7 +18,12 @@ pub struct Staged {
     place: PathBuf,
     staging: PathBuf,
     published: bool,
+    /// Locked while the run lives.
+    _lock: Option<File>,
 }
+
+const PARTIAL: &str = ".partial";
+const REPLACED: &str = ".replaced";
 
 impl Staged {
     /// Prepares a folder (or, with `file`, the folder that a file is written in).
@@ -29,14 +38,22 @@ impl Staged {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         };
+        if replace {
+            check_replaceable(place)?;
+        }
         fs::create_dir_all(&parent).map_err(Error::io(&parent, "write"))?;
-        let name = place.file_name().map_or_else(|| "asof".into(), |n| n.to_string_lossy().into_owned());
-        let staging = tempfile::Builder::new()
-            .prefix(&format!(".{name}."))
-            .suffix(".partial")
+        remove_litter(&parent, place);
+        // It gets its name when it is locked, as without a lock it would be litter.
+        let fresh = tempfile::Builder::new()
+            .prefix(&prefix(place))
+            .suffix(".new")
             .tempdir_in(&parent)
             .map_err(Error::io(&parent, "write"))?;
-        Ok(Self { place: place.to_owned(), staging: staging.keep(), published: false })
+        let lock = locked(fresh.path());
+        let staging = fresh.path().with_extension(&PARTIAL[1..]);
+        fs::rename(fresh.path(), &staging).map_err(Error::io(&parent, "write"))?;
+        let _ = fresh.keep();
+        Ok(Self { place: place.to_owned(), staging, published: false, _lock: lock })
     }
 
     /// The folder to write in until the output is published.
@@ -49,10 +66,23 @@ impl Staged {
     /// # Errors
     /// It cannot be renamed, or what stood there cannot be removed.
     pub fn publish(mut self) -> Result<()> {
-        // A finished folder takes the permissions that a plain one would have.
-        remove(&self.place)?;
-        fs::rename(&self.staging, &self.place).map_err(Error::io(&self.place, "write"))?;
+        // What stood there goes out of the way whole, so that no moment sees half of it.
+        let aside = self.staging.with_extension(&REPLACED[1..]);
+        let replaced = self.place.exists();
+        if replaced {
+            fs::rename(&self.place, &aside).map_err(Error::io(&self.place, "replace"))?;
+        }
+        if let Err(error) = fs::rename(&self.staging, &self.place) {
+            if replaced {
+                fs::rename(&aside, &self.place).map_err(Error::io(&self.place, "replace"))?;
+            }
+            return Err(Error::io(&self.place, "write")(error));
+        }
         self.published = true;
+        if replaced {
+            remove(&aside)?;
+        }
+        // A finished folder takes the permissions that a plain one would have.
         open_up(&self.place)
     }
 
@@ -79,6 +109,70 @@ fn open_up(folder: &Path) -> Result<()> {
 #[cfg(not(unix))]
 fn open_up(_folder: &Path) -> Result<()> {
     Ok(())
+}
+
+/// How names of folders under way to a place begin.
+fn prefix(place: &Path) -> String {
+    let name = place.file_name().map_or_else(|| "asof".into(), |n| n.to_string_lossy().into_owned());
+    format!(".{name}.")
+}
+
+/// Only an earlier output may be removed: a folder that holds anything else was named by mistake.
+fn check_replaceable(place: &Path) -> Result<()> {
+    let refuse = |found: &str| {
+        Err(Error::Malformed {
+            path: place.to_owned(),
+            at: crate::error::At::default(),
+            expected: "an earlier output, which --replace may remove".to_owned(),
+            found: found.to_owned(),
+            hint: Some("name another --out, or remove it yourself".to_owned()),
+        })
+    };
+    if !place.exists() || place.is_file() {
+        return Ok(());
+    }
+    if !place.is_dir() {
+        return refuse("neither a file nor a folder");
+    }
+    let is_package = |folder: &Path| folder.join("manifest.json").is_file();
+    let entries = fs::read_dir(place).map_err(Error::io(place, "read"))?;
+    let entries = entries.collect::<Result<Vec<_>, _>>().map_err(Error::io(place, "read"))?;
+    if is_package(place) || entries.iter().all(|entry| is_package(&entry.path())) {
+        return Ok(());
+    }
+    refuse("a folder without a manifest.json")
+}
+
+/// Removes what killed runs to this place left beside it. What cannot be removed harms nobody.
+fn remove_litter(parent: &Path, place: &Path) {
+    let prefix = prefix(place);
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(rest) = name.strip_prefix(&prefix) else { continue };
+        // Six letters or digits stand between, so that places whose names begin alike keep theirs.
+        let of_run = |end| {
+            rest.strip_suffix(end).is_some_and(|id| id.len() == 6 && id.chars().all(char::is_alphanumeric))
+        };
+        // What was to be replaced is all there is until its successor is in place.
+        let litter = of_run(PARTIAL) || of_run(REPLACED) && place.exists();
+        if litter && locked(&entry.path()).is_some() {
+            let _ = remove(&entry.path());
+        }
+    }
+}
+
+/// A lock on a folder that no other process holds; the system gives it up when the process ends.
+#[cfg(unix)]
+fn locked(folder: &Path) -> Option<File> {
+    use rustix::fs::{FlockOperation, flock};
+    let handle = File::open(folder).ok()?;
+    flock(&handle, FlockOperation::NonBlockingLockExclusive).ok()?;
+    Some(handle)
+}
+
+#[cfg(not(unix))]
+fn locked(_folder: &Path) -> Option<File> {
+    None
 }
 
 fn remove(path: &Path) -> Result<()> {

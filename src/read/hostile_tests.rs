@@ -2,7 +2,9 @@
 //! escapes, and memory bounded by the size of the file.
 
 use ::parquet::basic::{Compression, ZstdLevel};
+use ::parquet::file::page_index::index_reader::decode_offset_index;
 use ::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use ::parquet::file::reader::{FileReader as _, SerializedFileReader};
 use arrow::ipc::CompressionType;
 use arrow::ipc::writer::IpcWriteOptions;
 
@@ -163,5 +165,109 @@ fn damaged_json_is_cut_into_records_all_the_same() {
                 }
             }
         }
+    }
+}
+
+/// Where the parts of a Parquet file lie that say how to read the rest.
+struct Parts {
+    footer: std::ops::Range<usize>,
+    /// The first bytes of every page: its header, and where levels and dictionaries begin.
+    pages: Vec<std::ops::Range<usize>>,
+}
+
+fn parts(path: &std::path::Path) -> Parts {
+    let bytes = std::fs::read(path).unwrap();
+    let end = bytes.len() - 8;
+    let length = u32::from_le_bytes(bytes[end..end + 4].try_into().unwrap()) as usize;
+    let reader = SerializedFileReader::new(std::fs::File::open(path).unwrap()).unwrap();
+    let mut starts: Vec<usize> = Vec::new();
+    for chunk in reader.metadata().row_groups().iter().flat_map(|group| group.columns()) {
+        starts.extend(chunk.dictionary_page_offset().map(|at| at as usize));
+        starts.push(chunk.data_page_offset() as usize);
+        let index = chunk.offset_index_range().unwrap();
+        let index = decode_offset_index(&bytes[index.start as usize..index.end as usize]).unwrap();
+        starts.extend(index.page_locations().iter().map(|page| page.offset as usize));
+    }
+    starts.sort_unstable();
+    starts.dedup();
+    let pages = starts.into_iter().map(|at| at..(at + 40).min(end - length)).collect();
+    Parts { footer: end - length..end, pages }
+}
+
+/// Changes bytes of a range; a footer that grows or shrinks keeps a length that fits.
+fn damaged_at(bytes: &[u8], range: &std::ops::Range<usize>, footer: bool, random: &mut Random) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let before = bytes.len();
+    for _ in 0..=random.below(3) {
+        let at = range.start + random.below(range.len() - 8);
+        match random.below(if footer { 7 } else { 5 }) {
+            0 => bytes[at] ^= 1 << random.below(8),
+            1 => bytes[at] = random.next() as u8,
+            // The largest numbers that a varint can hold.
+            2 => bytes[at..at + 4].copy_from_slice(&[0xFF, 0xFF, 0xFF, 0x7F]),
+            3 => bytes[at] = bytes[at].wrapping_add(2),
+            4 => bytes[at..at + 2].fill(0),
+            5 => drop(bytes.splice(at..at, vec![random.next() as u8; 1 + random.below(4)])),
+            _ => drop(bytes.drain(at..at + 1 + random.below(3))),
+        }
+    }
+    let end = bytes.len() - 8;
+    if footer && bytes.len() != before {
+        let length = u32::from_le_bytes(bytes[end..end + 4].try_into().unwrap());
+        let length = length.wrapping_add((bytes.len() as u32).wrapping_sub(before as u32));
+        bytes[end..end + 4].copy_from_slice(&length.to_le_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn damaged_footers_and_page_headers_are_read_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes) in seeds().into_iter().filter(|(name, _)| name.ends_with("parquet")) {
+        let path = dir.path().join(name);
+        std::fs::write(&path, &bytes).unwrap();
+        let parts = parts(&path);
+        assert!(parts.footer.len() > 200 && parts.pages.len() > 20, "{name} has what is to be damaged");
+        let mut refused = [0, 0];
+        for round in 1..=rounds() {
+            let mut random = Random(round.wrapping_mul(0xA076_1D64_78BD_642F));
+            let footer = round % 2 == 0;
+            let range = if footer { &parts.footer } else { &parts.pages[random.below(parts.pages.len())] };
+            std::fs::write(&path, damaged_at(&bytes, range, footer, &mut random)).unwrap();
+            if let Err(error) = read_all(&path) {
+                assert!(error.to_string().contains(name), "{name}, round {round}: {error}");
+                refused[usize::from(footer)] += 1;
+            }
+        }
+        // Damage that nobody notices would mean that it does not reach what is read.
+        assert!(refused.iter().all(|&count| count * 5 > rounds() / 2), "{name}: {refused:?} refused");
+    }
+}
+
+/// The lengths in front of messages and the messages themselves, and the footer of a file.
+fn message_starts(bytes: &[u8]) -> Vec<usize> {
+    let marks = (0..bytes.len() - 8).step_by(8);
+    marks.filter(|&at| bytes[at..at + 4] == [0xFF; 4]).map(|at| at + 4).collect()
+}
+
+#[test]
+fn damaged_messages_are_read_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes) in seeds().into_iter().filter(|(name, _)| name.ends_with("arrow")) {
+        let path = dir.path().join(name);
+        let starts = message_starts(&bytes);
+        assert!(starts.len() >= 3, "{name}: a schema and two batches");
+        let mut refused = 0;
+        for round in 1..=rounds() {
+            let mut random = Random(round.wrapping_mul(0xE703_7ED1_A0B4_28DB));
+            let start = starts[random.below(starts.len())];
+            let range = start..(start + 200).min(bytes.len());
+            std::fs::write(&path, damaged_at(&bytes, &range, false, &mut random)).unwrap();
+            if let Err(error) = read_all(&path) {
+                assert!(error.to_string().contains(name), "{name}, round {round}: {error}");
+                refused += 1;
+            }
+        }
+        assert!(refused * 10 > rounds(), "{name}: {refused} refused");
     }
 }
