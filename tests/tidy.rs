@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("verify", &["read", "ledger", "replay"]),
     ("snapshot", &["read", "ledger", "replay", "verify"]),
     ("report", &["replay", "verify", "snapshot"]),
-    ("export", &["replay", "verify", "snapshot", "report"]),
+    ("export", &["read", "replay", "verify", "snapshot", "report"]),
     ("query", &["snapshot", "report"]),
     ("pipeline", &["read", "plan", "ledger", "replay", "verify", "snapshot", "report", "query", "export"]),
     ("testing", &[]),

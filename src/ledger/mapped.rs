@@ -15,8 +15,10 @@ mod words;
 
 use std::collections::{BTreeMap, HashMap};
 
-use arrow::array::{Array, ArrayRef, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, new_null_array};
 use arrow::buffer::ScalarBuffer;
+use arrow::datatypes::DataType;
+use parquet::file::statistics::Statistics;
 use rayon::prelude::*;
 
 use self::clock::{positions, times};
@@ -24,6 +26,7 @@ pub(super) use self::exact::{exact, same_values};
 use self::words::{OpWords, image_words};
 use super::columns::{Cell, ColumnMap};
 use super::mapping::OpWord;
+use super::store::SegmentRange;
 use super::want::{Columns, Want};
 use crate::error::{At, Error, Result};
 use crate::model::lanes::{LaneFinder, Lanes};
@@ -32,7 +35,7 @@ use crate::model::{
     canon,
 };
 use crate::plan::{Dataset, MissingCells};
-use crate::read::{Spool, Table};
+use crate::read::{Packing, Spool, Table};
 
 /// A commit time that its zone's clocks showed twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -255,13 +258,21 @@ impl MappedTable {
     /// Rows of a segment whose op nobody declared, with its word.
     fn unknown_words(&self, segment: usize) -> Result<Vec<(usize, String)>> {
         let (table, group) = self.segments[segment];
-        let op = self.tables[table].read(group, &[self.map.op], self.selected[segment].as_deref())?;
+        let rows = self.selected[segment].as_deref();
+        let op = self.tables[table].read_as(group, &[self.map.op], rows, Packing::Packed)?;
         let words = op.column(0);
         let text = |row| canon::cell_text(words.as_ref(), row).unwrap_or_else(|| "null".to_owned());
         Ok(self.unknown_ops(words).into_iter().map(|row| (row, text(row))).collect())
     }
 
     fn unknown_ops(&self, words: &ArrayRef) -> Vec<usize> {
+        if let (Some(dictionary), 0) = (words.as_any_dictionary_opt(), words.null_count()) {
+            let entries = self.words.read(dictionary.values());
+            // A read among the entries may not be used; then the rows are looked at after all.
+            if entries.iter().all(|word| word.is_some_and(|w| w.op != Op::Read)) {
+                return Vec::new();
+            }
+        }
         let codes = self.words.read(words);
         if codes.iter().flatten().any(|word| word.op == Op::Read) {
             self.reads.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -313,6 +324,48 @@ impl MappedTable {
         self.segments.len()
     }
 
+    /// What the footer says of a segment's order; `None` if it does not say enough.
+    pub fn range(&self, segment: usize) -> Option<SegmentRange> {
+        let column = |column| self.integers_between(segment, column);
+        if self.selected[segment].is_some() || self.map.commit_position.is_some() || self.map.rows.is_some() {
+            return None;
+        }
+        let position = column(self.map.position?)?;
+        let committed_at = self.map.committed_at?;
+        let DataType::Timestamp(unit, Some(_)) = self.tables[0].schema().field(committed_at).data_type()
+        else {
+            return None;
+        };
+        let time = column(committed_at)?;
+        let nanoseconds = |time: i64| time.checked_mul(clock::scale(unit));
+        let transaction = match self.map.transaction {
+            None => None,
+            Some(id) => Some(column(id)?),
+        };
+        Some(SegmentRange {
+            position: (u128::try_from(position.0).ok()?, u128::try_from(position.1).ok()?),
+            time: (nanoseconds(time.0)?, nanoseconds(time.1)?),
+            transaction,
+        })
+    }
+
+    /// The smallest and largest value of a 64-bit integer column without nulls.
+    fn integers_between(&self, segment: usize, column: usize) -> Option<(i64, i64)> {
+        let (table, group) = self.segments[segment];
+        let table = &self.tables[table];
+        let is_signed =
+            matches!(table.schema().field(column).data_type(), DataType::Int64 | DataType::Timestamp(_, _));
+        let group = table.parquet(group).filter(|_| is_signed)?;
+        let leaves = group.metadata.file_metadata().schema_descr();
+        let leaf = (0..leaves.num_columns()).find(|&leaf| leaves.get_column_root_idx(leaf) == column)?;
+        match group.metadata.row_group(group.row_group).column(leaf).statistics()? {
+            Statistics::Int64(range) if range.null_count_opt() == Some(0) => {
+                Some((*range.min_opt()?, *range.max_opt()?))
+            }
+            _ => None,
+        }
+    }
+
     /// How many changes a segment has.
     pub fn rows(&self, segment: usize) -> usize {
         let (table, group) = self.segments[segment];
@@ -341,7 +394,8 @@ impl MappedTable {
         };
         let order_alone = want == Want::ORDER && !self.has_reads();
         let columns = self.map.roots(want, &self.schema, !order_alone);
-        let batch = self.tables[table].read(group, &columns, chosen.as_deref())?;
+        let packing = if want.packed { Packing::Packed } else { Packing::Plain };
+        let batch = self.tables[table].read_as(group, &columns, chosen.as_deref(), packing)?;
         let root = |column: usize| columns.binary_search(&column).ok().map(|at| batch.column(at));
         let count = batch.num_rows();
         // The order alone does not depend on ops, unless initial reads are among them.
@@ -359,8 +413,8 @@ impl MappedTable {
         let optional = |column: Option<usize>| column.filter(|_| ordered).and_then(root);
         let first_file: usize = self.tables[..table].iter().map(|t| t.files().len()).sum();
         Ok(ChangeBatch {
-            before: self.images(Side::Before, want.before, &sides, &codes, &root),
-            after: self.images(Side::After, want.after, &sides, &codes, &root),
+            before: self.images(Side::Before, (want.before, want.packed), &sides, &codes, &root),
+            after: self.images(Side::After, (want.after, want.packed), &sides, &codes, &root),
             committed_at: match optional(self.map.committed_at) {
                 Some(times) => self.times(times, segment, rows)?.0,
                 None => vec![NO_TIME; count],
@@ -402,7 +456,7 @@ impl MappedTable {
     fn images<'a>(
         &self,
         side: Side,
-        wanted: Columns,
+        (wanted, packed): (Columns, bool),
         sides: &[(bool, bool)],
         codes: &[Option<OpWord>],
         root: &impl Fn(usize) -> Option<&'a ArrayRef>,
@@ -424,7 +478,7 @@ impl MappedTable {
         let blank =
             |row: usize| self.map.rows.is_some() && side == Side::Before && sides[row] == (true, true);
         for (column, cell) in cells.iter().enumerate().filter(|(c, _)| wanted.includes(&self.schema, *c)) {
-            self.image_column(column, *cell, (codes, root), &mut images);
+            self.image_column(column, *cell, (codes, root, packed), &mut images);
             if !self.schema.is_key(column) && (0..codes.len()).any(blank) {
                 blank_out(&mut images, column, (0..codes.len()).filter(|&row| blank(row)), codes.len());
             }
@@ -436,7 +490,7 @@ impl MappedTable {
         &self,
         column: usize,
         cell: Option<Cell>,
-        (codes, root): (&[Option<OpWord>], &impl Fn(usize) -> Option<&'a ArrayRef>),
+        (codes, root, packed): (&[Option<OpWord>], &impl Fn(usize) -> Option<&'a ArrayRef>, bool),
         images: &mut Images,
     ) {
         let (data_type, count) = (self.schema.data_type(column), codes.len());
@@ -445,7 +499,8 @@ impl MappedTable {
             images.states[column] = Some(ScalarBuffer::from(vec![CellState::Absent as u8; count]));
             return;
         };
-        let (array, misfits) = exact(&array, data_type);
+        let stays = packed && !self.schema.is_key(column) && same_values(array.data_type(), data_type);
+        let (array, misfits) = if stays { (array, Vec::new()) } else { exact(&array, data_type) };
         let mut states: Option<Vec<u8>> = None;
         if let (Some(missing), false) = (self.missing, self.schema.is_key(column)) {
             let state = |row: usize| {

@@ -177,6 +177,16 @@ impl OrderBuilder {
         Self::new(rules, 1, None)
     }
 
+    /// Goes past changes that are known to be in order: `transactions` stands for them.
+    pub fn skip(&mut self, changes: u32, transactions: Vec<Transaction>) {
+        debug_assert!(
+            self.transactions.is_empty() && self.marks.is_none(),
+            "only the first changes are skipped"
+        );
+        self.counts[0] += changes;
+        self.transactions = transactions;
+    }
+
     /// A builder that sorts.
     pub fn sorting(rules: OrderRules, datasets: usize) -> Self {
         Self::new(rules, datasets, Some(Vec::new()))

@@ -30,6 +30,17 @@ pub struct ChangeStore {
     reads: bool,
 }
 
+/// Smallest and largest marks of a segment's changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentRange {
+    /// Of positions.
+    pub position: (u128, u128),
+    /// Of commit times, in nanoseconds.
+    pub time: (i64, i64),
+    /// Of transaction ids; `None` if the ledger names no transactions.
+    pub transaction: Option<(i64, i64)>,
+}
+
 #[derive(Debug)]
 enum Segments {
     Spooled(SpooledTable),
@@ -146,6 +157,15 @@ impl ChangeStore {
                 Ok(batch)
             }
             Segments::Mapped(table) => table.read(segment, want, rows),
+        }
+    }
+
+    /// What the file's own statistics say of a segment's order; `None` if they do not say enough.
+    pub fn range(&self, segment: usize) -> Option<SegmentRange> {
+        match &self.segments {
+            Segments::Spooled(_) => None,
+            Segments::Mapped(_) if !self.positions => None,
+            Segments::Mapped(table) => table.range(segment),
         }
     }
 

@@ -39,19 +39,21 @@ pub struct Want {
     pub before: Columns,
     /// After images.
     pub after: Columns,
+    /// Whether cells of images may be [`Packing::Packed`](crate::read::Packing::Packed).
+    pub packed: bool,
 }
 
 impl Want {
     /// What the order of a source depends on.
     pub const ORDER: Self =
-        Self { order: true, provenance: false, before: Columns::None, after: Columns::None };
+        Self { order: true, provenance: false, before: Columns::None, after: Columns::None, packed: false };
     /// What a fact needs without hashes.
     pub const KEYS: Self =
-        Self { order: false, provenance: false, before: Columns::Key, after: Columns::Key };
+        Self { order: false, provenance: false, before: Columns::Key, after: Columns::Key, packed: false };
     /// Both images whole.
     pub const IMAGES: Self =
-        Self { order: false, provenance: false, before: Columns::All, after: Columns::All };
+        Self { order: false, provenance: false, before: Columns::All, after: Columns::All, packed: false };
     /// Everything.
     pub const EVIDENCE: Self =
-        Self { order: true, provenance: true, before: Columns::All, after: Columns::All };
+        Self { order: true, provenance: true, before: Columns::All, after: Columns::All, packed: false };
 }

@@ -17,10 +17,12 @@
 //! two different rows have equal 64-bit hashes with probability 2⁻⁶⁴; keys get
 //! 128 bits, and a key of one integer column is represented exactly.
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, downcast_primitive_array};
+use arrow::array::{
+    AnyDictionaryArray, Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, downcast_primitive_array,
+};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, IntervalUnit,
-    TimeUnit, i256,
+    ArrowPrimitiveType, DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Int32Type,
+    IntervalUnit, TimeUnit, i256,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
@@ -128,8 +130,18 @@ pub fn is_non_finite(array: &dyn Array, row: usize) -> bool {
         DataType::Utf8 => text(array.as_string::<i32>().value(row)),
         DataType::LargeUtf8 => text(array.as_string::<i64>().value(row)),
         DataType::Utf8View => text(array.as_string_view().value(row)),
+        DataType::Dictionary(_, _) => {
+            let entries = array.as_any_dictionary();
+            is_non_finite(entries.values().as_ref(), dictionary_key(entries, row))
+        }
         _ => false,
     }
+}
+
+/// The place of a row's entry.
+fn dictionary_key(array: &dyn AnyDictionaryArray, row: usize) -> usize {
+    let keys = array.keys();
+    usize::try_from(primitive_integer(keys, row)).unwrap_or(0)
 }
 
 /// Calls `visit` with the row number and hash of every cell.
@@ -176,8 +188,14 @@ fn dictionary(array: &dyn Array, seed: u64, visit: &mut impl FnMut(usize, u64)) 
     let mut hashes = vec![0; entries.values().len()];
     add_cell_hashes(entries.values().as_ref(), seed, &mut hashes);
     let null = hash_null(seed);
-    for (row, key) in entries.normalized_keys().into_iter().enumerate() {
-        visit(row, if array.is_null(row) { null } else { hashes.get(key).copied().unwrap_or(null) });
+    if let (Some(keys), 0) = (entries.keys().as_primitive_opt::<Int32Type>(), entries.keys().null_count()) {
+        for (row, &key) in keys.values().iter().enumerate() {
+            visit(row, hashes[key as usize]);
+        }
+        return;
+    }
+    for row in 0..array.len() {
+        visit(row, if array.is_null(row) { null } else { hashes[dictionary_key(entries, row)] });
     }
 }
 
@@ -340,8 +358,7 @@ pub fn canonical_bytes(array: &dyn Array, row: usize, out: &mut Vec<u8>) {
         DataType::Dictionary(_, _) => {
             let entries = array.as_any_dictionary();
             out.pop();
-            let key = entries.normalized_keys()[row];
-            canonical_bytes(entries.values().as_ref(), key, out);
+            canonical_bytes(entries.values().as_ref(), dictionary_key(entries, row), out);
         }
         _ => fixed_or_nested_bytes(array, row, out),
     }

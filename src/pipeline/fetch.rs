@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use arrow::array::ArrayRef;
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
 use rayon::prelude::*;
 
 use super::inputs::DatasetInput;
@@ -11,6 +13,7 @@ use crate::error::Result;
 use crate::ledger::store::ChangeStore;
 use crate::ledger::want::{Columns, Want};
 use crate::model::{CellState, ChangeBatch};
+use crate::read::unpacked;
 use crate::replay::select::{Choice, Source};
 
 /// Images of chosen changes, by segment.
@@ -22,9 +25,12 @@ pub(super) struct Fetched {
 #[derive(Debug)]
 struct Segment {
     first: u32,
-    rows: Vec<u32>,
+    /// Per change of the segment, its row in the batch; [`NOT_FETCHED`] for most.
+    places: Vec<u32>,
     batch: ChangeBatch,
 }
+
+const NOT_FETCHED: u32 = u32::MAX;
 
 /// A cell's place among the arrays that an output column is put together from.
 pub(super) type Reference = (u32, u32);
@@ -39,10 +45,14 @@ impl Fetched {
         let segments: Vec<Result<Segment>> = wanted
             .into_par_iter()
             .map(|(segment, needed)| {
-                let want = Want { before: needed.before, after: needed.after, ..Want::default() };
+                let want =
+                    Want { before: needed.before, after: needed.after, packed: true, ..Want::default() };
                 let batch = input.read_changes(segment, want, Some(&needed.rows))?;
                 progress.advance(needed.rows.len() as u64);
-                Ok(Segment { first: input.store.first(segment), rows: needed.rows, batch })
+                let first = input.store.first(segment);
+                let mut places = vec![NOT_FETCHED; (input.store.first(segment + 1) - first) as usize];
+                needed.rows.iter().zip(0..).for_each(|(&row, place)| places[row as usize] = place);
+                Ok(Segment { first, places, batch })
             })
             .collect();
         Ok(Self { segments: segments.into_iter().collect::<Result<_>>()? })
@@ -52,9 +62,9 @@ impl Fetched {
     pub(super) fn find(&self, index: u32, after: bool) -> Reference {
         let segment = self.segments.partition_point(|s| s.first <= index).wrapping_sub(1);
         let Some(found) = self.segments.get(segment) else { return NOTHING };
-        match found.rows.binary_search(&(index - found.first)) {
-            Ok(row) => (1 + 2 * segment as u32 + u32::from(after), row as u32),
-            Err(_) => NOTHING,
+        match found.places.get((index - found.first) as usize) {
+            Some(&row) if row != NOT_FETCHED => (1 + 2 * segment as u32 + u32::from(after), row),
+            _ => NOTHING,
         }
     }
 
@@ -64,6 +74,20 @@ impl Fetched {
             .iter()
             .flat_map(|s| [s.batch.before.column(column), s.batch.after.column(column)])
             .collect()
+    }
+
+    /// Brings the arrays of every column to the type given for it.
+    pub(super) fn bring_to(&mut self, types: &[DataType]) -> Result<(), ArrowError> {
+        for segment in &mut self.segments {
+            for images in [&mut segment.batch.before, &mut segment.batch.after] {
+                for (array, data_type) in images.columns.iter_mut().zip(types) {
+                    if let Some(array) = array {
+                        *array = unpacked(array, data_type)?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// How many arrays [`Fetched::arrays`] gives.

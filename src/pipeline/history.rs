@@ -83,7 +83,7 @@ pub fn history(request: &HistoryRequest, progress: &dyn Progress) -> Result<Hist
 fn run(request: &HistoryRequest, progress: &dyn Progress) -> Result<HistoryOutcome> {
     let spool = Spool::new(request.options.spool.as_deref());
     let plan = one_dataset(request)?;
-    let run = Run::open(&plan, &spool, progress)?;
+    let run = Run::open(&plan, &[], &spool, progress)?;
     let input = &run.inputs.datasets[0];
     let wanted = wanted_key(input, &request.key)?;
     let refs: Vec<&ArrayRef> = wanted.iter().collect();

@@ -23,7 +23,7 @@ use crate::ledger::{
 use crate::model::lanes::{LaneFinder, Lanes};
 use crate::model::{ChangeBatch, Discrepancy, DiscrepancyKind, LedgerPlace, Op, TableSchema, canon};
 use crate::plan::{Dataset, LedgerClock, LedgerFormat, Normalisation, Plan};
-use crate::read::{InputFile, Spool, Table};
+use crate::read::{InputFile, Packing, Spool, Table};
 use crate::replay::select::Source as ReplaySource;
 
 /// One dataset, opened.
@@ -44,9 +44,9 @@ pub(super) struct DatasetInput {
     /// Indices of changes that brought a row into the filter of the ledger. Sorted.
     pub entered: Vec<u32>,
     normalise: Vec<Vec<Normalisation>>,
-    scope: Option<ScopeFilter>,
+    pub scope: Option<ScopeFilter>,
     /// The filter under which the ledger was recorded.
-    recorded: Option<ScopeFilter>,
+    pub recorded: Option<ScopeFilter>,
 }
 
 /// Ledgers with one order and one cut.
@@ -539,11 +539,21 @@ impl DatasetInput {
 
     /// Columns of a group of the current state, within the dataset's scope.
     pub(super) fn read_current(&self, group: usize, columns: &[usize]) -> Result<RecordBatch> {
+        self.read_current_as(group, columns, Packing::Plain)
+    }
+
+    /// As [`Self::read_current`], in a layout.
+    pub(super) fn read_current_as(
+        &self,
+        group: usize,
+        columns: &[usize],
+        packing: Packing,
+    ) -> Result<RecordBatch> {
         let Some(filter) = &self.scope else {
-            return self.table.read(group, columns, None);
+            return self.table.read_as(group, columns, None, packing);
         };
         let mask = self.mask(group, filter)?;
-        let batch = self.table.read(group, columns, None)?;
+        let batch = self.table.read_as(group, columns, None, packing)?;
         arrow::compute::filter_record_batch(&batch, &mask).map_err(Error::arrow(self.current_path()))
     }
 
@@ -625,6 +635,7 @@ impl DatasetInput {
         if self.schema.is_keyless() {
             want = Want { before: Columns::All, after: Columns::All, ..want };
         }
+        want.packed = true;
         let mut batch = self.store.read(segment, want, None)?;
         for images in [&mut batch.before, &mut batch.after] {
             for (&column, how) in self.schema.key().iter().zip(&self.normalise) {

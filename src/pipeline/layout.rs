@@ -38,6 +38,8 @@ pub(super) struct Layout {
     pub group: Option<usize>,
     /// Its rows; `None`: all rows of the group, in order, untouched.
     pub rows: Option<Vec<Row>>,
+    /// Whether every row stands where it stands in the group, with cells changed at most.
+    pub in_place: bool,
 }
 
 /// What layout needs to know of a patch.
@@ -79,7 +81,7 @@ pub(super) fn lay_out(
         taken = upto;
     }
     if input.table.groups() == 0 && !restored.numbers.is_empty() {
-        layouts.extend(split(None, restored.numbers.iter().map(|&n| Row::Patch(n)).collect()));
+        layouts.extend(split(None, restored.numbers.iter().map(|&n| Row::Patch(n)).collect(), false));
     }
     Ok(layouts)
 }
@@ -134,9 +136,14 @@ fn one_group(
 ) -> Result<Vec<Layout>> {
     let count = input.rows_of_current(group)?;
     if touched.is_empty() && joining.is_empty() {
-        return Ok(if count == 0 { Vec::new() } else { vec![Layout { group: Some(group), rows: None }] });
+        return Ok(if count == 0 {
+            Vec::new()
+        } else {
+            vec![Layout { group: Some(group), rows: None, in_place: true }]
+        });
     }
     let mut rows: Vec<Row> = Vec::with_capacity(count + joining.len());
+    let in_place = joining.is_empty() && touched.iter().all(|(_, present)| present.is_some());
     let places = if sorted && !joining.is_empty() {
         joining_places(input, group, count, restored, joining.clone())?
     } else {
@@ -155,7 +162,7 @@ fn one_group(
         }
     }
     rows.extend(joining.map(|(number, _)| Row::Patch(restored.numbers[number])));
-    Ok(split(Some(group), rows))
+    Ok(split(Some(group), rows, in_place))
 }
 
 /// Before which row of the group, sorted by key, each joining row stands.
@@ -181,9 +188,10 @@ fn joining_places(
     Ok(places)
 }
 
-fn split(group: Option<usize>, rows: Vec<Row>) -> Vec<Layout> {
+fn split(group: Option<usize>, rows: Vec<Row>, in_place: bool) -> Vec<Layout> {
     if rows.len() <= ROWS_MAX {
-        return if rows.is_empty() { Vec::new() } else { vec![Layout { group, rows: Some(rows) }] };
+        return if rows.is_empty() { Vec::new() } else { vec![Layout { group, rows: Some(rows), in_place }] };
     }
-    rows.chunks(ROWS_MAX).map(|part| Layout { group, rows: Some(part.to_vec()) }).collect()
+    let part = |part: &[Row]| Layout { group, rows: Some(part.to_vec()), in_place: false };
+    rows.chunks(ROWS_MAX).map(part).collect()
 }

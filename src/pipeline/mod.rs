@@ -16,10 +16,12 @@
 
 mod checks;
 mod columnar;
+mod emit;
 mod evidence;
 mod explain;
 mod fetch;
 mod findings;
+mod gather;
 mod history;
 mod in_memory;
 mod inputs;
@@ -28,6 +30,7 @@ mod layout;
 mod manifest;
 mod opening;
 mod outcome;
+mod prefix;
 pub mod progress;
 mod provenance;
 mod rebuild;

@@ -9,7 +9,7 @@ use super::layout::Row;
 use super::rebuild::Rebuilt;
 use crate::error::Result;
 use crate::replay::select::{Fate, Source};
-use crate::snapshot::GroupSource;
+use crate::snapshot::{CanCopy, Cells, GroupSource};
 
 /// Adds `asof_verdict` and `asof_source`.
 pub(super) struct WithProvenance<'a> {
@@ -59,6 +59,13 @@ impl GroupSource for WithProvenance<'_> {
 
     fn rows(&self, group: usize) -> usize {
         self.rebuilt.rows(group)
+    }
+
+    fn cells(&self, group: usize, column: usize, can_copy: &CanCopy<'_>) -> Result<Cells<'_>> {
+        if column < self.rebuilt.schema().fields().len() {
+            return self.rebuilt.cells(group, column, can_copy);
+        }
+        Ok(Cells::Array(self.column(group, column)?))
     }
 
     fn column(&self, group: usize, column: usize) -> Result<ArrayRef> {

@@ -1,17 +1,17 @@
-//! Second and fourth pass for one dataset at one cut: what becomes of each key,
-//! and the output groups made of it.
+//! Second pass for one dataset at one cut: what becomes of each key, and where
+//! its cells are.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
-use arrow::compute::interleave;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use rayon::prelude::*;
 
+use super::emit::RecentPieces;
 use super::fetch::{Fetched, NOTHING, Reference};
 use super::inputs::DatasetInput;
-use super::layout::{self, Layout, Placed, Row};
+use super::layout::{self, Layout, Placed};
 use super::progress::Progress;
 use super::scan::Histories;
 use super::standing::{Standing, locator, place};
@@ -34,26 +34,25 @@ pub(super) struct Rebuilt<'a> {
     /// Per present patch: one choice for the key, one per lane.
     pub choices: Vec<Choice>,
     /// Per choice: where its cells are.
-    references: Vec<Reference>,
+    pub(super) references: Vec<Reference>,
     pub fetched: Fetched,
-    foreign: Option<RecordBatch>,
+    /// Rows of the current state that stand under another key now.
+    pub(super) foreign: Option<RecordBatch>,
+    /// The type of each column's cells while they are put together: that of the schema, or packed.
+    pub(super) types: Vec<DataType>,
     pub layouts: Vec<Layout>,
     /// Rows undone more often than they exist, in tables without a key.
     pub overdrawn: Vec<multiset::Recount>,
     /// Kept rows of tables without a key that an ambiguous null may have meant instead. Sorted.
     pub doubtful: Vec<u64>,
-    schema: SchemaRef,
-    recent: Mutex<VecDeque<RecentIndices>>,
+    /// Whether nulls of some column may stand for values that the ledger cannot express.
+    may_be_ambiguous: bool,
+    pub(super) schema: SchemaRef,
+    pub(super) recent: RecentPieces,
 }
 
-/// Indices of an output group and lane, made once for its columns.
-type RecentIndices = ((usize, usize), Arc<Vec<(usize, usize)>>);
-
-/// Groups under way at a time need no more than this.
-const RECENT_MAX: usize = 16;
-
 /// The array number of rows of the current state that stand under another key now.
-const FOREIGN: u32 = u32::MAX - 1;
+pub(super) const FOREIGN: u32 = u32::MAX - 1;
 
 /// The kernel's view of a dataset.
 pub(super) fn world<'a>(
@@ -164,13 +163,16 @@ impl<'a> Rebuilt<'a> {
             choices: parts.choices,
             fetched,
             foreign: None,
+            types: Vec::new(),
+            may_be_ambiguous: (0..input.schema.len()).any(|c| input.lanes.is_ambiguous(c)),
             layouts: Vec::new(),
             overdrawn: Vec::new(),
             doubtful: Vec::new(),
             schema: Arc::clone(input.schema.arrow()),
-            recent: Mutex::default(),
+            recent: RecentPieces::default(),
         };
         rebuilt.resolve(&parts.placed)?;
+        rebuilt.settle_types()?;
         rebuilt.layouts = layout::lay_out(input, standing, &parts.placed, |numbers| rebuilt.keys(numbers))?;
         rebuilt.schema = rebuilt.output_schema();
         Ok(rebuilt)
@@ -218,6 +220,18 @@ impl<'a> Rebuilt<'a> {
         }
     }
 
+    /// Where the current state and all images of a column are packed alike, its cells stay packed.
+    fn settle_types(&mut self) -> Result<()> {
+        let packed = |column: usize| -> DataType {
+            let own = self.input.table.packed_type(column);
+            let alike = self.foreign.is_none()
+                && self.fetched.arrays(column).into_iter().flatten().all(|array| array.data_type() == own);
+            if alike { own.clone() } else { self.input.schema.data_type(column).clone() }
+        };
+        self.types = (0..self.input.schema.len()).map(packed).collect();
+        self.fetched.bring_to(&self.types).map_err(Error::arrow(self.input.current_path()))
+    }
+
     fn read_foreign(&self, rows: &[u64]) -> Result<Option<RecordBatch>> {
         let all: Vec<usize> = (0..self.input.schema.len()).collect();
         let mut parts = Vec::new();
@@ -230,85 +244,22 @@ impl<'a> Rebuilt<'a> {
         Ok(Some(joined.map_err(Error::arrow(self.input.current_path()))?))
     }
 
-    /// The arrays that references into a column count: the group's own, images, foreign rows, a null.
-    fn arrays<'b>(
-        &'b self,
-        column: usize,
-        own: Option<&'b ArrayRef>,
-        null: &'b ArrayRef,
-    ) -> Vec<&'b dyn Array> {
-        let foreign = self.foreign.as_ref().map_or(null, |batch| batch.column(column));
-        let images = self.fetched.arrays(column).into_iter().map(|array| array.unwrap_or(null));
-        let arrays = std::iter::once(own.unwrap_or(null)).chain(images).chain([foreign, null]);
-        arrays.map(|array| array.as_ref()).collect()
-    }
-
-    /// Where each row's cells of a lane are among [`Rebuilt::arrays`].
-    fn indices(&self, rows: &[Row], lane: usize) -> Vec<(usize, usize)> {
-        let images = self.fetched.array_count();
-        let (foreign, nothing) = (1 + images, 2 + images);
-        let stride = self.stride();
-        let index = |row: &Row| match *row {
-            Row::Keep(row) => (0, row as usize),
-            Row::Patch(number) => match self.references[number as usize * stride + lane] {
-                NOTHING => (nothing, 0),
-                (FOREIGN, row) => (foreign, row as usize),
-                (array, row) => (array as usize, row as usize),
-            },
-        };
-        rows.iter().map(index).collect()
-    }
-
-    /// As [`Rebuilt::indices`] of an output group, shared by the columns of a lane.
-    fn group_indices(&self, group: usize, rows: &[Row], lane: usize) -> Arc<Vec<(usize, usize)>> {
-        let key = (group, lane);
-        let lock = || self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((_, known)) = lock().iter().find(|(k, _)| *k == key) {
-            return Arc::clone(known);
-        }
-        let made = Arc::new(self.indices(rows, lane));
-        let mut recent = lock();
-        if recent.len() >= RECENT_MAX {
-            recent.pop_front();
-        }
-        recent.push_back((key, Arc::clone(&made)));
-        made
-    }
-
     /// Where a patch's cell of a column is.
     pub(super) fn reference(&self, number: u32, column: usize) -> Reference {
         let lane = self.input.lanes.of_column(column).map_or(0, |lane| 1 + lane);
         self.references[number as usize * self.stride() + lane]
     }
 
+    /// Whether every cell of a patch is stated by a record or by the current row.
+    pub(super) fn is_stated(&self, number: u32) -> bool {
+        let choices = &self.choices[number as usize * self.stride()..][..self.stride()];
+        !self.may_be_ambiguous && choices.iter().all(|c| !c.inferred && c.source != Source::Nothing)
+    }
+
     /// How a patch's cell of a column was chosen.
     pub(super) fn choice(&self, number: u32, column: usize) -> Choice {
         let lane = self.input.lanes.of_column(column).map_or(0, |lane| 1 + lane);
         self.choices[number as usize * self.stride() + lane]
-    }
-
-    fn lane(&self, column: usize) -> usize {
-        self.input.lanes.of_column(column).map_or(0, |lane| 1 + lane)
-    }
-
-    fn gather(&self, column: usize, own: Option<&ArrayRef>, indices: &[(usize, usize)]) -> Result<ArrayRef> {
-        let null = new_null_array(self.input.schema.data_type(column), 1);
-        let arrays = self.arrays(column, own, &null);
-        interleave(&arrays, indices).map_err(Error::arrow(self.input.current_path()))
-    }
-
-    /// The key columns of present patches; all columns where there is no key.
-    pub(super) fn keys(&self, numbers: &[u32]) -> Result<Vec<ArrayRef>> {
-        let rows: Vec<Row> = numbers.iter().map(|&n| Row::Patch(n)).collect();
-        let columns: Vec<usize> = if self.input.schema.is_keyless() {
-            (0..self.input.schema.len()).collect()
-        } else {
-            self.input.schema.key().to_vec()
-        };
-        columns
-            .into_iter()
-            .map(|column| self.gather(column, None, &self.indices(&rows, self.lane(column))))
-            .collect()
     }
 
     /// The columns of the snapshot: those of the current state, nullable where a cell may be unknown.
@@ -334,41 +285,6 @@ impl<'a> Rebuilt<'a> {
     /// How many rows the snapshot has.
     pub(super) fn count(&self) -> u64 {
         (0..self.layouts.len()).map(|g| self.rows(g) as u64).sum()
-    }
-}
-
-impl GroupSource for Rebuilt<'_> {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn groups(&self) -> usize {
-        self.layouts.len()
-    }
-
-    fn rows(&self, group: usize) -> usize {
-        let layout = &self.layouts[group];
-        match (&layout.rows, layout.group) {
-            (Some(rows), _) => rows.len(),
-            (None, Some(group)) => self.input.rows_of_current(group).unwrap_or(0),
-            (None, None) => 0,
-        }
-    }
-
-    fn column(&self, group: usize, column: usize) -> Result<ArrayRef> {
-        let layout = &self.layouts[group];
-        let own = match layout.group {
-            Some(group) => Some(Arc::clone(self.input.read_current(group, &[column])?.column(0))),
-            None => None,
-        };
-        match (&layout.rows, own) {
-            (None, Some(own)) => Ok(own),
-            (None, None) => Ok(new_null_array(self.input.schema.data_type(column), 0)),
-            (Some(rows), own) => {
-                let indices = self.group_indices(group, rows, self.lane(column));
-                self.gather(column, own.as_ref(), &indices)
-            }
-        }
     }
 }
 

@@ -79,26 +79,39 @@ pub(super) struct Counts {
 impl Run {
     /// Opens, orders, scans and, if asked, verifies.
     pub(super) fn new(options: RunPlan<'_>, spool: &Spool, progress: &dyn Progress) -> Result<Self> {
-        let mut run = Self::open(options.plan, spool, progress)?;
+        let bounds = if options.verify { &[] } else { options.moments };
+        let mut run = Self::open(options.plan, bounds, spool, progress)?;
         let known = Known::new(options.plan, options.now);
         let total: u64 = run.inputs.datasets.iter().map(|d| u64::from(d.store.len()) + rows(d)).sum();
         progress.stage("scan changes and current state", Some(total));
         for dataset in 0..run.inputs.datasets.len() {
             let findings = Findings::new(spool, &known);
-            let analysed = run.analyse(dataset, options, findings, progress)?;
+            let narrow = run.narrow(dataset, options, progress)?;
+            if narrow.is_none() && run.order(dataset).abridged {
+                run.order_wholly(dataset, options.plan)?;
+            }
+            let analysed = run.analyse(dataset, options, narrow, findings, progress)?;
             run.analysed.push(analysed);
         }
         Ok(run)
     }
 
     /// Opens and orders; nothing is scanned yet.
-    pub(super) fn open(plan: &Plan, spool: &Spool, progress: &dyn Progress) -> Result<Self> {
+    pub(super) fn open(
+        plan: &Plan,
+        bounds: &[&Bound],
+        spool: &Spool,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         progress.stage("read ledgers", None);
         let inputs = Inputs::open(plan, spool, progress)?;
         let seed = Seed::random();
         progress.stage("order changes", None);
-        let ordered =
-            inputs.sources.iter().map(|s| scan::order(s, &inputs.datasets)).collect::<Result<Vec<_>>>()?;
+        let ordered = inputs
+            .sources
+            .iter()
+            .map(|s| scan::order(s, &inputs.datasets, bounds))
+            .collect::<Result<Vec<_>>>()?;
         let firsts: Vec<Vec<u32>> =
             ordered.iter().map(|o| o.order.transactions.iter().map(|t| t.first).collect()).collect();
         let mut windows = window::windows(plan, &inputs, &ordered)?;
@@ -150,6 +163,7 @@ impl Run {
         &self,
         dataset: usize,
         options: RunPlan<'_>,
+        narrow: Option<Histories>,
         mut findings: Findings,
         progress: &dyn Progress,
     ) -> Result<Analysed> {
@@ -157,17 +171,10 @@ impl Run {
         let ordered = self.order(dataset);
         let ranks = ordered.order.ranks(input.member);
         let end = self.extract_rank(dataset)?;
-        let mut facts = FactOptions { seed: self.seed, verify: options.verify, from_rank: 0 };
-        let mut histories = None;
-        if let Some(from_rank) = self.earliest_cut(dataset, options)? {
-            facts.from_rank = from_rank;
-            let narrow = scan::histories(input, &ranks, facts, progress)?;
-            histories = narrow.is_enough_without_the_past().then_some(narrow);
-            facts.from_rank = 0;
-        }
+        let facts = FactOptions { seed: self.seed, verify: options.verify, from_rank: 0 };
         // What needs nothing of the past needs no opening either.
-        let opening = self.openings[dataset].opening.filter(|_| histories.is_none());
-        let mut histories = match histories {
+        let opening = self.openings[dataset].opening.filter(|_| narrow.is_none());
+        let mut histories = match narrow {
             Some(histories) => histories,
             None => scan::histories(input, &ranks, facts, progress)?,
         };
@@ -211,6 +218,31 @@ impl Run {
         }
         analysed.found = findings.finish()?;
         Ok(analysed)
+    }
+
+    /// The histories of changes behind the earliest cut, if they are enough.
+    fn narrow(
+        &self,
+        dataset: usize,
+        options: RunPlan<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Option<Histories>> {
+        let Some(from_rank) = self.earliest_cut(dataset, options)? else { return Ok(None) };
+        let input = &self.inputs.datasets[dataset];
+        let ranks = self.order(dataset).order.ranks(input.member);
+        let facts = FactOptions { seed: self.seed, verify: false, from_rank };
+        let histories = scan::histories(input, &ranks, facts, progress)?;
+        Ok(histories.is_enough_without_the_past().then_some(histories))
+    }
+
+    /// Orders the changes that were gone past, as something depends on them after all.
+    fn order_wholly(&mut self, dataset: usize, plan: &Plan) -> Result<()> {
+        let source = self.inputs.datasets[dataset].source;
+        let ordered = scan::order(&self.inputs.sources[source], &self.inputs.datasets, &[])?;
+        self.firsts[source] = ordered.order.transactions.iter().map(|t| t.first).collect();
+        self.ordered[source] = ordered;
+        self.windows = window::windows(plan, &self.inputs, &self.ordered)?;
+        Ok(())
     }
 
     /// The earliest cut, if changes before it need not become facts at all: whole images, no verification.

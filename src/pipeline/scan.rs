@@ -4,6 +4,7 @@ use arrow::array::Array;
 use rayon::prelude::*;
 
 use super::inputs::{DatasetInput, SourceInput};
+use super::prefix::Prefix;
 use super::progress::Progress;
 use crate::error::{Error, Result};
 use crate::ledger::order::{NotInOrder, Order, OrderBuilder};
@@ -12,8 +13,9 @@ use crate::ledger::want::Want;
 use crate::model::canon::{self, Seed};
 use crate::model::rank::Ranks;
 use crate::model::{ChangeBatch, DiscrepancyKind};
+use crate::plan::Bound;
 use crate::replay::facts::{self, Facts, ScanOptions, shard_of};
-use crate::replay::shard::Shard;
+use crate::replay::shard::{Shard, Sieve};
 
 /// Facts per shard aimed at: a shard's sort should stay in the cache.
 const FACTS_PER_SHARD: usize = 1 << 15;
@@ -34,15 +36,25 @@ pub(super) struct Repeated {
 pub(super) struct Ordered {
     pub order: Order,
     pub repeats: Vec<Vec<Repeated>>,
+    /// Whether changes that stay in force at every moment asked for were gone past unordered.
+    pub abridged: bool,
 }
 
 /// Finds the order of a source and drops repeated changes from it.
-pub(super) fn order(source: &SourceInput, datasets: &[DatasetInput]) -> Result<Ordered> {
+///
+/// Changes that stay in force at all of `bounds` are gone past where nothing else depends on them;
+/// no bounds: all are ordered.
+pub(super) fn order(source: &SourceInput, datasets: &[DatasetInput], bounds: &[&Bound]) -> Result<Ordered> {
     let members: Vec<&DatasetInput> = source.datasets.iter().map(|&d| &datasets[d]).collect();
+    let prefix = if let [one] = members.as_slice() { Prefix::find(one, bounds) } else { Prefix::default() };
+    let mut abridged = prefix.segments > 0;
     let mut order = match members.as_slice() {
-        [one] => match in_order(source, &one.store)? {
+        [one] => match in_order(source, &one.store, prefix)? {
             Some(order) => order,
-            None => sorted(source, &members)?,
+            None => {
+                abridged = false;
+                sorted(source, &members)?
+            }
         },
         _ => sorted(source, &members)?,
     };
@@ -54,13 +66,16 @@ pub(super) fn order(source: &SourceInput, datasets: &[DatasetInput]) -> Result<O
             repeats[number].push(Repeated { first: repeat.first, again: repeat.again, kind });
         }
     }
-    Ok(Ordered { order, repeats })
+    Ok(Ordered { order, repeats, abridged })
 }
 
-fn in_order(source: &SourceInput, store: &ChangeStore) -> Result<Option<Order>> {
+fn in_order(source: &SourceInput, store: &ChangeStore, prefix: Prefix) -> Result<Option<Order>> {
     let mut builder = OrderBuilder::in_order(source.rules);
+    if prefix.segments > 0 {
+        builder.skip(store.first(prefix.segments), prefix.transactions);
+    }
     // Segments are decoded in parallel, a window at a time, and followed in sequence.
-    let segments: Vec<usize> = (0..store.segments()).collect();
+    let segments: Vec<usize> = (prefix.segments..store.segments()).collect();
     for window in segments.chunks(rayon::current_num_threads().max(1) * 2) {
         let batches: Vec<Result<ChangeBatch>> =
             window.par_iter().map(|&segment| store.read(segment, Want::ORDER, None)).collect();
@@ -168,6 +183,8 @@ fn cell_equal(a: &ChangeBatch, b: &ChangeBatch, column: usize, side: Side) -> bo
 #[derive(Debug, Default)]
 pub(super) struct Histories {
     pub shards: Vec<Shard>,
+    /// Which keys have a history at all.
+    pub sieve: Sieve,
     /// First slot of each shard, and one past the last slot.
     pub bases: Vec<u32>,
     /// Ranks of truncates, rising.
@@ -200,6 +217,7 @@ impl Histories {
 
     /// Numbers the keys of all shards.
     pub(super) fn number_slots(&mut self) -> Result<()> {
+        self.sieve = Sieve::new(&self.shards);
         self.bases.clear();
         let mut base: u64 = 0;
         for shard in &self.shards {

@@ -1,6 +1,6 @@
 //! The current state as the kernel sees it: which keys stand, where, and with what hash.
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::datatypes::{DataType, Int64Type};
 use arrow_row::{OwnedRow, RowConverter, SortField};
 use rayon::prelude::*;
@@ -11,6 +11,7 @@ use super::progress::Progress;
 use super::scan::Histories;
 use crate::error::{Error, Result};
 use crate::model::canon;
+use crate::read::{Packing, unpacked};
 use crate::replay::facts::{self, ScanOptions, shard_of};
 use crate::replay::select::NO_ROW;
 
@@ -205,10 +206,19 @@ fn read_group(
     let all: Vec<usize> = (0..input.schema.len()).collect();
     let keyless = input.schema.is_keyless();
     let columns: Vec<usize> = if scan.verify || keyless { all } else { input.schema.key().to_vec() };
-    let batch = input.read_current(group, &columns)?;
+    let batch = input.read_current_as(group, &columns, Packing::Packed)?;
     let column = |c: usize| columns.binary_search(&c).ok().map(|at| batch.column(at));
-    let arrays: Vec<Option<&ArrayRef>> = (0..input.schema.len()).map(column_of(&columns, &batch)).collect();
-    let keys: Vec<&ArrayRef> = input.schema.key().iter().filter_map(|&c| column(c)).collect();
+    let arrays: Vec<Option<&ArrayRef>> = (0..input.schema.len()).map(column).collect();
+    // Identities of keys depend on their type.
+    let plain = |&c: &usize| column(c).map(|array| unpacked(array, input.schema.data_type(c)));
+    let keys: Vec<ArrayRef> = input
+        .schema
+        .key()
+        .iter()
+        .filter_map(plain)
+        .collect::<Result<_, _>>()
+        .map_err(Error::arrow(input.current_path()))?;
+    let keys: Vec<&ArrayRef> = keys.iter().collect();
     let normalised = input.normalised_keys(&keys)?;
     let key_refs: Vec<&ArrayRef> = normalised.iter().collect();
     let ids = if keyless {
@@ -239,10 +249,6 @@ fn read_group(
     Ok(found)
 }
 
-fn column_of<'a>(columns: &'a [usize], batch: &'a RecordBatch) -> impl Fn(usize) -> Option<&'a ArrayRef> {
-    move |c| columns.iter().position(|&x| x == c).map(|at| batch.column(at))
-}
-
 fn look_up(
     found: &mut Group,
     histories: &Histories,
@@ -257,7 +263,8 @@ fn look_up(
             continue;
         }
         let shard = shard_of(id, histories.shards.len());
-        match histories.shards[shard].find(id) {
+        let found_key = if histories.sieve.may_hold(id) { histories.shards[shard].find(id) } else { None };
+        match found_key {
             Some(key) => found.found.push((histories.bases[shard] + key as u32, row as u32)),
             None => {
                 found.unmentioned_count += 1;

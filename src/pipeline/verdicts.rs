@@ -127,10 +127,23 @@ impl Judge<'_> {
         let base = layout.group.map_or(0, |g| (g as u64) << 32);
         let mut judged: Vec<(usize, Verdict, Option<u32>)> = Vec::new();
         let uncovered = self.uncovered_columns();
+        let is_sure = touched.is_empty()
+            && !self.uncovered
+            && uncovered.is_empty()
+            && self.rebuilt.doubtful.is_empty()
+            && self.rebuilt.input.recorded.is_none();
+        if let (true, None) = (is_sure, &layout.rows) {
+            counts.unchanged += self.rebuilt.rows(group) as u64;
+            return Ok(());
+        }
         let outside = self.outside(layout.group)?;
         for row in 0..self.rebuilt.rows(group) {
             let source = layout.rows.as_ref().map_or(Row::Keep(row as u32), |rows| rows[row]);
             let (verdict, patch) = match source {
+                Row::Keep(_) if is_sure => {
+                    counts.unchanged += 1;
+                    continue;
+                }
                 Row::Keep(kept) if touched.binary_search(&(base | u64::from(kept))).is_ok() => {
                     (Verdict::Contradicted, None)
                 }
@@ -247,7 +260,8 @@ impl Judge<'_> {
         let rebuilt = self.rebuilt;
         let patch = &rebuilt.patches[rebuilt.present[number as usize] as usize];
         let mut verdict = Verdict::Restored;
-        for column in 0..rebuilt.input.schema.len() {
+        let columns = if rebuilt.is_stated(number) { 0 } else { rebuilt.input.schema.len() };
+        for column in 0..columns {
             let choice = rebuilt.choice(number, column);
             let reference = rebuilt.reference(number, column);
             let refilled = patch.refilled && self.refill_proven && choice.source != Source::Nothing;
@@ -284,6 +298,9 @@ impl Judge<'_> {
         mut cells: Option<&mut Vec<CellVerdict>>,
     ) {
         let rebuilt = self.rebuilt;
+        if rebuilt.is_stated(number) {
+            return;
+        }
         let refilled = rebuilt.patches[rebuilt.present[number as usize] as usize].refilled;
         for (column, column_counts) in columns.iter_mut().enumerate() {
             let choice = rebuilt.choice(number, column);

@@ -10,8 +10,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -25,6 +25,7 @@ use parquet::schema::types::SchemaDescriptor;
 use super::guard::guarded;
 use super::input::InputFile;
 use super::nullability;
+use super::packed;
 use crate::error::{At, Error, Result};
 
 /// One row group of a table's Parquet files, for everything below the level of values.
@@ -38,11 +39,22 @@ pub struct ParquetGroup<'a> {
     pub row_group: usize,
 }
 
+/// How cells are laid out in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    /// In the types of the schema.
+    Plain,
+    /// As the file's pages have them, where that costs less: text as dictionaries, decimals in 64 bits.
+    Packed,
+}
+
 /// A Parquet file whose footer has been parsed and checked.
 #[derive(Debug, Clone)]
 pub(crate) struct ParquetFile {
     pub(crate) file: InputFile,
     metadata: ArrowReaderMetadata,
+    /// The same with packed layouts.
+    packed: ArrowReaderMetadata,
 }
 
 impl ParquetFile {
@@ -54,7 +66,7 @@ impl ParquetFile {
             let plain = || without_hints(&metadata).and_then(simplified);
             let metadata =
                 simplified(metadata.clone()).or_else(|_| plain()).map_err(|e| footer_error(&path, e))?;
-            Ok(Self { file, metadata })
+            Ok(Self::with_packed(file, metadata))
         })
     }
 
@@ -78,13 +90,32 @@ impl ParquetFile {
         let options = ArrowReaderOptions::new().with_schema(wanted);
         let metadata = Arc::clone(self.metadata.metadata());
         match ArrowReaderMetadata::try_new(metadata, options) {
-            Ok(metadata) => Ok(Self { file: self.file, metadata }),
+            Ok(metadata) => Ok(Self::with_packed(self.file, metadata)),
             Err(_) => Err(first_difference(&self.file.path, self.schema(), &first.file.path, first.schema())),
         }
     }
 
+    fn with_packed(file: InputFile, metadata: ArrowReaderMetadata) -> Self {
+        let packed = packed::packed_schema(metadata.metadata(), metadata.schema());
+        let unpacked = Self { file, packed: metadata.clone(), metadata };
+        unpacked.pack(packed)
+    }
+
+    /// The same file with its columns packed as in this schema; as they are, if they cannot be.
+    pub(crate) fn pack(mut self, schema: SchemaRef) -> Self {
+        let options = ArrowReaderOptions::new().with_schema(schema);
+        let packed = ArrowReaderMetadata::try_new(Arc::clone(self.metadata.metadata()), options);
+        self.packed = packed.unwrap_or_else(|_| self.metadata.clone());
+        self
+    }
+
     pub(crate) fn schema(&self) -> &SchemaRef {
         self.metadata.schema()
+    }
+
+    /// The columns as [`Packing::Packed`] gives them.
+    pub(crate) fn packed_schema(&self) -> &SchemaRef {
+        self.packed.schema()
     }
 
     pub(crate) fn metadata(&self) -> &Arc<ParquetMetaData> {
@@ -97,12 +128,23 @@ impl ParquetFile {
         group: usize,
         columns: &[usize],
         rows: Option<&[u32]>,
+        packing: Packing,
     ) -> Result<Vec<ArrayRef>> {
         if columns.is_empty() {
             return Ok(Vec::new());
         }
+        let total = self.metadata().row_group(group).num_rows() as usize;
+        let chosen = rows.filter(|rows| rows.len() < total);
+        // Pages are decompressed whole either way; picking scattered rows afterwards costs
+        // less than stopping and starting the decoders at each.
+        let scattered = chosen.filter(|rows| runs(rows).count() > total / RUNS_SELECTED);
+        let rows = if scattered.is_some() { None } else { chosen };
         guarded(&self.file.path, || {
-            let batch = self.read_group(group, columns, rows)?;
+            let mut batch = self.read_group(group, columns, rows, packing)?;
+            if let Some(rows) = scattered {
+                let rows = UInt32Array::from(rows.to_vec());
+                batch = take_record_batch(&batch, &rows).map_err(Error::arrow(&self.file.path))?;
+            }
             // The batch has each column once, in the order of the file.
             let mut present: Vec<usize> = columns.to_vec();
             present.sort_unstable();
@@ -112,18 +154,30 @@ impl ParquetFile {
         })
     }
 
-    fn read_group(&self, group: usize, columns: &[usize], rows: Option<&[u32]>) -> Result<RecordBatch> {
+    fn read_group(
+        &self,
+        group: usize,
+        columns: &[usize],
+        rows: Option<&[u32]>,
+        packing: Packing,
+    ) -> Result<RecordBatch> {
         let path = &self.file.path;
+        let metadata = match packing {
+            Packing::Plain => &self.metadata,
+            Packing::Packed => &self.packed,
+        };
         let total = self.metadata().row_group(group).num_rows() as usize;
         let wanted = rows.map_or(total, <[u32]>::len);
         let mask = ProjectionMask::roots(self.metadata.parquet_schema(), columns.iter().copied());
         let builder =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.handle()?, self.metadata.clone())
+            ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.handle()?, metadata.clone())
                 .with_row_groups(vec![group])
                 .with_projection(mask)
                 .with_batch_size(wanted.max(1));
         let builder = match rows.filter(|r| r.len() < total) {
-            Some(rows) => builder.with_row_selection(selection(rows, total)),
+            Some(rows) => {
+                builder.with_row_selection(RowSelection::from_consecutive_ranges(runs(rows), total))
+            }
             None => builder,
         };
         let reader = builder.build().map_err(Error::parquet(path))?;
@@ -145,17 +199,12 @@ impl ParquetFile {
     }
 }
 
-/// The rows with these rising numbers, as runs.
-fn selection(rows: &[u32], total: usize) -> RowSelection {
-    let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
-    for &row in rows {
-        let row = row as usize;
-        match runs.last_mut() {
-            Some(run) if run.end == row => run.end += 1,
-            _ => runs.push(row..row + 1),
-        }
-    }
-    RowSelection::from_consecutive_ranges(runs.into_iter(), total)
+/// More runs of chosen rows than one in so many rows are not selected while decoding.
+const RUNS_SELECTED: usize = 64;
+
+/// Rising row numbers as runs.
+fn runs(rows: &[u32]) -> impl Iterator<Item = std::ops::Range<usize>> {
+    rows.chunk_by(|a, b| a + 1 == *b).map(|run| run[0] as usize..run[0] as usize + run.len())
 }
 
 fn load(file: &InputFile) -> Result<ArrowReaderMetadata> {

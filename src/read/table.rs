@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use rayon::prelude::*;
 
@@ -18,7 +18,8 @@ use super::input::{InputFile, read_error};
 use super::json_table::JsonReader;
 use super::memory::Batches;
 use super::nullability;
-use super::parquet::{ParquetFile, ParquetGroup};
+use super::packed;
+use super::parquet::{Packing, ParquetFile, ParquetGroup};
 use super::paths::{self, FoundFile};
 use super::source::{CsvEscape, CsvOptions, TableFormat, TableSource};
 use super::spool::{Spool, SpooledTable, assemble};
@@ -142,6 +143,20 @@ impl Table {
     /// # Errors
     /// The file is damaged, gone or changed, or the temporary file cannot be read.
     pub fn read(&self, group: usize, columns: &[usize], rows: Option<&[u32]>) -> Result<RecordBatch> {
+        self.read_as(group, columns, rows, Packing::Plain)
+    }
+
+    /// As [`Table::read`], in a layout. Packed columns have the types of [`Table::packed_type`].
+    ///
+    /// # Errors
+    /// As [`Table::read`].
+    pub fn read_as(
+        &self,
+        group: usize,
+        columns: &[usize],
+        rows: Option<&[u32]>,
+        packing: Packing,
+    ) -> Result<RecordBatch> {
         debug_assert!(rows.is_none_or(|r| r.is_sorted_by(|a, b| a < b)), "row numbers rise");
         let own = self.schema.fields().len() - self.partitions.values.len();
         let inner: Vec<usize> = columns.iter().copied().filter(|c| *c < own).collect();
@@ -149,9 +164,13 @@ impl Table {
         let path = &self.files[place.file].path;
         let values = match &self.body {
             Body::Parquet(files) => {
-                let values = files[place.file].read(place.index, &inner, rows)?;
-                let wanted = inner.iter().map(|&c| self.schema.field(c).data_type());
-                let values = values.into_iter().zip(wanted).map(|(v, t)| nullability::relabelled(v, t));
+                let values = files[place.file].read(place.index, &inner, rows, packing)?;
+                let wanted = |&c: &usize| match packing {
+                    Packing::Plain => self.schema.field(c).data_type(),
+                    Packing::Packed => self.packed_type(c),
+                };
+                let values = values.into_iter().zip(inner.iter().map(wanted));
+                let values = values.map(|(v, t)| nullability::relabelled(v, t));
                 values.collect::<Result<_, _>>().map_err(Error::arrow(path))?
             }
             Body::Spooled(table) => table.read(place.index, &inner, rows)?.columns().to_vec(),
@@ -167,9 +186,28 @@ impl Table {
             .filter_map(|&c| if c < own { values.next().map(Ok) } else { Some(of_folder(c)) })
             .collect::<Result<_, _>>()
             .map_err(Error::arrow(path))?;
-        let fields: Vec<_> = columns.iter().map(|&c| Arc::clone(&self.schema.fields()[c])).collect();
+        let field = |(&c, array): (&usize, &ArrayRef)| {
+            let field = &self.schema.fields()[c];
+            if field.data_type() == array.data_type() {
+                return Arc::clone(field);
+            }
+            Arc::new(field.as_ref().clone().with_data_type(array.data_type().clone()))
+        };
+        let fields: Vec<_> = columns.iter().zip(&arrays).map(field).collect();
         let schema = Arc::new(Schema::new_with_metadata(fields, self.schema.metadata().clone()));
         assemble(schema, arrays, count, None).map_err(Error::arrow(path))
+    }
+
+    /// The type of a column in [`Packing::Packed`].
+    pub fn packed_type(&self, column: usize) -> &DataType {
+        match &self.body {
+            Body::Parquet(files) if column < files[0].schema().fields().len() => {
+                let packed = files[0].packed_schema().field(column).data_type();
+                let is_plain = packed == files[0].schema().field(column).data_type();
+                if is_plain { self.schema.field(column).data_type() } else { packed }
+            }
+            _ => self.schema.field(column).data_type(),
+        }
     }
 
     /// The row group behind a group, if the table is Parquet.
@@ -326,6 +364,7 @@ fn open_parquet(files: Vec<InputFile>) -> Result<Table> {
         };
         opened.push(file);
     }
+    let opened = packed_alike(opened);
     let mut groups = Vec::new();
     for (number, file) in opened.iter().enumerate() {
         let mut first = 1;
@@ -347,6 +386,20 @@ fn open_parquet(files: Vec<InputFile>) -> Result<Table> {
         discrepancies: Vec::new(),
         null_marker: None,
     })
+}
+
+/// Packs the columns that can be packed in every file, and only those.
+fn packed_alike(files: Vec<ParquetFile>) -> Vec<ParquetFile> {
+    let plain = Arc::clone(files[0].schema());
+    let first = Arc::clone(files[0].packed_schema());
+    let common = files
+        .iter()
+        .skip(1)
+        .fold(first, |common, file| packed::common(&plain, &common, file.packed_schema()));
+    let pack = |file: ParquetFile| {
+        if file.packed_schema().fields() == common.fields() { file } else { file.pack(Arc::clone(&common)) }
+    };
+    files.into_iter().map(pack).collect()
 }
 
 /// A column, or a part of one, is nullable if it is in any file.

@@ -20,6 +20,44 @@ pub struct Shard {
     table: Vec<u64>,
 }
 
+/// A set of keys that is small enough for the cache and sometimes says yes to a key it does not hold.
+///
+/// Most rows of the current state have no history, and each question to a shard costs a cache miss.
+#[derive(Debug, Default)]
+pub struct Sieve {
+    bits: Vec<u64>,
+}
+
+/// Bits per key: so many let one key in a dozen or so through that is not held.
+const BITS_PER_KEY: usize = 12;
+
+impl Sieve {
+    /// Of all keys of these shards.
+    pub fn new(shards: &[Shard]) -> Self {
+        let keys: usize = shards.iter().map(Shard::keys).sum();
+        let mut bits = vec![0; (keys * BITS_PER_KEY / 64 + 1).next_power_of_two()];
+        let mask = bits.len() - 1;
+        for shard in shards {
+            for &start in &shard.starts[..shard.keys()] {
+                let (word, bit) = place(shard.facts.key[start as usize], mask);
+                bits[word] |= bit;
+            }
+        }
+        Self { bits }
+    }
+
+    /// Whether a key may be held; no is certain.
+    pub fn may_hold(&self, key: u128) -> bool {
+        let (word, bit) = place(key, self.bits.len().saturating_sub(1));
+        self.bits.get(word).is_some_and(|bits| bits & bit != 0)
+    }
+}
+
+fn place(key: u128, mask: usize) -> (usize, u64) {
+    let bits = (key >> 64) as u64 ^ key as u64;
+    ((bits >> 6) as usize & mask, 1 << (bits & 63))
+}
+
 const EMPTY: u64 = u64::MAX;
 
 impl Shard {

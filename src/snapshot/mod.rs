@@ -13,6 +13,7 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
 
 use crate::error::Result;
+use crate::read::ParquetGroup;
 
 /// A table as row groups whose columns are made on demand, in any order and from any thread.
 pub trait GroupSource: Sync {
@@ -27,4 +28,34 @@ pub trait GroupSource: Sync {
     /// # Errors
     /// An input cannot be read.
     fn column(&self, group: usize, column: usize) -> Result<ArrayRef>;
+    /// The cells of one column of one group in whatever form costs least: a chunk of an input that
+    /// `can_copy` accepts, or an array that may be [`Packing::Packed`](crate::read::Packing::Packed).
+    ///
+    /// # Errors
+    /// An input cannot be read.
+    fn cells(&self, group: usize, column: usize, can_copy: &CanCopy<'_>) -> Result<Cells<'_>> {
+        let _ = can_copy;
+        Ok(Cells::Array(self.column(group, column)?))
+    }
+}
+
+/// Whether the bytes of a chunk can be taken as they are.
+pub type CanCopy<'a> = dyn Fn(&ChunkOfInput<'_>) -> bool + 'a;
+
+/// A column of a row group of an input file.
+#[derive(Debug, Clone, Copy)]
+pub struct ChunkOfInput<'a> {
+    /// The file's row group.
+    pub group: ParquetGroup<'a>,
+    /// The root column in the file.
+    pub column: usize,
+}
+
+/// Cells of one column of one output group.
+#[derive(Debug)]
+pub enum Cells<'a> {
+    /// They are exactly those of a chunk of an input.
+    Chunk(ChunkOfInput<'a>),
+    /// They had to be put together.
+    Array(ArrayRef),
 }

@@ -113,7 +113,7 @@ fn no_time(array: &ArrayRef, row: usize, why: NotAnInstant) -> NoTime {
     NoTime { row, found: format!("{text} ({reason})"), hint }
 }
 
-fn scale(unit: &TimeUnit) -> i64 {
+pub(super) fn scale(unit: &TimeUnit) -> i64 {
     match unit {
         TimeUnit::Second => 1_000_000_000,
         TimeUnit::Millisecond => 1_000_000,

@@ -47,7 +47,9 @@ pub(in crate::ledger) fn same_values(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
         (DataType::Dictionary(_, values), to) => values.as_ref() == to || same_values(values, to),
         (from, to) if text(from) && text(to) || bytes(from) && bytes(to) => true,
-        (DataType::Decimal128(p, s), DataType::Decimal128(q, t)) => s == t && p <= q,
+        (DataType::Decimal128(p, s) | DataType::Decimal64(p, s), DataType::Decimal128(q, t)) => {
+            s == t && p <= q
+        }
         (DataType::Int8 | DataType::Int16 | DataType::Int32, DataType::Int64)
         | (DataType::Int8 | DataType::Int16, DataType::Int32)
         | (DataType::Int8, DataType::Int16) => true,

@@ -42,6 +42,9 @@ impl OpWords {
 
     fn read_dictionary(&self, words: &ArrayRef) -> Vec<Option<OpWord>> {
         let dictionary = words.as_any_dictionary();
+        if dictionary.values().is_empty() {
+            return vec![None; words.len()];
+        }
         let entries: Vec<Option<OpWord>> = (0..dictionary.values().len())
             .map(|entry| self.meaning(canon::cell_text(dictionary.values().as_ref(), entry)))
             .collect();
