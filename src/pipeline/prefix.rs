@@ -3,9 +3,9 @@
 //! A rebuild without verification needs nothing of changes that stay in force,
 //! if images are whole. Row groups of a Parquet ledger whose footer shows that
 //! they end before the earliest cut are not even ordered. That holds only where
-//! positions and times rise from group to group and no transaction reaches from
-//! the last skipped group into the first that is read; each group skipped is then
-//! two stand-ins in the list of transactions, for its first and its last change.
+//! positions and times rise from group to group, and where no transaction that
+//! begins in a skipped group can reach as far as the cut. Each group skipped is
+//! then two stand-ins in the list of transactions, for its first and last change.
 
 use super::inputs::DatasetInput;
 use crate::ledger::order::Transaction;
@@ -57,10 +57,10 @@ fn rises(a: &SegmentRange, b: &SegmentRange) -> bool {
     a.position.1 < b.position.0 && a.time.1 <= b.time.0
 }
 
-/// Whether no transaction can be in both.
+/// Whether at most one transaction is in both: it ends in the second, which lies before the cut too.
 fn ids_rise(a: &SegmentRange, b: &SegmentRange) -> bool {
     match (a.transaction, b.transaction) {
-        (Some(a), Some(b)) => a.1 < b.0,
+        (Some(a), Some(b)) => a.1 <= b.0,
         (None, None) => true,
         _ => false,
     }

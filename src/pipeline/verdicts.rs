@@ -168,6 +168,18 @@ impl Judge<'_> {
         if judged.is_empty() {
             return Ok(());
         }
+        self.list(group, judged, &uncovered, (counts, columns), writer)
+    }
+
+    /// Judges the cells of judged rows of a group, and writes both if there is a writer.
+    fn list(
+        &self,
+        group: usize,
+        judged: Vec<(usize, Verdict, Option<u32>)>,
+        uncovered: &[usize],
+        (counts, columns): (&mut VerdictCounts, &mut ColumnCounts),
+        writer: Option<&mut VerdictWriter>,
+    ) -> Result<()> {
         let keys = self.key_columns(group, writer.is_some())?;
         let (mut rows, mut cells) = (Vec::new(), Vec::new());
         for (row, verdict, patch) in judged {
@@ -180,7 +192,7 @@ impl Judge<'_> {
             }
             if writer.is_some() && patch.is_none() {
                 let doubtful = verdict == Verdict::Inferred;
-                cells.extend(self.kept_cells(doubtful, &uncovered, &key));
+                cells.extend(self.kept_cells(doubtful, uncovered, &key));
             }
             if writer.is_some() {
                 let first =
