@@ -215,3 +215,42 @@ fn the_demo_runs() {
     let output = folder.run(&["snapshot", "sample", "--as-of", "2025-09-30", "--out", "out"]);
     assert_eq!(output.status, 1, "the sample has planted discrepancies: {output:?}");
 }
+
+#[test]
+fn the_manifest_has_all_that_a_run_rests_on() {
+    let folder = folder(true);
+    assert_eq!(snapshot(&folder, &[]).status, 1);
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&read("out/manifest.json")).unwrap();
+    assert_eq!(manifest["asof"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(manifest["plan"]["text"].as_str().unwrap().as_bytes(), read("plan.toml"));
+    assert_eq!(manifest["as_of"]["asked"], "2025-01-04");
+    assert_eq!(manifest["as_of"]["resolved"], "before 2025-01-05T00:00:00Z");
+    assert_eq!(manifest["verified"], true);
+    assert_eq!(manifest["assumptions"], serde_json::json!([]), "all is declared");
+    let dataset = &manifest["datasets"][0];
+    for (input, name) in
+        [(&dataset["current"][0], "items.parquet"), (&dataset["ledger"]["files"][0], "items.ndjson")]
+    {
+        assert_eq!(input["path"], name);
+        assert_eq!(input["bytes"], read(name).len());
+        assert_eq!(input["sha256"], sha256(&read(name)), "{name}");
+    }
+    assert_eq!(dataset["ledger"]["window"]["from"], "2025-01-01T00:00:00Z");
+    let totals = &dataset["totals"];
+    assert_eq!(totals["rows"]["equation"], "2 − 0 + 0 = 2");
+    assert_eq!(totals["undone"], serde_json::json!({ "update": 1 }));
+    assert_eq!(totals["measures"][0]["equation"], "1007 + -995 = 12");
+    assert_eq!(manifest["discrepancies"]["current-differs"], serde_json::json!({ "open": 1, "accepted": 0 }));
+    let outputs = manifest["outputs"].as_object().unwrap();
+    let names: Vec<&str> = outputs.keys().map(String::as_str).collect();
+    assert_eq!(names, ["discrepancies.csv", "discrepancies.parquet", "items.parquet", "verdicts.parquet"]);
+    for (name, output) in outputs {
+        assert_eq!(output["sha256"], sha256(&read(&format!("out/{name}"))), "{name}");
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,6 +1,7 @@
 //! What is printed, and where: results to stdout, messages to stderr.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::process::ExitCode;
 
 use serde_json::Value;
 
@@ -26,7 +27,7 @@ pub(crate) struct ConsoleArgs {
 
 /// How a label on stderr looks on a terminal.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Style {
+enum Style {
     Plain,
     Error,
     Warning,
@@ -50,11 +51,6 @@ impl Console {
         Self { args, colour: terminal && !set("NO_COLOR"), bar }
     }
 
-    /// Whether the result is to be JSON.
-    pub(crate) fn is_json(&self) -> bool {
-        self.args.json
-    }
-
     /// Where a running pipeline reports its progress: a bar on a terminal, else nowhere.
     pub(crate) fn progress(&self) -> &dyn asof::pipeline::progress::Progress {
         match &self.bar {
@@ -64,7 +60,7 @@ impl Console {
     }
 
     /// Takes the progress bar off the terminal before something else is printed.
-    pub(crate) fn clear_progress(&self) {
+    fn clear_progress(&self) {
         if let Some(bar) = &self.bar {
             bar.clear();
         }
@@ -109,8 +105,26 @@ impl Console {
         }
     }
 
+    /// Tells the user on stderr (and, under `--json`, on stdout too) why a command ends.
+    pub(crate) fn report(&mut self, failure: &Failure) -> ExitCode {
+        self.clear_progress();
+        self.complain("error", Style::Error, &failure.message());
+        for cause in failure.causes() {
+            self.complain("caused by", Style::Plain, &cause);
+        }
+        if let Some(hint) = failure.hint() {
+            self.complain("hint", Style::Hint, &hint);
+        }
+        if self.args.json {
+            let error = serde_json::json!({ "message": failure.message(), "hint": failure.hint() });
+            // The failure has been told on stderr; a second one to tell it to stdout adds nothing.
+            let _ = self.json(&serde_json::json!({ "error": error, "exit_status": 2 }));
+        }
+        ExitCode::from(2)
+    }
+
     /// Prints a labelled message to stderr.
-    pub(crate) fn complain(&self, label: &str, style: Style, message: &str) {
+    fn complain(&self, label: &str, style: Style, message: &str) {
         let (on, off) = match style {
             _ if !self.colour => ("", ""),
             Style::Plain => ("", ""),

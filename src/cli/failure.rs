@@ -8,8 +8,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
-use super::console::{Console, Style};
-
 /// How a command that could run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
@@ -49,7 +47,8 @@ impl Failure {
         Self::Usage { message: message.into(), hint: Some(hint.into()) }
     }
 
-    fn message(&self) -> String {
+    /// What went wrong.
+    pub(crate) fn message(&self) -> String {
         match self {
             Self::Usage { message, .. } => message.clone(),
             Self::Run(error) => error.to_string(),
@@ -60,7 +59,7 @@ impl Failure {
     }
 
     /// What lies below the message, unless the message says it already.
-    fn causes(&self) -> Vec<String> {
+    pub(crate) fn causes(&self) -> Vec<String> {
         let Self::Run(error) = self else { return Vec::new() };
         let mut shown = error.to_string();
         let mut causes = Vec::new();
@@ -76,7 +75,8 @@ impl Failure {
         causes
     }
 
-    fn hint(&self) -> Option<String> {
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Usage { hint, .. } => hint.clone(),
             Self::Run(error) => error.hint(),
@@ -86,24 +86,6 @@ impl Failure {
                 "this is a mistake in asof; please report it with the command and this message".to_owned(),
             ),
         }
-    }
-
-    /// Tells the user on stderr (and, under `--json`, on stdout too).
-    pub(crate) fn report(&self, console: &mut Console) -> ExitCode {
-        console.clear_progress();
-        console.complain("error", Style::Error, &self.message());
-        for cause in self.causes() {
-            console.complain("caused by", Style::Plain, &cause);
-        }
-        if let Some(hint) = self.hint() {
-            console.complain("hint", Style::Hint, &hint);
-        }
-        if console.is_json() {
-            let error = serde_json::json!({ "message": self.message(), "hint": self.hint() });
-            // The failure has been told on stderr; a second one to tell it to stdout adds nothing.
-            let _ = console.json(&serde_json::json!({ "error": error, "exit_status": 2 }));
-        }
-        ExitCode::from(2)
     }
 }
 

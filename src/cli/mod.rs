@@ -126,7 +126,7 @@ pub(crate) fn main() -> ExitCode {
     let result = failure::catch(|| cli.command.run(&mut console));
     match result {
         Ok(status) => status.into(),
-        Err(failure) => failure.report(&mut console),
+        Err(failure) => console.report(&failure),
     }
 }
 

@@ -187,11 +187,14 @@ fn dataset_document(d: &DatasetOutcome) -> Value {
                 "unknown_cells": m.unknown })
     };
     let v = &d.verdicts;
+    let undone: serde_json::Map<String, Value> =
+        d.undone.iter().map(|(op, count)| (op.name().to_owned(), json!(count))).collect();
     json!({
         "name": d.name,
         "rows": { "current": d.current_rows, "inserts_undone": d.inserts_undone,
                   "deletes_undone": d.deletes_undone, "snapshot": d.rows, "changed": d.rows_changed },
         "changes": d.changes,
+        "undone": undone,
         "verdicts": { "unchanged": v.unchanged, "restored": v.restored, "inferred": v.inferred,
                       "not_covered": v.not_covered, "unrecoverable": v.unrecoverable,
                       "contradicted": v.contradicted },

@@ -15,30 +15,13 @@
 
 use crate::model::Op;
 use crate::nearest;
+use crate::plan::LedgerColumns;
 
 /// What the plan says about a mapped ledger's columns; all else is found by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MappingHints {
-    /// The source's own order mark of a change.
-    pub position: Option<String>,
-    /// The position of the commit.
-    pub commit_position: Option<String>,
-    /// What the change did.
-    pub op: Option<String>,
-    /// The transaction.
-    pub transaction: Option<String>,
-    /// When it was committed.
-    pub committed_at: Option<String>,
-    /// Who did it.
-    pub actor: Option<String>,
-    /// The before image: a column, or a pattern with one `*` such as `old_*`.
-    pub before: Option<String>,
-    /// The after image, in the same way.
-    pub after: Option<String>,
-    /// A column that says whether a row is a before or an after image.
-    pub image: Option<String>,
-    /// A column that names the table.
-    pub table: Option<String>,
+    /// The columns that it names.
+    pub columns: LedgerColumns,
     /// Words of the op column beside the usual ones.
     pub ops: Vec<(String, Op)>,
 }
@@ -275,13 +258,13 @@ impl Mapping {
             None => Ok(by_name(candidates, columns, &taken)),
         };
         Ok(Self {
-            position: find(&hints.position, POSITIONS)?,
-            commit_position: find(&hints.commit_position, COMMIT_POSITIONS)?,
-            op: find(&hints.op, OPS)?,
-            transaction: find(&hints.transaction, TRANSACTIONS)?,
-            committed_at: find(&hints.committed_at, TIMES)?,
-            actor: find(&hints.actor, ACTORS)?,
-            table: find(&hints.table, TABLES)?,
+            position: find(&hints.columns.position, POSITIONS)?,
+            commit_position: find(&hints.columns.commit_position, COMMIT_POSITIONS)?,
+            op: find(&hints.columns.op, OPS)?,
+            transaction: find(&hints.columns.transaction, TRANSACTIONS)?,
+            committed_at: find(&hints.columns.committed_at, TIMES)?,
+            actor: find(&hints.columns.actor, ACTORS)?,
+            table: find(&hints.columns.table, TABLES)?,
             images,
             ops: hints.ops.clone(),
         })
@@ -375,16 +358,19 @@ fn holds(side: &ImageSide, name: &str, table: &[&str]) -> bool {
 
 fn images(hints: &MappingHints, columns: &[&str], table: &[&str]) -> Result<ImageColumns, String> {
     let nothing = |_: &str| false;
-    if let Some(image) = &hints.image {
-        let cells = hints.after.as_deref().map_or_else(|| ImageSide::parse("*"), ImageSide::parse);
+    if let Some(image) = &hints.columns.image {
+        let cells = hints.columns.after.as_deref().map_or_else(|| ImageSide::parse("*"), ImageSide::parse);
         return Ok(ImageColumns::Rows { image: Some(declared(image, columns)?), cells });
     }
-    if hints.before.is_some() || hints.after.is_some() {
+    if hints.columns.before.is_some() || hints.columns.after.is_some() {
         let side = |hint: &Option<String>| match hint {
             Some(text) => checked(ImageSide::parse(text), columns, table).map(Some),
             None => Ok(None),
         };
-        return Ok(ImageColumns::Sides { before: side(&hints.before)?, after: side(&hints.after)? });
+        return Ok(ImageColumns::Sides {
+            before: side(&hints.columns.before)?,
+            after: side(&hints.columns.after)?,
+        });
     }
     for (before, after) in STRUCTS {
         let sides = [before, after].map(|name| by_name(&[name], columns, &nothing).map(ImageSide::Struct));
@@ -455,12 +441,21 @@ mod tests {
 
     #[test]
     fn declared_names_win_and_wrong_ones_are_refused() {
-        let hints = MappingHints { position: Some("lsn".into()), ..MappingHints::default() };
+        let hints = MappingHints {
+            columns: LedgerColumns { position: Some("lsn".into()), ..LedgerColumns::default() },
+            ..MappingHints::default()
+        };
         let columns = ["seq", "lsn", "op", "old", "new"];
         assert_eq!(Mapping::resolve(&hints, &columns, &["id"]).unwrap().position.as_deref(), Some("lsn"));
-        let hints = MappingHints { position: Some("sq".into()), ..MappingHints::default() };
+        let hints = MappingHints {
+            columns: LedgerColumns { position: Some("sq".into()), ..LedgerColumns::default() },
+            ..MappingHints::default()
+        };
         assert!(Mapping::resolve(&hints, &columns, &["id"]).unwrap_err().contains("did you mean \"seq\""));
-        let hints = MappingHints { before: Some("was_*".into()), ..MappingHints::default() };
+        let hints = MappingHints {
+            columns: LedgerColumns { before: Some("was_*".into()), ..LedgerColumns::default() },
+            ..MappingHints::default()
+        };
         assert!(Mapping::resolve(&hints, &columns, &["id"]).is_err());
     }
 

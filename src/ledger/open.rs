@@ -116,20 +116,7 @@ fn empty(path: &Path, files: &[InputFile]) -> Result<Shape> {
 /// # Errors
 /// A file cannot be read, or there is no op and no image to be found.
 pub fn mapping(files: &[InputFile], targets: &[TableTarget], ledger: &Ledger) -> Result<Option<Mapping>> {
-    let columns = &ledger.columns;
-    let hints = MappingHints {
-        position: columns.position.clone(),
-        commit_position: columns.commit_position.clone(),
-        op: columns.op.clone(),
-        transaction: columns.transaction.clone(),
-        committed_at: columns.committed_at.clone(),
-        actor: columns.actor.clone(),
-        before: columns.before.clone(),
-        after: columns.after.clone(),
-        image: columns.image.clone(),
-        table: columns.table.clone(),
-        ops: ledger.ops.clone(),
-    };
+    let hints = MappingHints { columns: ledger.columns.clone(), ops: ledger.ops.clone() };
     for file in files {
         let Some(chunk) = JsonChunks::open(file)?.next() else { continue };
         let chunk = chunk?;

@@ -8,7 +8,6 @@ use crate::error::Result;
 use crate::model::{Op, time};
 use crate::plan::Bound;
 use crate::read::Spool;
-use crate::replay::facts::LEAVES;
 
 /// What a run would do.
 #[derive(Debug, Clone)]
@@ -136,25 +135,12 @@ fn moment(run: &Run, number: usize, moment: &crate::plan::Moment) -> Result<Mome
     let input = &run.inputs.datasets[number];
     let order = &run.order(number).order;
     let cut = window::cut(run.source(number), order, &moment.bound, &input.plan.name)?;
-    let mut undone = vec![0; Op::ALL.len()];
-    let histories = &run.analysed[number].histories;
-    for shard in &histories.shards {
-        for (fact, &rank) in shard.rank.iter().enumerate() {
-            // A key change is two facts and one change.
-            let of_opening = shard.facts.index[fact] >= input.store.len();
-            if rank >= cut.rank && !shard.facts.has(fact, LEAVES) && !of_opening {
-                undone[shard.facts.op(fact) as usize] += 1;
-            }
-        }
-    }
-    undone[Op::Truncate as usize] +=
-        histories.truncates.iter().filter(|&&rank| rank >= cut.rank).count() as u64;
     Ok(MomentExplanation {
         text: moment.text.clone(),
         resolved: moment.resolved.clone(),
         refused: run.windows[number].refusal(&moment.bound).map(|(reason, _)| reason),
         transactions: (cut.transaction as u64, (order.transactions.len() - cut.transaction) as u64),
-        undone: Op::ALL.into_iter().zip(undone).filter(|(_, count)| *count > 0).collect(),
+        undone: run.analysed[number].undone(cut.rank),
         ambiguous: cut.ambiguous.len() as u64,
     })
 }

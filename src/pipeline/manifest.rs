@@ -91,9 +91,12 @@ fn dataset(
             .iter()
             .map(|m| {
                 json!({ "name": m.name, "current": m.current, "snapshot": m.snapshot, "change": m.change,
-                        "unknown_cells": m.unknown })
+                        "unknown_cells": m.unknown,
+                        "equation": format!("{} + {} = {}", m.current, m.change, m.snapshot) })
             })
             .collect();
+        let undone: Map<String, Value> =
+            d.undone.iter().map(|(op, count)| (op.name().to_owned(), json!(count))).collect();
         let v = &d.verdicts;
         json!({
             "rows": {
@@ -103,6 +106,7 @@ fn dataset(
             },
             "rows_changed": d.rows_changed,
             "changes": d.changes,
+            "undone": undone,
             "measures": measures,
             "verdicts": {
                 "unchanged": v.unchanged, "restored": v.restored, "inferred": v.inferred,

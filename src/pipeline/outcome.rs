@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use super::VerdictCounts;
-use crate::model::{Discrepancy, DiscrepancyKind, Severity};
+use crate::model::{Discrepancy, DiscrepancyKind, Op, Severity};
 
 /// How many discrepancies there are of a kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -124,6 +124,8 @@ pub struct DatasetOutcome {
     pub rows: u64,
     /// Changes in the ledger.
     pub changes: u64,
+    /// Of these, how many were undone, by op; ops that do not occur are left out.
+    pub undone: Vec<(Op, u64)>,
     /// Verdicts; all zero where nothing was judged.
     pub verdicts: VerdictCounts,
     /// Totals of measures: name, current, snapshot, cells of unknown value. Exact decimal text.

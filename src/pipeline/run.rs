@@ -17,10 +17,11 @@ use super::window::{self, Window};
 use crate::error::{Error, Result};
 use crate::ledger::want::Want;
 use crate::model::canon::Seed;
-use crate::model::{Discrepancy, DiscrepancyKind as Kind, time};
+use crate::model::{Discrepancy, DiscrepancyKind as Kind, Op, time};
 use crate::plan::{Bound, Plan};
 use crate::read::Spool;
 use crate::replay::chain::{self, Cause, Conflict};
+use crate::replay::facts::LEAVES;
 use crate::replay::facts::{self, ScanOptions};
 use crate::replay::history::{Opening, Timeline};
 use crate::replay::select::{NO_ROW, World};
@@ -584,6 +585,24 @@ fn outside_as_gone(analysed: &Analysed) -> Option<Vec<u64>> {
 }
 
 impl Analysed {
+    /// How many changes at or behind a cut are undone, by op.
+    pub(super) fn undone(&self, cut: u32) -> Vec<(Op, u64)> {
+        let undone = |rank: u32| rank >= cut && rank < self.end;
+        let mut counts = vec![0; Op::ALL.len()];
+        for shard in &self.histories.shards {
+            for (fact, &rank) in shard.rank.iter().enumerate() {
+                // A key change is two facts and one change.
+                let of_opening = u64::from(shard.facts.index[fact]) >= self.counts.changes;
+                if undone(rank) && !shard.facts.has(fact, LEAVES) && !of_opening {
+                    counts[shard.facts.op(fact) as usize] += 1;
+                }
+            }
+        }
+        let truncates = self.histories.truncates.iter().filter(|&&rank| undone(rank));
+        counts[Op::Truncate as usize] += truncates.count() as u64;
+        Op::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
+    }
+
     fn later_and_agreeing(&self, moment: u32, conflicts: &[Conflict]) -> u64 {
         let disagreeing: std::collections::BTreeSet<u32> =
             conflicts.iter().filter(|c| c.index == u32::MAX).map(|c| c.slot).collect();

@@ -13,7 +13,7 @@ use super::progress::Progress;
 use super::provenance::WithProvenance;
 use super::rebuild::Rebuilt;
 use super::request::{Output, OutputFormat, SnapshotRequest, Trust};
-use super::run::{Run, RunPlan};
+use super::run::{Analysed, Run, RunPlan};
 use super::verdicts::{Judge, VerdictCounts};
 use super::window::{self, SourceCut};
 use crate::error::{Error, Result};
@@ -239,7 +239,8 @@ impl Writing<'_> {
             None => parts.tables.push(self.table(&rebuilt)?),
         }
         parts.keys.collect(&self.request.plan, number, &rebuilt)?;
-        let mut outcome = outcome(&rebuilt, counts, analysed.counts.changes);
+        let mut outcome = outcome(&rebuilt, counts, analysed);
+        outcome.undone = analysed.undone(cut.rank);
         let totals = checks::totals(&rebuilt, &columns)?;
         outcome.measures = totals.measures();
         found.extend(checks::cells(input, &columns));
@@ -423,7 +424,7 @@ impl Writing<'_> {
     }
 }
 
-fn outcome(rebuilt: &Rebuilt<'_>, verdicts: VerdictCounts, changes: u64) -> DatasetOutcome {
+fn outcome(rebuilt: &Rebuilt<'_>, verdicts: VerdictCounts, analysed: &Analysed) -> DatasetOutcome {
     let (mut inserts_undone, mut deletes_undone, mut rows_changed) = (0, 0, 0);
     let keyless = rebuilt.input.schema.is_keyless();
     for patch in &rebuilt.patches {
@@ -442,7 +443,8 @@ fn outcome(rebuilt: &Rebuilt<'_>, verdicts: VerdictCounts, changes: u64) -> Data
         deletes_undone,
         rows_changed,
         rows: rebuilt.count(),
-        changes,
+        changes: analysed.counts.changes,
+        undone: Vec::new(),
         verdicts,
         measures: Vec::new(),
     }

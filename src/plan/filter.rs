@@ -16,6 +16,7 @@
 //! its column has a zone.
 
 mod evaluate;
+mod exact;
 mod literal;
 mod syntax;
 #[cfg(test)]

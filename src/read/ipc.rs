@@ -11,18 +11,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::{FileReader, StreamReader};
 use arrow::ipc::{MessageHeader, root_as_footer, root_as_message};
 
 use super::Spool;
 use super::block::ROWS;
+use super::columns::{first_difference, of_types, plain_schema};
 use super::group::Group;
 use super::guard::guarded;
 use super::input::InputFile;
-use super::memory::of_types;
-use super::parquet::first_difference;
 use super::spool::{SpoolWriter, SpooledTable};
 use crate::error::{At, Error, Result};
 
@@ -98,25 +97,6 @@ impl Target {
             start += rows;
         }
         Ok(())
-    }
-}
-
-/// All columns nullable, as files of one table may differ in that, and no dictionaries.
-pub(super) fn plain_schema(schema: &Schema) -> Schema {
-    let field = |f: &Arc<Field>| {
-        Field::new(f.name(), plain_type(f.data_type()), true).with_metadata(f.metadata().clone())
-    };
-    Schema::new_with_metadata(
-        schema.fields().iter().map(field).collect::<Vec<_>>(),
-        schema.metadata().clone(),
-    )
-}
-
-fn plain_type(data_type: &DataType) -> DataType {
-    match data_type {
-        DataType::Dictionary(_, values) => plain_type(values),
-        DataType::RunEndEncoded(_, values) => plain_type(values.data_type()),
-        other => other.clone(),
     }
 }
 

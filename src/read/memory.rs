@@ -4,17 +4,15 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::compute::cast;
+use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{Field, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use sha2::{Digest, Sha256};
 
 use super::block::ROWS;
+use super::columns::{first_difference, of_types, plain_schema};
 use super::group::Group;
-use super::ipc::plain_schema;
-use super::parquet::first_difference;
 use crate::error::{Error, Result};
 
 /// Record batches of one table. Cheap to clone: nothing is copied.
@@ -82,17 +80,6 @@ impl Batches {
         writer.finish()?;
         Ok(writer.into_inner()?.0.finalize().iter().map(|b| format!("{b:02x}")).collect())
     }
-}
-
-/// The rows of a batch in the types of another schema that names the same columns.
-pub(crate) fn of_types(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let typed = |(array, field): (&ArrayRef, &Arc<Field>)| match array.data_type() == field.data_type() {
-        true => Ok(Arc::clone(array)),
-        false => cast(array, field.data_type()),
-    };
-    let columns = batch.columns().iter().zip(schema.fields()).map(typed).collect::<Result<_, _>>()?;
-    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
 }
 
 struct Hashing(Sha256);

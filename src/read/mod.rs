@@ -22,6 +22,7 @@
 
 mod block;
 pub mod cell;
+mod columns;
 mod csv;
 mod group;
 mod guard;
@@ -44,6 +45,7 @@ mod table;
 mod text;
 mod typed;
 
+pub(crate) use columns::of_types;
 pub use guard::is_guarded;
 pub use infer::TypeDecision;
 pub(crate) use input::read_error;
@@ -51,7 +53,6 @@ pub use input::{InputFile, open_bytes};
 pub(crate) use json_chunks::find as find_byte;
 pub use json_chunks::{JsonChunk, JsonChunks, JsonRecord};
 pub use memory::Batches;
-pub(crate) use memory::of_types;
 pub use packed::{leaf_count, unpacked};
 pub use parquet::{Packing, ParquetGroup};
 pub use source::{CsvEscape, CsvOptions, TableFormat, TableSource};

@@ -22,6 +22,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::schema::types::SchemaDescriptor;
 
+use super::columns::{first_difference, same_columns};
 use super::guard::guarded;
 use super::input::InputFile;
 use super::nullability;
@@ -371,40 +372,5 @@ fn plain_type(data_type: &DataType, exceptions: Exceptions) -> DataType {
         D::Struct(fields) => D::Struct(fields.iter().map(|f| plain_field(f, exceptions)).collect()),
         D::Map(entries, ordered) => D::Map(plain_field(entries, exceptions), *ordered),
         other => other.clone(),
-    }
-}
-
-/// Checks that two files of a table have the same column names.
-///
-/// # Errors
-/// Names the first column that differs.
-pub(crate) fn same_columns(path: &Path, own: &Schema, first_path: &Path, first: &Schema) -> Result<()> {
-    let names = |s: &Schema| s.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
-    if names(own) == names(first) { Ok(()) } else { Err(first_difference(path, own, first_path, first)) }
-}
-
-/// The message about the first column in which two files of a table differ.
-pub(crate) fn first_difference(path: &Path, own: &Schema, first_path: &Path, first: &Schema) -> Error {
-    let show = |f: Option<&Arc<Field>>| {
-        f.map_or_else(
-            || "no further column".to_owned(),
-            |f| format!("{:?} of type {}", f.name(), f.data_type()),
-        )
-    };
-    let (own, first) = (own.fields(), first.fields());
-    let same = |i: &usize| match (own.get(*i), first.get(*i)) {
-        (Some(a), Some(b)) => a.name() == b.name() && a.data_type() == b.data_type(),
-        _ => false,
-    };
-    let at = (0..own.len().min(first.len())).find(|i| !same(i)).unwrap_or(own.len().min(first.len()));
-    let column = first.get(at).or(own.get(at)).map(|f| f.name().clone());
-    Error::Malformed {
-        path: path.to_owned(),
-        at: At { column, ..At::default() },
-        expected: format!("as column {}, as in {}, {}", at + 1, first_path.display(), show(first.get(at))),
-        found: show(own.get(at)),
-        hint: Some(
-            "all files of a table need the same columns; name fewer files, or rewrite this one".to_owned(),
-        ),
     }
 }

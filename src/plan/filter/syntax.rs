@@ -225,7 +225,7 @@ fn number(rest: &str, at: usize) -> Result<(Token, usize), FilterError> {
         end = i + c.len_utf8();
     }
     let text = &rest[..end];
-    if super::literal::ExactNumber::parse(text).is_some() {
+    if super::exact::ExactNumber::parse(text).is_some() {
         return Ok((Token::Number(text.to_owned()), end));
     }
     let message = format!("{text} is not a number");
