@@ -136,6 +136,8 @@ pub(super) struct TargetFacts {
     pub(super) scale_lost: Vec<bool>,
     /// Per column, whether its numbers were written as texts.
     pub(super) quoted: Vec<bool>,
+    /// Per column, whether an update made of changed values leaves it out of the row after it.
+    pub(super) omitted: Vec<bool>,
     /// wal2json 1: hashes of up to two different lists of old columns.
     pub(super) old_lists: Vec<u64>,
     /// wal2json 1: updates whose left-out old columns are null in the new row too.
@@ -145,9 +147,11 @@ pub(super) struct TargetFacts {
 }
 
 impl TargetFacts {
-    /// Whether before images of this PostgreSQL table are whole; `None` if nothing tells.
+    /// Whether before images of this table are whole; `None` if nothing tells.
     pub(super) fn whole_images(&self) -> Option<bool> {
-        if self.partial_update {
+        // Columns that no image has are not part of the stream, and say nothing about its images.
+        let omits = self.omitted.iter().zip(&self.stated).any(|(omitted, stated)| *omitted && *stated);
+        if self.partial_update || omits {
             return Some(false);
         }
         let varied = self.delete_values.iter().any(|v| v.len() >= 3);
@@ -174,6 +178,7 @@ impl TargetFacts {
         or(&mut self.non_finite, &other.non_finite);
         or(&mut self.scale_lost, &other.scale_lost);
         or(&mut self.quoted, &other.quoted);
+        or(&mut self.omitted, &other.omitted);
         add_few(&mut self.old_lists, &other.old_lists, 2);
         self.old_fits += other.old_fits;
         self.old_misfits += other.old_misfits;

@@ -43,6 +43,8 @@ pub(super) enum Stated<'a> {
     LeftOutNew,
     /// It is null.
     Null,
+    /// It is null, or its producer had no value to write.
+    DoubtfulNull,
     /// A raw JSON value that is not null.
     Json(&'a str),
 }
@@ -55,7 +57,7 @@ impl<'a> Stated<'a> {
 
     /// Whether it is a value or null.
     pub(super) fn is_stated(&self) -> bool {
-        matches!(self, Self::Json(_) | Self::Null)
+        matches!(self, Self::Json(_) | Self::Null | Self::DoubtfulNull)
     }
 }
 
@@ -195,6 +197,7 @@ impl<'o> Rows<'o> {
             non_finite: vec![false; columns],
             scale_lost: vec![false; columns],
             quoted: vec![false; columns],
+            omitted: vec![false; columns],
             ..TargetFacts::default()
         };
         Self {
@@ -317,6 +320,10 @@ fn push_side(
             Stated::Null => {
                 column.stated = true;
                 column.null(KNOWN);
+            }
+            Stated::DoubtfulNull => {
+                column.stated = true;
+                column.null(AMBIGUOUS);
             }
             Stated::Json(raw) => push_value(column, index, raw, writer, place),
         }

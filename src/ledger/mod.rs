@@ -11,16 +11,23 @@
 //! table's types, and never claims more of a cell than its record does.
 
 mod binlog;
+mod canal;
 mod chunk;
 mod columns;
 mod debezium;
 mod decode;
+mod dms;
+mod dynamodb;
+mod feed;
+mod goldengate;
 mod halves;
 mod image;
 mod json;
 mod mapped;
 mod mapped_json;
 mod mapping;
+mod maxwell;
+mod mongodb;
 mod notes;
 mod open;
 pub mod order;
@@ -32,6 +39,7 @@ mod settle;
 mod spooled;
 mod stitch;
 pub mod store;
+mod unwrap;
 mod wal2json;
 pub mod want;
 mod words;
@@ -63,11 +71,40 @@ pub enum Format {
     Wal2Json,
     /// The binary log of MySQL or MariaDB, as `mysqlbinlog -vv` prints it.
     Binlog,
+    /// Maxwell's daemon.
+    Maxwell,
+    /// Canal's flat messages, and TiCDC's `canal-json`.
+    Canal,
+    /// TiCDC's `simple` protocol.
+    TiCdc,
+    /// Oracle GoldenGate's JSON.
+    GoldenGate,
+    /// AWS DMS messages.
+    Dms,
+    /// Debezium's flattened records (`ExtractNewRecordState`).
+    DebeziumFlat,
+    /// MongoDB change events.
+    MongoDb,
+    /// DynamoDB stream records.
+    DynamoDb,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: &'static [Self] = &[Self::Mapped, Self::Debezium, Self::Wal2Json, Self::Binlog];
+    pub const ALL: &'static [Self] = &[
+        Self::Mapped,
+        Self::Debezium,
+        Self::Wal2Json,
+        Self::Binlog,
+        Self::Maxwell,
+        Self::Canal,
+        Self::TiCdc,
+        Self::GoldenGate,
+        Self::Dms,
+        Self::DebeziumFlat,
+        Self::MongoDb,
+        Self::DynamoDb,
+    ];
 
     /// The word for it in plans and flags.
     pub fn name(self) -> &'static str {
@@ -76,6 +113,14 @@ impl Format {
             Self::Debezium => "debezium",
             Self::Wal2Json => "wal2json",
             Self::Binlog => "binlog",
+            Self::Maxwell => "maxwell",
+            Self::Canal => "canal",
+            Self::TiCdc => "ticdc",
+            Self::GoldenGate => "goldengate",
+            Self::Dms => "dms",
+            Self::DebeziumFlat => "debezium-flat",
+            Self::MongoDb => "mongodb",
+            Self::DynamoDb => "dynamodb",
         }
     }
 
@@ -97,6 +142,9 @@ impl Format {
             if wal2json::is_wal2json(record) {
                 return Some(Self::Wal2Json);
             }
+            if let Some((format, _)) = STREAMS.iter().find(|(_, is)| is(record)) {
+                return Some(*format);
+            }
             if record.trim_start().starts_with('{') {
                 mapped = Some(Self::Mapped);
             }
@@ -104,6 +152,21 @@ impl Format {
         mapped
     }
 }
+
+/// How to know a record of a change stream.
+type IsRecord = fn(&str) -> bool;
+
+/// Change streams, by what only their producer writes.
+const STREAMS: [(Format, IsRecord); 8] = [
+    (Format::Maxwell, maxwell::is_maxwell),
+    (Format::Canal, canal::is_canal),
+    (Format::TiCdc, canal::is_simple),
+    (Format::GoldenGate, goldengate::is_goldengate),
+    (Format::Dms, dms::is_dms),
+    (Format::DebeziumFlat, debezium::is_flat),
+    (Format::MongoDb, mongodb::is_mongodb),
+    (Format::DynamoDb, dynamodb::is_dynamodb),
+];
 
 /// Finds what the members of a mapped JSON ledger mean, from its first records; the plan's `hints` win.
 ///
@@ -137,6 +200,14 @@ pub fn decode(
         Format::Debezium => debezium::decode(chunk, targets, options),
         Format::Wal2Json => wal2json::decode(chunk, targets, options),
         Format::Binlog => binlog::decode(chunk, targets, options),
+        Format::Maxwell => feed::decode::<maxwell::Maxwell>(chunk, targets, options),
+        Format::Canal => feed::decode::<canal::Canal>(chunk, targets, options),
+        Format::TiCdc => feed::decode::<canal::Simple>(chunk, targets, options),
+        Format::GoldenGate => feed::decode::<goldengate::GoldenGate>(chunk, targets, options),
+        Format::Dms => feed::decode::<dms::Dms>(chunk, targets, options),
+        Format::DebeziumFlat => feed::decode::<debezium::Flat>(chunk, targets, options),
+        Format::MongoDb => feed::decode::<mongodb::MongoDb>(chunk, targets, options),
+        Format::DynamoDb => feed::decode::<dynamodb::DynamoDb>(chunk, targets, options),
     }
 }
 

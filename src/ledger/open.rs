@@ -67,11 +67,15 @@ pub fn detect(files: &[InputFile], ledger: &Ledger) -> Result<Shape> {
         return Err(Error::NoInput { path: ledger.table.pattern.clone() });
     };
     match ledger.format {
-        Some(LedgerFormat::Debezium) => return Ok(Shape::Json(Format::Debezium)),
-        Some(LedgerFormat::Wal2Json) => return Ok(Shape::Json(Format::Wal2Json)),
-        Some(LedgerFormat::Binlog) => return Ok(Shape::Json(Format::Binlog)),
+        Some(LedgerFormat::Mapped) => {}
+        Some(named) => {
+            // Both enums have the same words.
+            if let Some(format) = Format::ALL.iter().find(|format| format.name() == named.name()) {
+                return Ok(Shape::Json(*format));
+            }
+        }
         None if is_binlog(first)? => return Ok(Shape::Json(Format::Binlog)),
-        _ => {}
+        None => {}
     }
     let table = match ledger.table.format {
         Some(format) => format,

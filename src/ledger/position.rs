@@ -11,6 +11,8 @@
 //! | `DebeziumLsn` | LSN of the commit *before* this transaction, times 2, plus 1 | LSN of the change | change and key |
 //! | `Binlog` | – | file number, offset, row in the event | change and key |
 //! | `ChangeLsn` (SQL Server) | commit LSN | change LSN, event number | change |
+//! | `Tso` (TiDB) | commit time stamp | – | key and op |
+//! | `Sequence` (DynamoDB) | – | number in the shard | change and key |
 //! | `Scn` (Oracle) | commit SCN, transaction | number in the transaction | change |
 //!
 //! "Change and key": one record of the source can hold several rows, and
@@ -39,6 +41,10 @@ pub enum PositionKind {
     ChangeLsn,
     /// Oracle system change numbers.
     Scn,
+    /// TiDB's time stamps: milliseconds above 18 bits of a counter. A transaction changes a key once.
+    Tso,
+    /// Numbers that rise per shard; another shard may have the same.
+    Sequence,
 }
 
 /// Whether positions tell a redelivered change from a new one.
@@ -57,7 +63,9 @@ impl PositionKind {
     pub fn identity(&self) -> PositionIdentity {
         match self {
             Self::Number | Self::Lsn | Self::ChangeLsn | Self::Scn => PositionIdentity::Change,
-            Self::DebeziumLsn | Self::Binlog(_) => PositionIdentity::ChangeAndKey,
+            Self::DebeziumLsn | Self::Binlog(_) | Self::Tso | Self::Sequence => {
+                PositionIdentity::ChangeAndKey
+            }
             Self::Ordinal => PositionIdentity::Nothing,
         }
     }
@@ -89,6 +97,7 @@ impl PositionKind {
                 let own = p.map_or_else(String::new, |p| format!(" #{p}"));
                 format!("{}{own}", c >> 64)
             }
+            (Self::Tso, Some(c), _) => c.to_string(),
             (_, Some(c), Some(p)) if c != p => format!("{c} {p}"),
             (_, c, p) => p.or(c).map_or_else(String::new, |p| p.to_string()),
         }
@@ -106,7 +115,8 @@ impl PositionKind {
     pub fn parse(&self, text: &str) -> Option<(Option<u128>, Option<u128>)> {
         let text = text.trim();
         match self {
-            Self::Number => Some((None, Some(parse_position(text)?))),
+            Self::Number | Self::Sequence => Some((None, Some(parse_position(text)?))),
+            Self::Tso => Some((Some(text.parse().ok()?), None)),
             Self::Lsn => Some((Some(u128::from(parse_lsn(text)?)), None)),
             Self::Ordinal => None,
             Self::DebeziumLsn => {

@@ -7,6 +7,7 @@
 mod columnar;
 mod discover;
 mod ledger;
+mod streams;
 
 use std::io::Read as _;
 use std::path::Path;

@@ -84,6 +84,22 @@ words! {
         Wal2Json = "wal2json",
         /// The binary log of MySQL or MariaDB, as `mysqlbinlog -vv` prints it.
         Binlog = "binlog",
+        /// Maxwell's daemon.
+        Maxwell = "maxwell",
+        /// Canal's flat messages, and TiCDC's `canal-json`.
+        Canal = "canal",
+        /// TiCDC's `simple` protocol.
+        TiCdc = "ticdc",
+        /// Oracle GoldenGate's JSON.
+        GoldenGate = "goldengate",
+        /// AWS DMS messages.
+        Dms = "dms",
+        /// Debezium's flattened records (`ExtractNewRecordState`).
+        DebeziumFlat = "debezium-flat",
+        /// MongoDB change events.
+        MongoDb = "mongodb",
+        /// DynamoDB stream records.
+        DynamoDb = "dynamodb",
     }
 }
 

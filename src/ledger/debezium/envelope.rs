@@ -44,6 +44,10 @@ struct Envelope<'a> {
     table_changes: Raw<'a>,
     #[serde(borrow)]
     ts_ms: Raw<'a>,
+    #[serde(borrow)]
+    specversion: Raw<'a>,
+    #[serde(borrow)]
+    data: Raw<'a>,
     #[serde(borrow, rename = "__op")]
     flat_op: Raw<'a>,
     #[serde(borrow, rename = "__deleted")]
@@ -117,6 +121,13 @@ pub(super) fn open(text: &str, wrapping: Wrapping<'_>, found: &mut dyn FnMut(Ope
 
 fn classify(text: &str, envelope: &Envelope<'_>, wrapping: Wrapping<'_>, found: &mut dyn FnMut(Opened<'_>)) {
     let raw = raw_text;
+    if envelope.specversion.is_some() {
+        return match (super::cloud::event(text), raw(envelope.data)) {
+            (Some(event), _) => open(&event, wrapping, found),
+            (None, Some(data)) => open(data, wrapping, found),
+            (None, None) => found(Opened::Unknown("expected data in a CloudEvent, found none".to_owned())),
+        };
+    }
     let topic = raw(envelope.topic).or(wrapping.topic);
     if let (Some(op), true) = (raw(envelope.op), is_change(envelope)) {
         return found(Opened::Event(Box::new(Event {
@@ -148,8 +159,7 @@ fn classify(text: &str, envelope: &Envelope<'_>, wrapping: Wrapping<'_>, found: 
         });
     }
     if envelope.flat_op.is_some() || envelope.flat_deleted.is_some() {
-        let message =
-            "a flattened record (ExtractNewRecordState) has no before image; use the unflattened topic";
+        let message = "a flattened record (ExtractNewRecordState) is another format; name it with --format debezium-flat";
         return found(Opened::Unknown(message.to_owned()));
     }
     let wrapped_nothing = envelope.topic.is_some() || envelope.schema.is_some();

@@ -3,7 +3,7 @@
 //! A record is an event (`op` and `source`), the end of a transaction, or
 //! something that changes no row: tombstones, heartbeats, schema changes, logical
 //! messages, begins. Values come bare, as `{"schema", "payload"}`, as
-//! `{"topic", "key", "value"}`, or after a key on the same line.
+//! `{"topic", "key", "value"}`, as CloudEvents, or after a key on the same line.
 //!
 //! What a before image is worth depends on the database. PostgreSQL without
 //! `REPLICA IDENTITY FULL` writes none for updates, and for deletes the key
@@ -11,12 +11,14 @@
 //! table (see [`Facts`](super::Facts)), for the side that claims less. An
 //! `op` of `c` with a snapshot mark is an initial read.
 //!
-//! Limits: documents of MongoDB and flattened records (`ExtractNewRecordState`,
-//! which have no before images) are set aside. A text equal to the placeholder
+//! Limits: documents of MongoDB and flattened records
+//! (`ExtractNewRecordState`, a format of its own) are set aside. A text equal to the placeholder
 //! for values that were not recorded cannot be told from it in updates.
 
+mod cloud;
 mod encoding;
 mod envelope;
+mod flat;
 mod source;
 mod values;
 
@@ -27,6 +29,7 @@ use arrow::datatypes::DataType;
 use self::encoding::{Described, Modes, Schemas, search};
 pub(super) use self::envelope::is_debezium;
 use self::envelope::{Event, Opened, Wrapping, open};
+pub(super) use self::flat::{Flat, is_flat};
 use self::source::{Connector, Position};
 use self::values::{Encoding, Values};
 use super::chunk;

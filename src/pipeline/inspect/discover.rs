@@ -27,11 +27,12 @@ pub(super) fn tables<'a>(format: Format, records: impl Iterator<Item = &'a str>)
         Format::Mapped => mapped(&values, &mut tables),
         // Not JSON: its tables are found from its text.
         Format::Binlog => {}
+        stream => values.iter().for_each(|value| super::streams::stream(stream, value, &mut tables)),
     }
     tables
 }
 
-fn add<'a>(tables: &mut Tables, name: String, columns: impl Iterator<Item = &'a str>) {
+pub(super) fn add<'a>(tables: &mut Tables, name: String, columns: impl Iterator<Item = &'a str>) {
     let known = tables.entry(name).or_default();
     for column in columns {
         if !known.iter().any(|c| c == column) {
