@@ -9,6 +9,8 @@
 //! The cases lie beside the project, in `../shared/cases`. Where they are
 //! missing the tests say so and pass. `REAL_CASES` names another folder.
 
+mod tables;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::io::Read;
@@ -273,6 +275,8 @@ pub(crate) struct Rules {
     pub(crate) scale_lost: Vec<String>,
     /// Null and empty are one: the files know no null.
     pub(crate) empty_is_null: bool,
+    /// Columns of floats whose zeros lost their sign on the way.
+    pub(crate) sign_lost: Vec<String>,
 }
 
 pub(crate) fn compare(truth: &Truth, snapshot: &RecordBatch, verdicts: &Verdicts, rules: &Rules) -> Tally {
@@ -302,6 +306,9 @@ fn typed_cell(text: &str, data_type: &DataType) -> String {
 fn adjust(cell: Cell, name: &str, rules: &Rules) -> Cell {
     if rules.empty_is_null && cell.as_deref() == Some("") {
         return None;
+    }
+    if rules.sign_lost.iter().any(|n| n == name) && cell.as_deref() == Some("-0.0") {
+        return Some("0.0".to_owned());
     }
     if rules.scale_lost.iter().any(|n| n == name) { cell.map(|c| without_zeros(&c)) } else { cell }
 }
@@ -524,6 +531,8 @@ struct Captured {
     ledger: &'static str,
     /// Columns whose trailing zeros the source lost.
     scale_lost: &'static [&'static str],
+    /// Columns whose zeros lost their sign.
+    sign_lost: &'static [&'static str],
     /// Datasets of which the ledger does not say that it lacks their changes: nobody can know.
     unknowable: &'static [&'static str],
 }
@@ -570,7 +579,8 @@ impl Captured {
         }
         let key = table["key"].as_array().unwrap().iter().map(|k| k.as_str().unwrap().to_owned()).collect();
         let scale_lost = self.scale_lost.iter().map(|&n| n.to_owned()).collect();
-        let rules = Rules { key, scale_lost, empty_is_null: false };
+        let sign_lost = self.sign_lost.iter().map(|&n| n.to_owned()).collect();
+        let rules = Rules { key, scale_lost, sign_lost, empty_is_null: false };
         let none = Verdicts::new();
         compare(&truth, &crate::table::read_parquet(&path), marks.get(dataset).unwrap_or(&none), &rules)
     }

@@ -19,7 +19,7 @@ use crate::table;
 const BINLOG: &str = "ledger/binlog.000002.decoded.txt.gz";
 
 /// The column types of a current state as CSV, as MariaDB declares them.
-fn mariadb_type(declared: &str) -> &'static str {
+pub(crate) fn mariadb_type(declared: &str) -> &'static str {
     match declared {
         "bigint(20)" => "int64",
         "smallint(6)" => "int16",
@@ -62,7 +62,7 @@ fn binlog_plan(case: &Path, manifest: &Value) -> String {
 }
 
 /// A truth in the notation of the comparer: times of instants with an offset, bytes as bare digits.
-fn binlog_truth(path: &Path, table: &Value) -> Truth {
+pub(crate) fn binlog_truth(path: &Path, table: &Value) -> Truth {
     let mut truth = read_csv(path);
     for row in &mut truth.rows {
         for (cell, name) in row.iter_mut().zip(&truth.names) {

@@ -217,6 +217,17 @@ impl Facts {
         self.targets.get(target).and_then(|t| t.scale_lost.get(column)).is_some_and(|&lost| lost)
     }
 
+    /// Whether these facts doubt the nulls of the same columns as others.
+    pub fn doubts_as(&self, other: &Self) -> bool {
+        let doubtful = |facts: &Self| {
+            let columns = facts.targets.iter().enumerate().flat_map(|(target, of)| {
+                of.non_finite.iter().enumerate().filter(|(_, d)| **d).map(move |(column, _)| (target, column))
+            });
+            columns.collect::<Vec<_>>()
+        };
+        doubtful(self) == doubtful(other)
+    }
+
     /// Whether a null of a target's column can stand for NaN or infinity.
     pub(super) fn ambiguous(&self, target: usize, column: usize) -> bool {
         let is = |flags: &Vec<bool>| flags.get(column) == Some(&true);
@@ -364,6 +375,8 @@ pub enum Clock {
     Commit,
     /// The time of the statement, which can be earlier.
     Statement,
+    /// The time at which the transaction began.
+    Start,
     /// As the mapping says.
     Declared,
 }

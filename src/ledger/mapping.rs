@@ -292,6 +292,30 @@ impl Mapping {
     }
 }
 
+/// The op that a usual word for one names, in any case.
+pub(super) fn usual_op(word: &str) -> Option<Op> {
+    usual_word(&word.trim().to_ascii_lowercase(), false).filter(|w| w.before.is_none()).map(|w| w.op)
+}
+
+/// Whether these columns hold whole images, each in one column.
+pub(super) fn has_image_columns(
+    hints: &MappingHints,
+    columns: &[&str],
+) -> Option<(Option<String>, Option<String>)> {
+    let whole = |hint: &Option<String>| hint.clone().filter(|h| !h.contains('*'));
+    if hints.columns.image.is_some() {
+        return None;
+    }
+    if hints.columns.before.is_some() || hints.columns.after.is_some() {
+        let sides = (whole(&hints.columns.before), whole(&hints.columns.after));
+        return (sides.0.is_some() || sides.1.is_some()).then_some(sides);
+    }
+    STRUCTS.iter().find_map(|(before, after)| {
+        let [before, after] = [before, after].map(|name| by_name(&[name], columns, &|_| false));
+        (before.is_some() && after.is_some()).then_some((before, after))
+    })
+}
+
 /// What a word in lower case says in any op column.
 pub(super) fn usual_word(word: &str, sql_server: bool) -> Option<OpWord> {
     let plain = |op| Some(OpWord { op, before: None });

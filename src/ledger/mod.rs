@@ -39,6 +39,7 @@ mod settle;
 mod spooled;
 mod stitch;
 pub mod store;
+mod tabular;
 mod unwrap;
 mod wal2json;
 pub mod want;
@@ -57,6 +58,7 @@ pub use open::{Shape, chunks, decode_options, detect, input_files, is_binlog, ma
 pub use position::{PositionIdentity, PositionKind, format_lsn, parse_lsn, parse_position};
 pub use reads::TableReads;
 pub use stitch::{Carry, Stream};
+pub use tabular::{Context as TabularContext, TabularLedger};
 pub use words::{numeric_texts, settle_words, uuid_texts};
 
 /// Who wrote a ledger.
@@ -87,6 +89,20 @@ pub enum Format {
     MongoDb,
     /// DynamoDB stream records.
     DynamoDb,
+    /// The audit trigger's table `logged_actions`.
+    LoggedActions,
+    /// The audit trigger's table `record_version`.
+    RecordVersion,
+    /// pgMemento's logs, joined.
+    PgMemento,
+    /// Versions of rows, valid from and to: system-versioned tables, snapshots, SCD2.
+    Versions,
+    /// SQL Server's change tables.
+    SqlServerCdc,
+    /// Delta Lake's change data feed: exported rows, or the folder of the table.
+    DeltaCdf,
+    /// Rows of a Snowflake stream, copied into a table.
+    SnowflakeStream,
 }
 
 impl Format {
@@ -104,6 +120,13 @@ impl Format {
         Self::DebeziumFlat,
         Self::MongoDb,
         Self::DynamoDb,
+        Self::LoggedActions,
+        Self::RecordVersion,
+        Self::PgMemento,
+        Self::Versions,
+        Self::SqlServerCdc,
+        Self::DeltaCdf,
+        Self::SnowflakeStream,
     ];
 
     /// The word for it in plans and flags.
@@ -121,7 +144,28 @@ impl Format {
             Self::DebeziumFlat => "debezium-flat",
             Self::MongoDb => "mongodb",
             Self::DynamoDb => "dynamodb",
+            Self::LoggedActions => "logged_actions",
+            Self::RecordVersion => "record_version",
+            Self::PgMemento => "pgmemento",
+            Self::Versions => "versions",
+            Self::SqlServerCdc => "sqlserver-cdc",
+            Self::DeltaCdf => "delta-cdf",
+            Self::SnowflakeStream => "snowflake-stream",
         }
+    }
+
+    /// Whether its ledgers are tables, read row by row whatever files they lie in.
+    pub fn is_tabular(self) -> bool {
+        matches!(
+            self,
+            Self::LoggedActions
+                | Self::RecordVersion
+                | Self::PgMemento
+                | Self::Versions
+                | Self::SqlServerCdc
+                | Self::DeltaCdf
+                | Self::SnowflakeStream
+        )
     }
 
     /// The format of JSON records, by the first ones that can only come from one producer.
@@ -196,7 +240,6 @@ pub fn decode(
     options: &DecodeOptions,
 ) -> Decoded {
     match format {
-        Format::Mapped => mapped_json::decode(chunk, targets, options),
         Format::Debezium => debezium::decode(chunk, targets, options),
         Format::Wal2Json => wal2json::decode(chunk, targets, options),
         Format::Binlog => binlog::decode(chunk, targets, options),
@@ -208,6 +251,8 @@ pub fn decode(
         Format::DebeziumFlat => feed::decode::<debezium::Flat>(chunk, targets, options),
         Format::MongoDb => feed::decode::<mongodb::MongoDb>(chunk, targets, options),
         Format::DynamoDb => feed::decode::<dynamodb::DynamoDb>(chunk, targets, options),
+        // Rows of a table, one per object, have names that a mapping finds.
+        _ => mapped_json::decode(chunk, targets, options),
     }
 }
 

@@ -4,7 +4,9 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::binlog::{self, BinlogChunks};
-use super::{DecodeOptions, Format, Mapping, MappingHints, Missing, TableTarget, TextEncoding, mapped_json};
+use super::{
+    DecodeOptions, Format, Mapping, MappingHints, Missing, TableTarget, TextEncoding, mapped_json, tabular,
+};
 use crate::error::{At, Error, Result};
 use crate::model::{ChangeBatch, Images};
 use crate::plan::{Ledger, LedgerFormat, MissingCells, ValueCoding};
@@ -17,6 +19,8 @@ pub enum Shape {
     Columnar,
     /// As JSON records of this format.
     Json(Format),
+    /// As tables of this format, row by row.
+    Tabular(Format),
 }
 
 /// The files of a ledger: those of each pattern in the order of their path bytes.
@@ -66,21 +70,30 @@ pub fn detect(files: &[InputFile], ledger: &Ledger) -> Result<Shape> {
     let Some(first) = files.first() else {
         return Err(Error::NoInput { path: ledger.table.pattern.clone() });
     };
-    match ledger.format {
-        Some(LedgerFormat::Mapped) => {}
-        Some(named) => {
-            // Both enums have the same words.
-            if let Some(format) = Format::ALL.iter().find(|format| format.name() == named.name()) {
-                return Ok(Shape::Json(*format));
-            }
+    if let Some(named) = ledger.format.filter(|f| *f != LedgerFormat::Mapped) {
+        // Both enums have the same words.
+        if let Some(format) = Format::ALL.iter().find(|format| format.name() == named.name()) {
+            return Ok(if format.is_tabular() { Shape::Tabular(*format) } else { Shape::Json(*format) });
         }
-        None if is_binlog(first)? => return Ok(Shape::Json(Format::Binlog)),
-        None => {}
+    }
+    if ledger.paths.iter().any(|path| tabular::is_table_folder(path)) {
+        return Ok(Shape::Tabular(Format::DeltaCdf));
+    }
+    if ledger.format.is_none() && is_binlog(first)? {
+        return Ok(Shape::Json(Format::Binlog));
     }
     let table = match ledger.table.format {
         Some(format) => format,
         None => crate::read::table_format(first)?,
     };
+    let columns = crate::read::columns_of(first, &ledger.table)?;
+    match tabular::detect(&columns, &hints(ledger)) {
+        Some(Format::Mapped) if table != TableFormat::Ndjson => return Ok(Shape::Tabular(Format::Mapped)),
+        Some(format) if format != Format::Mapped && ledger.format.is_none() => {
+            return Ok(Shape::Tabular(format));
+        }
+        _ => {}
+    }
     if table != TableFormat::Ndjson {
         return Ok(Shape::Columnar);
     }
@@ -120,7 +133,7 @@ fn empty(path: &Path, files: &[InputFile]) -> Result<Shape> {
 /// # Errors
 /// A file cannot be read, or there is no op and no image to be found.
 pub fn mapping(files: &[InputFile], targets: &[TableTarget], ledger: &Ledger) -> Result<Option<Mapping>> {
-    let hints = MappingHints { columns: ledger.columns.clone(), ops: ledger.ops.clone() };
+    let hints = hints(ledger);
     for file in files {
         let Some(chunk) = JsonChunks::open(file)?.next() else { continue };
         let chunk = chunk?;
@@ -135,6 +148,11 @@ pub fn mapping(files: &[InputFile], targets: &[TableTarget], ledger: &Ledger) ->
         });
     }
     Ok(None)
+}
+
+/// What the plan says about a mapped ledger's columns.
+pub(super) fn hints(ledger: &Ledger) -> MappingHints {
+    MappingHints { columns: ledger.columns.clone(), ops: ledger.ops.clone() }
 }
 
 /// The decoding options that a ledger's declaration asks for.

@@ -14,6 +14,9 @@
 //! | `Tso` (TiDB) | commit time stamp | – | key and op |
 //! | `Sequence` (DynamoDB) | – | number in the shard | change and key |
 //! | `Scn` (Oracle) | commit SCN, transaction | number in the transaction | change |
+//! | `ChangeTable` (SQL Server) | commit LSN | command id, sequence LSN, operation | change |
+//! | `Version` (tables with numbered commits) | version, plus 1 | place among changes of that version | – |
+//! | `Instant` (histories of versions) | the instant | place among changes of that instant | – |
 //!
 //! "Change and key": one record of the source can hold several rows, and
 //! Debezium writes a key update as a delete and an insert at one position.
@@ -21,6 +24,8 @@
 //! of files, which the decoder watches; Debezium for PostgreSQL states no
 //! commit position of its own, and the previous commit orders transactions just
 //! as well, as PostgreSQL sends them in commit order.
+
+use crate::model::time::{format_instant, parse_instant};
 
 /// What the positions of a ledger mean, for printing, reading and identity.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,6 +50,12 @@ pub enum PositionKind {
     Tso,
     /// Numbers that rise per shard; another shard may have the same.
     Sequence,
+    /// SQL Server's change tables: commit LSN; command id, sequence LSN, operation.
+    ChangeTable,
+    /// Commit versions of a table.
+    Version,
+    /// Instants: begins and ends of versions.
+    Instant,
 }
 
 /// Whether positions tell a redelivered change from a new one.
@@ -62,12 +73,19 @@ impl PositionKind {
     /// Whether positions of this kind tell a redelivered change from a new one.
     pub fn identity(&self) -> PositionIdentity {
         match self {
-            Self::Number | Self::Lsn | Self::ChangeLsn | Self::Scn => PositionIdentity::Change,
+            Self::Number | Self::Lsn | Self::ChangeLsn | Self::Scn | Self::ChangeTable => {
+                PositionIdentity::Change
+            }
             Self::DebeziumLsn | Self::Binlog(_) | Self::Tso | Self::Sequence => {
                 PositionIdentity::ChangeAndKey
             }
-            Self::Ordinal => PositionIdentity::Nothing,
+            Self::Ordinal | Self::Instant | Self::Version => PositionIdentity::Nothing,
         }
+    }
+
+    /// An instant in nanoseconds as a position.
+    pub(crate) fn of_instant(nanoseconds: i64) -> u128 {
+        (i128::from(nanoseconds) - i128::from(i64::MIN)) as u128
     }
 
     /// The position in the source's own notation.
@@ -93,6 +111,12 @@ impl PositionKind {
                 format!("{commit}{} #{}", format_change_lsn(p >> 48), p & 0xFFFF_FFFF_FFFF)
             }
             (Self::ChangeLsn, Some(c), None) => format_change_lsn(c),
+            (Self::ChangeTable, Some(c), Some(p)) => {
+                format!("{} {}", format_change_lsn(c), format_change_lsn(p >> 4 & ((1 << 80) - 1)))
+            }
+            (Self::ChangeTable, Some(c), None) => format_change_lsn(c),
+            (Self::Version, Some(c), _) => c.saturating_sub(1).to_string(),
+            (Self::Instant, Some(c), _) => format_instant((c as i128 + i128::from(i64::MIN)) as i64),
             (Self::Scn, Some(c), p) => {
                 let own = p.map_or_else(String::new, |p| format!(" #{p}"));
                 format!("{}{own}", c >> 64)
@@ -119,6 +143,11 @@ impl PositionKind {
             Self::Tso => Some((Some(text.parse().ok()?), None)),
             Self::Lsn => Some((Some(u128::from(parse_lsn(text)?)), None)),
             Self::Ordinal => None,
+            Self::ChangeTable => {
+                Some((Some(parse_change_lsn(text.split(' ').next().unwrap_or(text))?), None))
+            }
+            Self::Version => Some((Some(u128::from(text.parse::<u64>().ok()?) + 1), None)),
+            Self::Instant => Some((Some(Self::of_instant(parse_instant(text, None).ok()?)), None)),
             Self::DebeziumLsn => {
                 let lsn = parse_lsn(text).or_else(|| text.parse().ok())?;
                 Some((None, Some(u128::from(lsn))))

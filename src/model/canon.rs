@@ -110,20 +110,23 @@ pub fn add_number_hashes(array: &dyn Array, seed: u64, non_finite_as_null: bool,
     }
 }
 
-/// A decimal text without the trailing zeros of its fraction.
+/// A decimal text without the trailing zeros of its fraction, and zero without its sign.
 pub fn number_text(text: &str) -> &str {
-    if !text.contains('.') || text.contains(['e', 'E']) {
-        return text;
-    }
-    text.trim_end_matches('0').trim_end_matches('.')
+    let text = if text.contains('.') && !text.contains(['e', 'E']) {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        text
+    };
+    if text == "-0" { "0" } else { text }
 }
 
-/// Whether a cell is NaN or an infinity, as a float or as its PostgreSQL text.
+/// Whether a cell is a value that producers of JSON write as null: NaN or an infinity, as a float
+/// or as its PostgreSQL text, or the JSON document `null`.
 pub fn is_non_finite(array: &dyn Array, row: usize) -> bool {
     if array.is_null(row) {
         return false;
     }
-    let text = |t: &str| matches!(t, "NaN" | "Infinity" | "-Infinity");
+    let text = |t: &str| matches!(t, "NaN" | "Infinity" | "-Infinity" | "null");
     match array.data_type() {
         DataType::Float64 => !array.as_primitive::<arrow::datatypes::Float64Type>().value(row).is_finite(),
         DataType::Float32 => !array.as_primitive::<arrow::datatypes::Float32Type>().value(row).is_finite(),

@@ -22,7 +22,10 @@ pub(super) fn cells(input: &DatasetInput, columns: &ColumnCounts) -> Vec<Discrep
         let name = input.schema.name(column);
         let kinds = [
             (Kind::InferredValue, "filled from the nearest earlier after value of the same life"),
-            (Kind::AmbiguousNull, "null in a record whose producer writes null for NaN and infinity too"),
+            (
+                Kind::AmbiguousNull,
+                "null in a record whose producer writes null for values it cannot express too",
+            ),
             (Kind::UnrecoverableValue, "stated by nothing: null in the snapshot, out of totals"),
         ];
         for ((kind, what), &count) in kinds.into_iter().zip(counts).filter(|(_, count)| **count > 0) {

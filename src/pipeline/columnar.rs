@@ -42,7 +42,14 @@ pub(super) fn open(
         let mut read = if is_projection {
             let lanes = mapped.lanes();
             let store = ChangeStore::mapped(table.schema.clone(), mapped)?;
-            ReadLedger { store, lanes, discrepancies, twice: Vec::new(), entered: Vec::new() }
+            ReadLedger {
+                store,
+                lanes,
+                discrepancies,
+                twice: Vec::new(),
+                entered: Vec::new(),
+                covers_current: false,
+            }
         } else {
             spool_changes(plan, &table.schema, &mapped, discrepancies, spool)?
         };

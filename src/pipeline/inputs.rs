@@ -1,6 +1,9 @@
 //! Opening what a plan names: tables, ledgers grouped into sources, and everything
 //! that is wrong with them before a single change is looked at.
 
+mod stream;
+mod tabular;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,18 +11,16 @@ use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::DataType;
 use rayon::prelude::*;
 
+use self::stream::{lacks_zone, source_of};
 use super::columnar;
 use super::opening;
 use super::progress::Progress;
 use super::scope::{ScopeFilter, ScopeOf, scope};
-use crate::error::{At, Error, Result, nearest};
-use crate::ledger::order::{Identity, OrderRules};
+use crate::error::{Error, Result, nearest};
+use crate::ledger::order::OrderRules;
 use crate::ledger::store::{ChangeSpooler, ChangeStore};
 use crate::ledger::want::{Columns, Want};
-use crate::ledger::{
-    self, Carry, Clock, DecodeOptions, Format, Note, PositionIdentity, PositionKind, Shape, TableTarget,
-    TwiceTime,
-};
+use crate::ledger::{self, Carry, DecodeOptions, Format, Note, PositionKind, Shape, TableTarget, TwiceTime};
 use crate::model::lanes::{LaneFinder, Lanes};
 use crate::model::{ChangeBatch, Discrepancy, DiscrepancyKind, LedgerPlace, Op, TableSchema, canon};
 use crate::plan::{Dataset, LedgerClock, LedgerFormat, Normalisation, Plan};
@@ -43,6 +44,8 @@ pub(super) struct DatasetInput {
     pub twice: Vec<TwiceTime>,
     /// Indices of changes that brought a row into the filter of the ledger. Sorted.
     pub entered: Vec<u32>,
+    /// The ledger holds a row for every current one.
+    pub covers_current: bool,
     normalise: Vec<Vec<Normalisation>>,
     pub scope: Option<ScopeFilter>,
     /// The filter under which the ledger was recorded.
@@ -136,6 +139,8 @@ pub(super) struct ReadLedger {
     pub twice: Vec<TwiceTime>,
     /// Indices of changes that brought a row into the filter of the ledger.
     pub entered: Vec<u32>,
+    /// It holds a row for every current one.
+    pub covers_current: bool,
 }
 
 fn open_current(dataset: &Dataset, spool: &Spool) -> Result<OpenedTable> {
@@ -198,6 +203,7 @@ fn dataset_input(
         discrepancies,
         twice: read.twice,
         entered: read.entered,
+        covers_current: read.covers_current,
         normalise,
         scope: table.scope,
         recorded: table.recorded,
@@ -242,6 +248,7 @@ fn open_source(
     let files = ledger::input_files(&ledger.paths, spool)?;
     match ledger::detect(&files, ledger)? {
         Shape::Columnar => columnar::open(plans, tables, members, (files, spool)),
+        Shape::Tabular(format) => tabular::open(plans, tables, members, (files, format), spool, progress),
         Shape::Json(format) => open_json(plans, tables, members, (files, format), spool, progress),
     }
 }
@@ -292,24 +299,7 @@ fn open_json(
     }
     refuse_no_table(plans, &parsed.stream)?;
     refuse_two_tables(plans, &parsed.stream)?;
-    let clock = match parsed.stream.clock {
-        Some(Clock::Statement) => LedgerClock::Statement,
-        _ => plans[0].ledger.clock,
-    };
-    let identity = match parsed.stream.positions.as_ref().map(PositionKind::identity) {
-        Some(PositionIdentity::Change) => Identity::Position,
-        Some(PositionIdentity::ChangeAndKey) => Identity::PositionOpKey,
-        Some(PositionIdentity::Nothing) | None => Identity::None,
-    };
-    let source = SourceInput {
-        datasets: members.to_vec(),
-        files,
-        format,
-        rules: OrderRules { commit_clock: clock == LedgerClock::Commit, identity },
-        positions: parsed.stream.positions.clone(),
-        clock,
-        whole_seconds: parsed.stream.whole_seconds,
-    };
+    let source = source_of(members, files, format, &parsed.stream, plans[0].ledger.clock);
     Ok((source, parsed.ledgers))
 }
 
@@ -394,16 +384,6 @@ fn parse(
         ledgers.push(read);
     }
     Ok(Parsed { ledgers, stream })
-}
-
-fn lacks_zone(path: &Path, record: u64) -> Error {
-    Error::Malformed {
-        path: path.to_owned(),
-        at: At::record(record),
-        expected: "a commit time with an offset".to_owned(),
-        found: "a local time, and no declared zone".to_owned(),
-        hint: Some("declare the ledger's `time_zone` in the plan".to_owned()),
-    }
 }
 
 /// A stream that names tables, none of them a dataset's, says nothing about that dataset.
@@ -493,6 +473,7 @@ impl Intake {
             discrepancies: self.discrepancies,
             twice: Vec::new(),
             entered: self.entered,
+            covers_current: false,
         })
     }
 }

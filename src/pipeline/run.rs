@@ -353,6 +353,8 @@ impl Run {
             // What names no record can be anywhere.
             Kind::SequenceGap if place.record == 0 => return Ok(Some(u32::MAX)),
             Kind::SequenceGap | Kind::LossyValue => {}
+            Kind::OverlappingVersions | Kind::ReversedInterval => {}
+            Kind::HoleBetweenVersions | Kind::FutureVersion => {}
             _ => return Ok(None),
         }
         let named = |f: &crate::read::InputFile| f.path.display().to_string() == place.file;
@@ -630,8 +632,12 @@ pub(super) const DUPLICATE_KEY: &str = "several current rows have this key: they
 
 /// From birth, every current row has a record.
 fn unmentioned(evidence: &Evidence<'_>, analysed: &Analysed, findings: &mut Findings) -> Result<()> {
+    let message = match evidence.input.covers_current {
+        true => "the history has no version of this row, though it holds one for every current row",
+        false => UNMENTIONED,
+    };
     for chunk in analysed.standing.unmentioned.chunks(evidence::CHUNK) {
-        let found = evidence.current_rows(Kind::CurrentUnexpected, chunk, UNMENTIONED)?;
+        let found = evidence.current_rows(Kind::CurrentUnexpected, chunk, message)?;
         findings.push(found.into_iter().map(Found::always))?;
     }
     Ok(())

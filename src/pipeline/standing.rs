@@ -229,7 +229,7 @@ fn read_group(
     let nulls = canon::null_keys(&key_refs);
     let mut found = Group::new(batch.num_rows());
     found.null_keys = nulls.iter().map(|&row| locator(group, row)).collect();
-    let claimed = scan.verify && input.plan.ledger.from_birth;
+    let claimed = scan.verify && (input.plan.ledger.from_birth || input.covers_current);
     look_up(&mut found, histories, group, &ids, &nulls, claimed);
     let recorded = input.recorded_of(group)?;
     if let Some(recorded) = &recorded {

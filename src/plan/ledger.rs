@@ -50,6 +50,9 @@ pub struct Ledger {
     pub full_images: Option<bool>,
     /// The words of enum and set columns in their order, for ledgers that write their numbers.
     pub labels: Vec<(String, Vec<String>)>,
+    /// A file that says when the transactions of a change table were committed, as
+    /// SQL Server's `lsn_time_mapping` or SAP's change headers do.
+    pub times: Option<PathBuf>,
     /// The filter under which the ledger was recorded.
     pub filter: Option<Filter>,
 }
@@ -100,6 +103,37 @@ words! {
         MongoDb = "mongodb",
         /// DynamoDB stream records.
         DynamoDb = "dynamodb",
+        /// The audit trigger's table `logged_actions`.
+        LoggedActions = "logged_actions",
+        /// The audit trigger's table `record_version`.
+        RecordVersion = "record_version",
+        /// pgMemento's logs, joined.
+        PgMemento = "pgmemento",
+        /// Versions of rows, valid from and to: system-versioned tables, snapshots, SCD2.
+        Versions = "versions",
+        /// SQL Server's change tables.
+        SqlServerCdc = "sqlserver-cdc",
+        /// Delta Lake's change data feed: exported rows, or the folder of the table.
+        DeltaCdf = "delta-cdf",
+        /// Rows of a Snowflake stream, copied into a table.
+        SnowflakeStream = "snowflake-stream",
+    }
+}
+
+impl LedgerFormat {
+    /// Whether the plan may say which columns mean what, and what words in them say.
+    pub fn has_columns(self) -> bool {
+        matches!(
+            self,
+            Self::Mapped
+                | Self::LoggedActions
+                | Self::RecordVersion
+                | Self::PgMemento
+                | Self::Versions
+                | Self::SqlServerCdc
+                | Self::DeltaCdf
+                | Self::SnowflakeStream
+        )
     }
 }
 
@@ -169,4 +203,10 @@ pub struct LedgerColumns {
     pub image: Option<String>,
     /// A column that names the table.
     pub table: Option<String>,
+    /// When a version begins to be valid, or a range that says both.
+    pub valid_from: Option<String>,
+    /// When it ends.
+    pub valid_to: Option<String>,
+    /// Whether the version stands for a deleted row.
+    pub deleted: Option<String>,
 }

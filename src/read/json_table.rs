@@ -101,6 +101,21 @@ impl JsonReader {
     }
 }
 
+/// The member names of the first object of a file; none if it holds none.
+pub(crate) fn first_names(file: &InputFile) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    let Some(chunk) = JsonChunks::open(file)?.next().transpose()? else { return Ok(names) };
+    let texts = chunk.records.iter().filter_map(|r| std::str::from_utf8(chunk.bytes(r)).ok());
+    if let Some(text) = texts.into_iter().find(|t| t.trim_ascii_start().starts_with('{')) {
+        let name = |name: std::borrow::Cow<'_, str>, _: &str| {
+            names.push(name.into_owned());
+            Ok(())
+        };
+        json_text::members(text, name, |error| error.to_string()).unwrap_or_default();
+    }
+    Ok(names)
+}
+
 impl TextReader for JsonReader {
     fn names(&self) -> &[String] {
         &self.names

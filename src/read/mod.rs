@@ -58,5 +58,5 @@ pub use parquet::{Packing, ParquetGroup};
 pub use source::{CsvEscape, CsvOptions, TableFormat, TableSource};
 pub use spool::{Spool, SpoolWriter, SpooledTable};
 pub use table::Table;
-pub(crate) use table::detect as table_format;
+pub(crate) use table::{columns_of, detect as table_format};
 pub(crate) use text::utf8 as utf8_text;

@@ -25,6 +25,9 @@ pub struct TableSource {
     pub time_zone: Option<Tz>,
     /// The table itself, if it is in memory; `pattern` is then only what messages call it.
     pub batches: Option<Batches>,
+    /// Every column is text exactly as written: for readers that know types the file does
+    /// not say. Unquoted empty fields are null, and JSON objects and arrays keep their blanks.
+    pub as_text: bool,
 }
 
 impl TableSource {

@@ -432,7 +432,8 @@ fn open_text(
         same_names(file, reader.names(), &first, names)?;
         Ok(Box::new(reader))
     };
-    let notation = Notation::Fields { null: options.null.clone() };
+    let null = options.null.clone().or_else(|| source.as_text.then(String::new));
+    let notation = Notation::Fields { null };
     let typed = match format {
         TableFormat::Ndjson => open_json(&files, source, spool)?,
         _ => typed::read(&files, source, &notation, spool, &csv)?,
@@ -528,6 +529,23 @@ pub(crate) fn detect(file: &InputFile) -> Result<TableFormat> {
         _ if text.starts_with(b"{") || text.starts_with(b"[") => TableFormat::Ndjson,
         _ => TableFormat::Csv,
     })
+}
+
+/// The columns of a file, those of text files as texts; of JSON objects those of the first.
+pub(crate) fn columns_of(file: &InputFile, source: &TableSource) -> Result<SchemaRef> {
+    let format = source.format.map_or_else(|| detect(file), Ok)?;
+    let names = match format {
+        TableFormat::Parquet => return Ok(open_parquet(vec![file.clone()])?.schema),
+        TableFormat::ArrowIpc => return Ok(open_ipc(vec![file.clone()], &Spool::new(None))?.schema),
+        TableFormat::Ndjson => super::json_table::first_names(file)?,
+        TableFormat::Csv | TableFormat::Tsv => {
+            let tab = (format == TableFormat::Tsv).then_some(b'\t');
+            let delimiter = tab.or_else(|| delimiter_of(&file.path));
+            CsvReader::open(file, &source.csv, delimiter)?.names().to_vec()
+        }
+    };
+    let fields: Vec<Field> = names.iter().map(|n| Field::new(n, DataType::Utf8, true)).collect();
+    Ok(Arc::new(Schema::new(fields)))
 }
 
 fn open_json(files: &[InputFile], source: &TableSource, spool: &Spool) -> Result<TypedTable> {

@@ -70,7 +70,7 @@ pub(crate) fn read(
     let schema = Arc::new(Schema::new(fields));
     let names: Vec<String> = decisions.iter().map(|d| d.column.clone()).collect();
     let options = CellOptions { zone: source.time_zone, ..CellOptions::default() };
-    let columns = Columns { schema: &schema, notation, options };
+    let columns = Columns { schema: &schema, notation, options, verbatim: source.as_text };
     let writer = spool.create(Arc::clone(&schema))?;
     let mut target = Target { columns, writer, groups: Vec::new(), findings: Findings::default() };
     match blocks {
@@ -121,7 +121,7 @@ fn decide(files: &[InputFile], source: &TableSource, notation: &Notation, open: 
     let mut names: Vec<String> = Vec::new();
     let mut evidence: Vec<Evidence> = Vec::new();
     let mut kept = Kept { blocks: Some(Vec::new()), memory: 0 };
-    let is_declared = |name: &String| source.types.iter().any(|(n, _)| n == name);
+    let is_declared = |name: &String| source.as_text || source.types.iter().any(|(n, _)| n == name);
     for (number, file) in files.iter().enumerate() {
         let mut reader = open(file, &names)?;
         // Fields have fixed columns: if all are declared, nothing remains to be seen.
@@ -145,7 +145,8 @@ fn decide(files: &[InputFile], source: &TableSource, notation: &Notation, open: 
 }
 
 fn decision(column: String, evidence: &Evidence, source: &TableSource) -> TypeDecision {
-    let declared = source.types.iter().find(|(n, _)| *n == column).map(|(_, t)| t.clone());
+    let as_text = source.as_text.then_some(DataType::Utf8);
+    let declared = source.types.iter().find(|(n, _)| *n == column).map(|(_, t)| t.clone()).or(as_text);
     let is_declared = declared.is_some();
     let (data_type, reason) = match declared {
         Some(data_type) => (data_type, "declared in the plan".to_owned()),
@@ -225,6 +226,8 @@ struct Columns<'a> {
     schema: &'a SchemaRef,
     notation: &'a Notation,
     options: CellOptions,
+    /// JSON objects and arrays in text columns keep their blanks.
+    verbatim: bool,
 }
 
 /// A value that did not fit: its row, and why.
@@ -259,6 +262,7 @@ impl Columns<'_> {
             // Records may leave members out.
             (cells.len()..row).for_each(|_| cells.push_null());
             let pushed = match self.notation {
+                Notation::Json if self.verbatim && text.starts_with(['{', '[']) => cells.push_text(text),
                 Notation::Json => cells.push_json(text),
                 Notation::Fields { null } if is_null(text, value.quoted, null.as_deref(), is_text) => {
                     cells.push_null();

@@ -24,9 +24,9 @@ pub(super) fn tables<'a>(format: Format, records: impl Iterator<Item = &'a str>)
     match format {
         Format::Debezium => values.iter().for_each(|value| debezium(value, &mut tables)),
         Format::Wal2Json => values.iter().for_each(|value| wal2json(value, &mut tables)),
-        Format::Mapped => mapped(&values, &mut tables),
         // Not JSON: its tables are found from its text.
         Format::Binlog => {}
+        table if table == Format::Mapped || table.is_tabular() => mapped(&values, &mut tables),
         stream => values.iter().for_each(|value| super::streams::stream(stream, value, &mut tables)),
     }
     tables

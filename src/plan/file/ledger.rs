@@ -11,7 +11,7 @@ use crate::plan::{
 };
 
 /// Keys of a ledger, beside those of delimited text.
-pub(super) const KEYS: [&str; 25] = [
+pub(super) const KEYS: [&str; 26] = [
     "path",
     "format",
     "file_format",
@@ -31,6 +31,7 @@ pub(super) const KEYS: [&str; 25] = [
     "binary",
     "full_images",
     "timestamps",
+    "times",
     "where",
     "delimiter",
     "null",
@@ -39,7 +40,7 @@ pub(super) const KEYS: [&str; 25] = [
     "labels",
 ];
 
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 13] = [
     "position",
     "commit_position",
     "op",
@@ -50,6 +51,9 @@ const COLUMNS: [&str; 10] = [
     "after",
     "image",
     "table",
+    "valid_from",
+    "valid_to",
+    "deleted",
 ];
 
 const TIME_UNITS: [(&str, TimeUnit); 4] = [
@@ -77,6 +81,7 @@ pub(super) fn ledger(value: &Value<'_>, calendar: &Calendar) -> Result<Ledger> {
         csv: csv(&section)?,
         types: section.get("types").map(|v| column_types(&v)).transpose()?.unwrap_or_default(),
         numeric: Vec::new(),
+        as_text: false,
         time_zone,
         batches: None,
     };
@@ -117,7 +122,7 @@ fn recording(section: &Section<'_>, ledger: &mut Ledger) -> Result<()> {
     }
     for key in ["columns", "ops"] {
         if let (Some(value), Some(format)) = (section.get(key), ledger.format)
-            && format != LedgerFormat::Mapped
+            && !format.has_columns()
         {
             let message =
                 format!("{} describes a mapped ledger, the format is {}", value.name, format.name());
@@ -136,6 +141,9 @@ fn recording(section: &Section<'_>, ledger: &mut Ledger) -> Result<()> {
         for (column, words) in value.open_table()?.entries() {
             ledger.labels.push((column.to_owned(), words.one_or_more()?));
         }
+    }
+    if let Some(value) = section.get("times") {
+        ledger.times = Some(value.path()?);
     }
     if let Some(value) = section.get("where") {
         ledger.filter = Some(value.filter()?);
@@ -166,6 +174,9 @@ fn columns(value: &Value<'_>) -> Result<LedgerColumns> {
         after: image("after")?,
         image: name("image")?,
         table: name("table")?,
+        valid_from: name("valid_from")?,
+        valid_to: name("valid_to")?,
+        deleted: name("deleted")?,
     })
 }
 

@@ -1,0 +1,50 @@
+//! What decoded streams of any format have in common.
+
+use std::path::Path;
+
+use super::SourceInput;
+use crate::error::{At, Error};
+use crate::ledger::order::{Identity, OrderRules};
+use crate::ledger::{self, Clock, Format, PositionIdentity, PositionKind};
+use crate::plan::LedgerClock;
+use crate::read::InputFile;
+
+/// What a decoded stream told about its order and its clock.
+pub(super) fn source_of(
+    members: &[usize],
+    files: Vec<InputFile>,
+    format: Format,
+    stream: &ledger::Stream,
+    declared: LedgerClock,
+) -> SourceInput {
+    let clock = match stream.clock {
+        Some(Clock::Statement) => LedgerClock::Statement,
+        Some(Clock::Start) => LedgerClock::Start,
+        _ => declared,
+    };
+    let identity = match stream.positions.as_ref().map(PositionKind::identity) {
+        Some(PositionIdentity::Change) => Identity::Position,
+        Some(PositionIdentity::ChangeAndKey) => Identity::PositionOpKey,
+        Some(PositionIdentity::Nothing) | None => Identity::None,
+    };
+    SourceInput {
+        datasets: members.to_vec(),
+        files,
+        format,
+        rules: OrderRules { commit_clock: clock == LedgerClock::Commit, identity },
+        positions: stream.positions.clone(),
+        clock,
+        whole_seconds: stream.whole_seconds,
+    }
+}
+
+/// A commit time without an offset, while no zone is declared.
+pub(super) fn lacks_zone(path: &Path, record: u64) -> Error {
+    Error::Malformed {
+        path: path.to_owned(),
+        at: At::record(record),
+        expected: "a commit time with an offset".to_owned(),
+        found: "a local time, and no declared zone".to_owned(),
+        hint: Some("declare the ledger's `time_zone` in the plan".to_owned()),
+    }
+}
