@@ -473,12 +473,7 @@ pub fn key_ids(columns: &[&ArrayRef], seed: Seed) -> Vec<u128> {
     let low_seed = seed.column(usize::MAX - 1);
     if let [column] = columns {
         if column.data_type().is_integer() || matches!(column.data_type(), DataType::Date32) {
-            let mut ids = Vec::with_capacity(rows);
-            for row in 0..rows {
-                let value = if column.is_null(row) { 0 } else { primitive_integer(column.as_ref(), row) };
-                ids.push((u128::from(hash_i128(value, low_seed)) << 64) | u128::from(value as u64));
-            }
-            return ids;
+            return integer_ids(column.as_ref(), low_seed);
         }
         if let DataType::Utf8 = column.data_type() {
             let texts = column.as_string::<i32>();
@@ -491,6 +486,31 @@ pub fn key_ids(columns: &[&ArrayRef], seed: Seed) -> Vec<u128> {
         add_cell_hashes(column.as_ref(), seed.column(usize::MAX - 3 - 2 * position), &mut high);
     }
     low.into_iter().zip(high).map(|(low, high)| (u128::from(high) << 64) | u128::from(low)).collect()
+}
+
+/// The identities of integer keys: the value itself in the low half, its hash in the high half.
+fn integer_ids(column: &dyn Array, seed: u64) -> Vec<u128> {
+    fn of<T: ArrowPrimitiveType>(values: &PrimitiveArray<T>, seed: u64) -> Vec<u128>
+    where
+        T::Native: Canonical,
+    {
+        let id = |value: i128| (u128::from(hash_i128(value, seed)) << 64) | u128::from(value as u64);
+        if values.null_count() == 0 {
+            return values.values().iter().map(|v| id(v.integer())).collect();
+        }
+        (0..values.len())
+            .map(|row| if values.is_null(row) { id(0) } else { id(values.value(row).integer()) })
+            .collect()
+    }
+    downcast_primitive_array!(
+        column => of(column, seed),
+        _ => Vec::new()
+    )
+}
+
+/// Whether identities of such keys have the key itself in their low half, and so its order.
+pub fn is_ordered_id(data_type: &DataType) -> bool {
+    data_type.is_signed_integer() || matches!(data_type, DataType::Date32)
 }
 
 /// Which rows have a null in a key column.

@@ -46,7 +46,7 @@ pub(super) struct DatasetInput {
     pub entered: Vec<u32>,
     /// The ledger holds a row for every current one.
     pub covers_current: bool,
-    normalise: Vec<Vec<Normalisation>>,
+    pub normalise: Vec<Vec<Normalisation>>,
     pub scope: Option<ScopeFilter>,
     /// The filter under which the ledger was recorded.
     pub recorded: Option<ScopeFilter>,

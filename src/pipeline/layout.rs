@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow_row::{OwnedRow, RowConverter};
+use rayon::prelude::*;
 
 use super::inputs::DatasetInput;
 use super::standing::{Standing, key_order, place};
@@ -71,15 +72,24 @@ pub(super) fn lay_out(
             touched[group].push((row as u32, present));
         }
     }
-    touched.iter_mut().for_each(|t| t.sort_unstable());
+    touched.par_iter_mut().for_each(|t| t.sort_unstable());
     let restored = Restored::sort(input, restored, keys)?;
-    let mut layouts = Vec::new();
     let mut taken = 0;
-    for (group, touched) in touched.iter().enumerate() {
-        let upto = restored.upto(standing, group, input.table.groups());
-        layouts.extend(one_group(input, standing.sorted, (group, touched), &restored, taken..upto)?);
-        taken = upto;
-    }
+    let joining: Vec<std::ops::Range<usize>> = (0..touched.len())
+        .map(|group| {
+            let upto = restored.upto(standing, group, input.table.groups());
+            std::mem::replace(&mut taken, upto)..upto
+        })
+        .collect();
+    let groups: Vec<Result<Vec<Layout>>> = touched
+        .par_iter()
+        .zip(joining)
+        .enumerate()
+        .map(|(group, (touched, joining))| {
+            one_group(input, standing.sorted, (group, touched), &restored, joining)
+        })
+        .collect();
+    let mut layouts = groups.into_iter().collect::<Result<Vec<_>>>()?.concat();
     if input.table.groups() == 0 && !restored.numbers.is_empty() {
         layouts.extend(split(None, restored.numbers.iter().map(|&n| Row::Patch(n)).collect(), false));
     }

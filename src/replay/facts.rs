@@ -11,6 +11,9 @@
 //! shards by key and sorted by (key, rank), so that all that happened to a key
 //! is one slice.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use arrow::array::ArrayRef;
 
 use crate::model::canon::{self, Seed};
@@ -51,6 +54,23 @@ impl Facts {
     /// No facts yet, with this many lanes.
     pub fn new(lanes: usize) -> Self {
         Self { lanes, ..Self::default() }
+    }
+
+    fn with_room(facts: usize, options: ScanOptions<'_>) -> Self {
+        let lanes = options.lanes.count();
+        let (hashes, states) = (
+            if options.verify { facts * lanes } else { 0 },
+            if options.lanes.is_partial() { facts * lanes } else { 0 },
+        );
+        Self {
+            lanes,
+            key: Vec::with_capacity(facts),
+            index: Vec::with_capacity(facts),
+            kind: Vec::with_capacity(facts),
+            before: Vec::with_capacity(hashes),
+            after: Vec::with_capacity(hashes),
+            states: Vec::with_capacity(states),
+        }
     }
 
     /// How many facts.
@@ -203,12 +223,9 @@ pub fn scan(
     options: ScanOptions<'_>,
     keep: impl Fn(u32) -> bool,
 ) -> Scanned {
-    let before = Side::new(&batch.before, batch.len(), options);
-    let after = Side::new(&batch.after, batch.len(), options);
-    let mut scanned = Scanned {
-        shards: (0..shards).map(|_| Facts::new(options.lanes.count())).collect(),
-        ..Scanned::default()
-    };
+    let before = Side::new(&batch.before, batch.len(), options, None);
+    let after = Side::new(&batch.after, batch.len(), options, Some(&before));
+    let mut scanned = Scanned { shards: room(&before, &after, shards, options), ..Scanned::default() };
     for row in 0..batch.len() {
         let index = first + row as u32;
         if !keep(index) {
@@ -227,6 +244,18 @@ pub fn scan(
         push_change(&mut scanned, batch.ops[row], index, (&before, &after), row);
     }
     scanned
+}
+
+/// Shards with room for as many facts as the keys of a batch ask for.
+fn room(before: &Side<'_>, after: &Side<'_>, shards: usize, options: ScanOptions<'_>) -> Vec<Facts> {
+    let mut counts = vec![0_usize; shards];
+    for row in 0..before.keys.len() {
+        let (old, new) = (before.key(row), after.key(row));
+        for key in old.into_iter().chain(new.filter(|_| old != new)) {
+            counts[shard_of(key, shards)] += 1;
+        }
+    }
+    counts.into_iter().map(|count| Facts::with_room(count, options)).collect()
 }
 
 fn push_change(scanned: &mut Scanned, op: u8, index: u32, sides: (&Side<'_>, &Side<'_>), row: usize) {
@@ -277,19 +306,28 @@ fn push_fact(
 struct Side<'a> {
     images: &'a Images,
     options: ScanOptions<'a>,
-    keys: Vec<u128>,
+    keys: Rc<Vec<u128>>,
     null_keys: Vec<bool>,
     hashes: Vec<Vec<u64>>,
 }
 
 impl<'a> Side<'a> {
-    fn new(images: &'a Images, rows: usize, options: ScanOptions<'a>) -> Self {
+    /// `other` is the other side, whose identities are taken where one key column serves both.
+    fn new(images: &'a Images, rows: usize, options: ScanOptions<'a>, other: Option<&Self>) -> Self {
         let key_columns: Vec<&ArrayRef> =
             options.schema.key().iter().filter_map(|&c| images.column(c)).collect();
-        let keys = match options.schema.is_keyless() {
-            false if key_columns.is_empty() => vec![0; rows],
-            false => canon::key_ids(&key_columns, options.seed),
-            true => row_ids(images, rows, options),
+        let same = |side: &&Self| {
+            let shared = |&c: &usize| match (images.column(c), side.images.column(c)) {
+                (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+                _ => false,
+            };
+            !options.schema.is_keyless() && options.schema.key().iter().all(shared)
+        };
+        let keys = match other.filter(same) {
+            Some(side) => Rc::clone(&side.keys),
+            None if options.schema.is_keyless() => Rc::new(row_ids(images, rows, options)),
+            None if key_columns.is_empty() => Rc::new(vec![0; rows]),
+            None => Rc::new(canon::key_ids(&key_columns, options.seed)),
         };
         let mut null_keys = vec![false; rows];
         for row in canon::null_keys(&key_columns) {
