@@ -92,7 +92,7 @@ pub(super) fn write(
     let groups: Vec<usize> = (0..source.groups()).collect();
     // A window of groups is encoded while the one before it is written.
     let mut finished: Vec<(usize, Vec<Chunk>)> = Vec::new();
-    for window in groups.chunks(rayon::current_num_threads().max(1)) {
+    for window in groups.chunks(2 * rayon::current_num_threads().max(1)) {
         let (written, encoded) = rayon::join(
             || {
                 finished
@@ -138,7 +138,7 @@ impl Encoding<'_> {
         let tasks: Vec<(usize, usize)> =
             window.iter().flat_map(|&group| (0..columns).map(move |column| (group, column))).collect();
         let encoded: Vec<Result<Vec<Chunk>>> =
-            tasks.par_iter().map(|&(group, column)| self.column(group, column)).collect();
+            tasks.par_iter().with_max_len(1).map(|&(group, column)| self.column(group, column)).collect();
         let mut encoded = encoded.into_iter();
         window
             .iter()

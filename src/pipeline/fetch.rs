@@ -44,6 +44,7 @@ impl Fetched {
         let wanted = wanted(&input.store, choices);
         let segments: Vec<Result<Segment>> = wanted
             .into_par_iter()
+            .with_max_len(1)
             .map(|(segment, needed)| {
                 let want =
                     Want { before: needed.before, after: needed.after, packed: true, ..Want::default() };

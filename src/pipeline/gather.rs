@@ -15,7 +15,7 @@ use arrow::array::{
     Array, ArrayData, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, DictionaryArray,
     GenericByteArray, PrimitiveArray, make_array,
 };
-use arrow::buffer::{Buffer, MutableBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{concat, interleave};
 use arrow::datatypes::{
     ArrowNativeType, ByteArrayType, DataType, GenericBinaryType, GenericStringType, Int32Type, i256,
@@ -159,19 +159,18 @@ fn bytes<T: ByteArrayType>(arrays: &[Option<&ArrayRef>], pieces: &Pieces) -> Res
         arrays.iter().map(|array| array.map(|a| a.as_bytes::<T>())).collect();
     let mut offsets: Vec<T::Offset> = Vec::with_capacity(pieces.rows + 1);
     offsets.push(T::Offset::default());
-    let mut length = 0_usize;
+    let (mut length, mut last) = (0_usize, T::Offset::default());
     for piece in &pieces.pieces {
         let Some(from) = of[piece.array as usize] else { continue };
         let (start, end) = (piece.start as usize, (piece.start + piece.len) as usize);
         let own = &from.value_offsets()[start..=end];
-        let base = own[0].as_usize();
-        for offset in &own[1..] {
-            let end = length + offset.as_usize() - base;
-            offsets.push(T::Offset::from_usize(end).ok_or(ArrowError::OffsetOverflowError(end))?);
-        }
-        length += own[own.len() - 1].as_usize() - base;
+        let base = own[0];
+        length += own[own.len() - 1].as_usize() - base.as_usize();
+        let next = T::Offset::from_usize(length).ok_or(ArrowError::OffsetOverflowError(length))?;
+        offsets.extend(own[1..].iter().map(|&offset| last + (offset - base)));
+        last = next;
     }
-    let mut values = MutableBuffer::with_capacity(length);
+    let mut values: Vec<u8> = Vec::with_capacity(length);
     for piece in &pieces.pieces {
         let Some(from) = of[piece.array as usize] else { continue };
         let own = from.value_offsets();
@@ -179,7 +178,7 @@ fn bytes<T: ByteArrayType>(arrays: &[Option<&ArrayRef>], pieces: &Pieces) -> Res
         values.extend_from_slice(&from.value_data()[start.as_usize()..end.as_usize()]);
     }
     let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-    let array = GenericByteArray::<T>::try_new(offsets, values.into(), nulls(arrays, pieces))?;
+    let array = GenericByteArray::<T>::try_new(offsets, Buffer::from_vec(values), nulls(arrays, pieces))?;
     Ok(Arc::new(array))
 }
 

@@ -83,6 +83,7 @@ pub(super) fn lay_out(
         .collect();
     let groups: Vec<Result<Vec<Layout>>> = touched
         .par_iter()
+        .with_max_len(1)
         .zip(joining)
         .enumerate()
         .map(|(group, (touched, joining))| {

@@ -91,6 +91,7 @@ impl<'a> Rebuilt<'a> {
         let world = world(input, histories, standing, timeline, distrusted.unwrap_or_default());
         let selections: Vec<select::Selection> = (0..histories.shards.len())
             .into_par_iter()
+            .with_max_len(1)
             .map(|shard| select::select(world, shard, cut))
             .collect();
         let (mut patches, mut choices) = (Vec::new(), Vec::new());

@@ -1,6 +1,7 @@
 //! First pass: the ledgers become an order, and facts sorted into shards.
 
-use arrow::array::Array;
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
 use rayon::prelude::*;
 
 use super::inputs::{DatasetInput, SourceInput};
@@ -109,18 +110,27 @@ fn sorted(source: &SourceInput, members: &[&DatasetInput]) -> Result<Order> {
 fn transaction_ids(batch: &ChangeBatch) -> Option<Vec<u64>> {
     let ids = batch.transaction.as_ref()?;
     if ids.data_type().is_integer() {
-        let values = arrow::compute::cast(ids, &arrow::datatypes::DataType::Int64).ok()?;
-        let values =
-            arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(&values).values().clone();
-        // 0 is kept for records without an id.
-        let number =
-            |(row, &id): (usize, &i64)| if ids.is_null(row) { 0 } else { (id as u64).wrapping_add(1) };
-        return Some(values.iter().enumerate().map(number).collect());
+        if let (Some(values), 0) = (ids.as_primitive_opt::<Int64Type>(), ids.null_count()) {
+            return Some(values.values().iter().map(|&id| integer_transaction(i128::from(id))).collect());
+        }
+        let wide = arrow::compute::cast(ids, &DataType::Decimal128(20, 0)).ok()?;
+        let values = wide.as_primitive::<Decimal128Type>();
+        let number = |row| if ids.is_null(row) { 0 } else { integer_transaction(values.value(row)) };
+        return Some((0..ids.len()).map(number).collect());
     }
     let mut hashes = vec![0; ids.len()];
     canon::add_cell_hashes(ids.as_ref(), transaction_seed(), &mut hashes);
     (0..hashes.len()).filter(|&row| ids.is_null(row)).for_each(|row| hashes[row] = 0);
     Some(hashes)
+}
+
+/// An integer transaction id as a number other than 0, which is kept for records without an id.
+pub(super) fn integer_transaction(id: i128) -> u64 {
+    match (id as u64).wrapping_add(1) {
+        // Of −1; the place of the largest signed id, which no source gives out.
+        0 => 1 << 63,
+        number => number,
+    }
 }
 
 /// The seed of transaction ids, for those who look one up.
@@ -272,6 +282,7 @@ pub(super) fn histories(
     let keep = |index| ranks.of(index) >= options.from_rank;
     let scanned: Vec<Result<facts::Scanned>> = (0..store.segments())
         .into_par_iter()
+        .with_max_len(1)
         .map(|segment| {
             let (first, next) = (store.first(segment), store.first(segment + 1));
             if matches!(ranks, Ranks::AsRead) && next <= options.from_rank {
@@ -316,6 +327,7 @@ pub(super) fn collect(
     histories.moves.sort_unstable();
     histories.shards = parts
         .into_par_iter()
+        .with_max_len(1)
         .map(|parts| {
             let mut all = Facts::new(lanes);
             parts.into_iter().for_each(|part| all.append(part));

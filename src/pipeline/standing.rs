@@ -98,6 +98,7 @@ pub(super) fn read(
     let sorted = SortedKeys::new(input, histories);
     let groups: Vec<Result<Group>> = (0..table.groups())
         .into_par_iter()
+        .with_max_len(1)
         .map(|group| {
             let read = read_group(input, (histories, sorted.as_ref()), scan, group);
             progress.advance(table.rows(group) as u64);
@@ -158,6 +159,7 @@ fn scatter(standing: &mut Standing, number: usize, group: &Group, lanes: usize, 
 fn all_ids(input: &DatasetInput, scan: ScanOptions<'_>) -> Result<Vec<(u128, u64)>> {
     let groups: Vec<Result<Vec<(u128, u64)>>> = (0..input.table.groups())
         .into_par_iter()
+        .with_max_len(1)
         .map(|group| {
             let batch = input.read_current(group, input.schema.key())?;
             let keys: Vec<&ArrayRef> = batch.columns().iter().collect();

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use arrow::array::{Array, ArrayRef};
 use arrow_row::RowConverter;
 
+use rayon::prelude::*;
+
 use super::layout::Row;
 use super::rebuild::Rebuilt;
 use super::run::Analysed;
@@ -38,7 +40,23 @@ pub struct VerdictCounts {
     pub unrecoverable_cells: u64,
 }
 
+fn merge(all: &mut [u64; 3], own: [u64; 3]) {
+    all.iter_mut().zip(own).for_each(|(all, own)| *all += own);
+}
+
 impl VerdictCounts {
+    fn merge(&mut self, other: Self) {
+        self.unchanged += other.unchanged;
+        self.restored += other.restored;
+        self.inferred += other.inferred;
+        self.not_covered += other.not_covered;
+        self.unrecoverable += other.unrecoverable;
+        self.contradicted += other.contradicted;
+        self.inferred_cells += other.inferred_cells;
+        self.ambiguous_cells += other.ambiguous_cells;
+        self.unrecoverable_cells += other.unrecoverable_cells;
+    }
+
     fn add(&mut self, verdict: Verdict) {
         match verdict {
             Verdict::Unchanged => self.unchanged += 1,
@@ -78,14 +96,25 @@ impl Judge<'_> {
         let mut columns = vec![[0; 3]; self.rebuilt.input.schema.len()];
         let touched = self.kept_contradictions();
         let mentioned = self.mentioned();
-        for group in 0..self.rebuilt.groups() {
-            self.judge_group(
-                group,
-                (&touched, &mentioned),
-                &mut counts,
-                &mut columns,
-                writer.as_deref_mut(),
-            )?;
+        let known = (touched.as_slice(), &mentioned);
+        if writer.is_some() {
+            for group in 0..self.rebuilt.groups() {
+                self.judge_group(group, known, &mut counts, &mut columns, writer.as_deref_mut())?;
+            }
+        } else {
+            let nothing = (counts, columns.clone());
+            let of_group = |group| {
+                let (mut counts, mut columns) = nothing.clone();
+                self.judge_group(group, known, &mut counts, &mut columns, None)?;
+                Ok((counts, columns))
+            };
+            let groups: Vec<Result<_>> =
+                (0..self.rebuilt.groups()).into_par_iter().with_max_len(1).map(of_group).collect();
+            for group in groups {
+                let (of_group, of_columns) = group?;
+                counts.merge(of_group);
+                columns.iter_mut().zip(of_columns).for_each(|(all, own)| merge(all, own));
+            }
         }
         self.judge_absent(&mut counts, writer)?;
         Ok((counts, columns))

@@ -1,7 +1,7 @@
 //! For which span the inputs can prove anything, and where a moment cuts a source.
 
 use super::inputs::{Inputs, SourceInput};
-use super::scan::{Ordered, transaction_seed};
+use super::scan::{Ordered, integer_transaction, transaction_seed};
 use crate::error::{Error, Result};
 use crate::ledger::order::{self, Order};
 use crate::model::{NO_TIME, canon, time};
@@ -194,7 +194,7 @@ fn by_position(source: &SourceInput, order: &Order, text: &str, dataset: &str) -
 fn by_transaction(order: &Order, text: &str, dataset: &str) -> Result<SourceCut> {
     let ids = [
         canonical_id(&arrow::array::StringArray::from(vec![text])),
-        text.parse::<i64>().map_or(0, |id| (id as u64).wrapping_add(1)),
+        text.parse::<i128>().map_or(0, integer_transaction),
     ];
     let last = order.transactions.iter().rposition(|t| ids.contains(&t.id) && t.id != 0);
     let none = || Error::When {

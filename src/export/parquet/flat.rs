@@ -206,8 +206,8 @@ fn texts<T: ByteArrayType>(
             return entries(pages, &indexed, values, nulls, is_text);
         }
     }
-    let value = |row: usize| -> &[u8] { values.value(row).as_ref() };
-    let offsets = values.value_offsets();
+    let (offsets, data) = (values.value_offsets(), values.value_data());
+    let value = |row: usize| &data[offsets[row].as_usize()..offsets[row + 1].as_usize()];
     let (mut all, mut longest, mut from) = (None, 0, 0);
     while from < values.len() {
         let full = offsets[from].as_usize() + PAGE_BYTES;
