@@ -19,7 +19,7 @@ use crate::replay::facts::{self, Facts, ScanOptions, shard_of};
 use crate::replay::shard::{Shard, Sieve};
 
 /// Facts per shard aimed at: a shard's sort should stay in the cache.
-const FACTS_PER_SHARD: usize = 1 << 15;
+const FACTS_PER_SHARD: usize = 1 << 16;
 const SHARDS_MAX: usize = 256;
 
 /// A position seen twice, after the values were compared.
@@ -75,20 +75,26 @@ fn in_order(source: &SourceInput, store: &ChangeStore, prefix: Prefix) -> Result
     if prefix.segments > 0 {
         builder.skip(store.first(prefix.segments), prefix.transactions);
     }
-    // Segments are decoded in parallel, a window at a time, and followed in sequence.
+    // A window of segments is decoded while the one before it is followed in sequence.
     let segments: Vec<usize> = (prefix.segments..store.segments()).collect();
-    for window in segments.chunks(rayon::current_num_threads().max(1) * 2) {
-        let batches: Vec<Result<ChangeBatch>> =
-            window.par_iter().map(|&segment| store.read(segment, Want::ORDER, None)).collect();
-        for batch in batches {
-            let batch = batch?;
-            let ids = transaction_ids(&batch);
-            if let Err(NotInOrder) = builder.push(0, &batch, ids.as_deref()) {
-                return Ok(None);
-            }
+    let mut decoded: Vec<Result<ChangeBatch>> = Vec::new();
+    for window in segments.chunks(rayon::current_num_threads().max(1) * 2).chain([&[][..]]) {
+        let read = |&segment: &usize| store.read(segment, Want::ORDER, None);
+        let (followed, next) = rayon::join(
+            || decoded.drain(..).map(|batch| follow(&mut builder, &batch?)).collect::<Result<Vec<_>>>(),
+            || window.par_iter().with_max_len(1).map(read).collect(),
+        );
+        if followed?.contains(&Err(NotInOrder)) {
+            return Ok(None);
         }
+        decoded = next;
     }
     Ok(Some(builder.finish()))
+}
+
+fn follow(builder: &mut OrderBuilder, batch: &ChangeBatch) -> Result<Result<(), NotInOrder>> {
+    let ids = transaction_ids(batch);
+    Ok(builder.push(0, batch, ids.as_deref()))
 }
 
 fn sorted(source: &SourceInput, members: &[&DatasetInput]) -> Result<Order> {
@@ -328,11 +334,7 @@ pub(super) fn collect(
     histories.shards = parts
         .into_par_iter()
         .with_max_len(1)
-        .map(|parts| {
-            let mut all = Facts::new(lanes);
-            parts.into_iter().for_each(|part| all.append(part));
-            Shard::new(&all, ranks)
-        })
+        .map(|parts| Shard::new(&Facts::joined(lanes, parts), ranks))
         .collect();
     histories.number_slots()?;
     Ok(histories)

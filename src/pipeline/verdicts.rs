@@ -97,7 +97,9 @@ impl Judge<'_> {
         let touched = self.kept_contradictions();
         let mentioned = self.mentioned();
         let known = (touched.as_slice(), &mentioned);
-        if writer.is_some() {
+        if writer.is_none() && self.is_sure_of_kept(&touched) {
+            self.count_patches(&mut counts, &mut columns);
+        } else if writer.is_some() {
             for group in 0..self.rebuilt.groups() {
                 self.judge_group(group, known, &mut counts, &mut columns, writer.as_deref_mut())?;
             }
@@ -144,6 +146,25 @@ impl Judge<'_> {
         rows
     }
 
+    /// Whether every row that no record supplies is as the ledger has it.
+    fn is_sure_of_kept(&self, touched: &[u64]) -> bool {
+        touched.is_empty()
+            && !self.uncovered
+            && self.uncovered_columns().is_empty()
+            && self.rebuilt.doubtful.is_empty()
+            && self.rebuilt.input.recorded.is_none()
+    }
+
+    /// Counts in the order of patches, which lie one behind the other, unlike their rows.
+    fn count_patches(&self, counts: &mut VerdictCounts, columns: &mut ColumnCounts) {
+        let present = self.rebuilt.present.len() as u32;
+        counts.unchanged += self.rebuilt.count().saturating_sub(u64::from(present));
+        for number in 0..present {
+            counts.add(self.patch_verdict(number));
+            self.judge_cells(number, &String::new, columns, counts, None);
+        }
+    }
+
     fn judge_group(
         &self,
         group: usize,
@@ -156,11 +177,7 @@ impl Judge<'_> {
         let base = layout.group.map_or(0, |g| (g as u64) << 32);
         let mut judged: Vec<(usize, Verdict, Option<u32>)> = Vec::new();
         let uncovered = self.uncovered_columns();
-        let is_sure = touched.is_empty()
-            && !self.uncovered
-            && uncovered.is_empty()
-            && self.rebuilt.doubtful.is_empty()
-            && self.rebuilt.input.recorded.is_none();
+        let is_sure = self.is_sure_of_kept(touched);
         if let (true, None) = (is_sure, &layout.rows) {
             counts.unchanged += self.rebuilt.rows(group) as u64;
             return Ok(());

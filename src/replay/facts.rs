@@ -162,6 +162,22 @@ impl Facts {
         self.states.append(&mut other.states);
     }
 
+    /// All facts of some parts, one behind the other.
+    pub fn joined(lanes: usize, parts: Vec<Self>) -> Self {
+        let room = |of: fn(&Self) -> usize| parts.iter().map(of).sum();
+        let mut all = Self {
+            lanes,
+            key: Vec::with_capacity(room(|p| p.key.len())),
+            index: Vec::with_capacity(room(|p| p.index.len())),
+            kind: Vec::with_capacity(room(|p| p.kind.len())),
+            before: Vec::with_capacity(room(|p| p.before.len())),
+            after: Vec::with_capacity(room(|p| p.after.len())),
+            states: Vec::with_capacity(room(|p| p.states.len())),
+        };
+        parts.into_iter().for_each(|part| all.append(part));
+        all
+    }
+
     /// The same facts in the order of `order`.
     pub fn reorder(&self, order: &[u32]) -> Self {
         let mut sorted = Self::new(self.lanes);

@@ -1,4 +1,4 @@
-//! [`Shard`]: all facts of some keys, sorted by key and rank, with a way to find a key.
+//! [`Shard`]: all facts of some keys, together by key and in order of rank, with a way to find a key.
 //!
 //! The slice of facts of one key is its *history*. A shard finds it by an open
 //! hash table over the leading entries; nothing ever iterates that table.
@@ -10,7 +10,7 @@ use crate::model::rank::{DROPPED, Ranks};
 /// All facts of the keys of one shard.
 #[derive(Debug, Default)]
 pub struct Shard {
-    /// Sorted by (key, rank).
+    /// Those of one key follow each other, in order of rank.
     pub facts: Facts,
     /// Rank of each fact.
     pub rank: Vec<u32>,
@@ -61,15 +61,18 @@ fn place(key: u128, mask: usize) -> (usize, u64) {
 const EMPTY: u64 = u64::MAX;
 
 impl Shard {
-    /// Sorts facts into histories. Facts of dropped changes are left out.
+    /// Brings facts together as histories. Facts of dropped changes are left out.
     pub fn new(facts: &Facts, ranks: &Ranks) -> Self {
-        let mut order: Vec<(u128, u32, u32)> = (0..facts.len())
-            .map(|f| (facts.key[f], ranks.of(facts.index[f]), f as u32))
-            .filter(|&(_, rank, _)| rank != DROPPED)
+        let mut ranked: Vec<(u32, u32)> = (0..facts.len())
+            .map(|f| (ranks.of(facts.index[f]), f as u32))
+            .filter(|&(rank, _)| rank != DROPPED)
             .collect();
-        order.sort_unstable();
-        let rank = order.iter().map(|&(_, rank, _)| rank).collect();
-        Self::sorted(facts, order.into_iter().map(|(_, _, fact)| fact).collect(), rank)
+        if !ranked.is_sorted() {
+            ranked.sort_unstable();
+        }
+        let ranked = by_key(&facts.key, &ranked);
+        let rank = ranked.iter().map(|&(rank, _)| rank).collect();
+        Self::sorted(facts, ranked.into_iter().map(|(_, fact)| fact).collect(), rank)
     }
 
     /// This shard with rows of an opening sorted in. The rows must be of its keys, once each, or new ones.
@@ -137,6 +140,44 @@ fn slot(key: u128) -> usize {
 /// Bits of a key that neither choose its shard nor its place in the table.
 fn fingerprint(key: u128) -> u64 {
     (key >> 88) as u64 & u64::from(u32::MAX)
+}
+
+/// Brings facts, given in order of rank, together by key; keys come in the order of their first fact.
+fn by_key(keys: &[u128], ranked: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    let mut table = vec![EMPTY; (ranked.len() * 2).next_power_of_two()];
+    let mask = table.len() - 1;
+    let (mut firsts, mut counts, mut numbers) =
+        (Vec::new(), Vec::<u32>::new(), Vec::with_capacity(ranked.len()));
+    for &(_, fact) in ranked {
+        let key = keys[fact as usize];
+        let mut place = slot(key) & mask;
+        let number = loop {
+            let entry = table[place];
+            let known = (entry & u64::from(u32::MAX)) as usize;
+            if entry == EMPTY {
+                table[place] = fingerprint(key) << 32 | firsts.len() as u64;
+                firsts.push(key);
+                counts.push(0);
+                break firsts.len() - 1;
+            }
+            if entry >> 32 == fingerprint(key) && firsts[known] == key {
+                break known;
+            }
+            place = (place + 1) & mask;
+        };
+        counts[number] += 1;
+        numbers.push(number as u32);
+    }
+    let mut next = 0;
+    // From here on the place of the key's next fact.
+    counts.iter_mut().for_each(|count| next += std::mem::replace(count, next));
+    let mut together = vec![(0, 0); ranked.len()];
+    for (&fact, &number) in ranked.iter().zip(&numbers) {
+        let place = &mut counts[number as usize];
+        together[*place as usize] = fact;
+        *place += 1;
+    }
+    together
 }
 
 fn starts(keys: &[u128]) -> Vec<u32> {
