@@ -13,6 +13,8 @@ mod dictionary;
 mod flat;
 mod hybrid;
 mod pages;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io::BufWriter;

@@ -226,3 +226,93 @@ fn as_values(of: &[Option<&DictionaryArray<Int32Type>>], pieces: &Pieces) -> Res
     let plain: Vec<Option<&ArrayRef>> = plain.iter().map(Option::as_ref).collect();
     gather(&plain, pieces)
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Decimal128Array, FixedSizeBinaryArray, Int64Array, ListArray, StringArray};
+    use arrow::compute::cast;
+
+    use super::*;
+    use crate::testing::Prng;
+
+    /// Arrays of one type, some with nulls and one sliced.
+    fn some(random: &mut Prng, make: &impl Fn(&mut Prng, usize, bool) -> ArrayRef) -> Vec<ArrayRef> {
+        (0..4)
+            .map(|number| {
+                let rows = 5 + random.index(200);
+                let array = make(random, rows, number % 2 == 0);
+                if number == 3 { array.slice(2, rows - 3) } else { array }
+            })
+            .collect()
+    }
+
+    fn check(random: &mut Prng, make: impl Fn(&mut Prng, usize, bool) -> ArrayRef) {
+        for _ in 0..20 {
+            let arrays = some(random, &make);
+            let mut pieces = Pieces::default();
+            let mut indices = Vec::new();
+            while indices.len() < 300 {
+                let array = random.index(arrays.len());
+                let start = random.index(arrays[array].len());
+                let len = 1 + random.index((arrays[array].len() - start).min(30));
+                for row in start..start + len {
+                    pieces.push(array as u32, row as u32);
+                    indices.push((array, row));
+                }
+            }
+            let named: Vec<Option<&ArrayRef>> = arrays.iter().map(Some).collect();
+            let gathered = gather(&named, &pieces).unwrap();
+            let all: Vec<&dyn Array> = arrays.iter().map(|a| a.as_ref()).collect();
+            let expected = interleave(&all, &indices).unwrap();
+            let plain = |array: &ArrayRef| match array.data_type() {
+                DataType::Dictionary(_, values) => cast(array, values).unwrap(),
+                _ => Arc::clone(array),
+            };
+            assert_eq!(plain(&gathered).to_data(), plain(&expected).to_data());
+        }
+    }
+
+    fn absent(random: &mut Prng, nullable: bool) -> bool {
+        nullable && random.below(4) == 0
+    }
+
+    #[test]
+    fn gathers_what_interleaving_gives() {
+        let mut random = Prng::new(7);
+        let text = |r: &mut Prng, n: usize, nulls: bool| -> StringArray {
+            (0..n).map(|_| (!absent(r, nulls)).then(|| format!("ä{}", r.below(12)))).collect()
+        };
+        check(&mut random, |r, n, nulls| Arc::new(text(r, n, nulls)));
+        check(&mut random, |r, n, nulls| {
+            let to = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+            cast(&text(r, n, nulls), &to).unwrap()
+        });
+        check(&mut random, |r, n, nulls| cast(&text(r, n, nulls), &DataType::LargeBinary).unwrap());
+        check(&mut random, |r, n, nulls| {
+            Arc::new((0..n).map(|_| (!absent(r, nulls)).then(|| r.next() as i64)).collect::<Int64Array>())
+        });
+        check(&mut random, |r, n, nulls| {
+            let cells = (0..n).map(|_| (!absent(r, nulls)).then(|| i128::from(r.next()) << 20));
+            Arc::new(cells.collect::<Decimal128Array>())
+        });
+        check(&mut random, |r, n, nulls| {
+            Arc::new((0..n).map(|_| (!absent(r, nulls)).then(|| r.below(2) == 0)).collect::<BooleanArray>())
+        });
+        check(&mut random, |r, n, nulls| {
+            let cells = (0..n).map(|_| (!absent(r, nulls)).then(|| r.next().to_le_bytes().to_vec()));
+            Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(cells, 8).unwrap())
+        });
+        check(&mut random, |r, n, nulls| {
+            let cells = (0..n).map(|_| (!absent(r, nulls)).then(|| vec![Some(r.next() as i32)]));
+            Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(cells))
+        });
+    }
+
+    #[test]
+    fn a_row_of_an_array_that_is_not_there_is_an_error() {
+        let array: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+        let mut pieces = Pieces::default();
+        pieces.push(1, 0);
+        assert!(gather(&[Some(&array), None], &pieces).is_err());
+    }
+}
