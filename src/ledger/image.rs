@@ -17,7 +17,7 @@ use arrow::array::StringBuilder;
 use arrow::datatypes::DataType;
 
 use super::decode::{DecodeOptions, TableTarget, TargetFacts};
-use super::json;
+use super::json::{self, Member};
 use super::notes::Notes;
 use crate::model::{CellState, ChangeBatch, DiscrepancyKind, NO_TIME, Op};
 use crate::read::cell::{BinaryText, CellBuilder, CellOptions, Misfit};
@@ -235,6 +235,20 @@ impl<'o> Rows<'o> {
             expected += 1;
         });
         found.then_some(cells)
+    }
+
+    /// The same for an object that has been taken apart.
+    pub(super) fn image_of<'a>(&mut self, members: &[Member<'a>], missing: Stated<'a>) -> Vec<Stated<'a>> {
+        let mut cells = self.blank(missing);
+        let mut expected = 0;
+        for (name, raw) in members {
+            if let Some(column) = self.names.find(name, expected) {
+                cells[column] = Stated::raw(raw);
+                expected = column;
+            }
+            expected += 1;
+        }
+        cells
     }
 
     /// Fills key cells that one image leaves out from the other one.

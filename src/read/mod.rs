@@ -32,6 +32,7 @@ mod infer;
 mod input;
 mod ipc;
 mod json_chunks;
+pub(crate) mod json_scan;
 mod json_table;
 pub mod json_text;
 mod memory;

@@ -1,7 +1,7 @@
 //! Debezium's CloudEvents: the `source` block and the op stand in attributes of the event (`iodebeziumop`, …), the
 //! images in `data`. Put together again, they are an event like any other.
 
-use super::super::json::{self, raw_text};
+use super::super::json;
 
 /// What stands before the names of Debezium's own attributes.
 const PREFIX: &str = "iodebezium";
@@ -56,7 +56,7 @@ pub(super) fn event(text: &str) -> Option<String> {
 fn payload(data: &str) -> &str {
     let mut found = data;
     json::checked_members(data, |name, raw| {
-        if name == "payload" && raw_text(serde_json::from_str(raw).ok()).is_some() {
+        if name == "payload" && raw != "null" {
             found = raw;
         }
     });

@@ -1,65 +1,111 @@
 //! What a JSON value of a Debezium ledger is, under all its wrappings.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use super::super::json::{self, Raw, raw_text};
+use super::super::json::{self, Member, raw_members, raw_text};
 use super::source::{Connector, Source};
+use crate::read::json_scan::{Broken, Scan};
 
 /// How deep a record may be wrapped before it is set aside.
 const DEPTH: u8 = 4;
 
-/// The members of all kinds of records, raw.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    before: Raw<'a>,
-    #[serde(borrow)]
-    after: Raw<'a>,
-    #[serde(borrow)]
-    source: Raw<'a>,
-    #[serde(borrow)]
-    op: Raw<'a>,
-    #[serde(borrow)]
-    transaction: Raw<'a>,
-    #[serde(borrow)]
-    topic: Raw<'a>,
-    #[serde(borrow)]
-    key: Raw<'a>,
-    #[serde(borrow)]
-    value: Raw<'a>,
-    #[serde(borrow)]
-    schema: Raw<'a>,
-    #[serde(borrow)]
-    payload: Raw<'a>,
-    #[serde(borrow)]
-    status: Raw<'a>,
-    #[serde(borrow)]
-    id: Raw<'a>,
-    #[serde(borrow)]
-    data_collections: Raw<'a>,
-    #[serde(borrow)]
-    ddl: Raw<'a>,
-    #[serde(borrow, rename = "tableChanges")]
-    table_changes: Raw<'a>,
-    #[serde(borrow)]
-    ts_ms: Raw<'a>,
-    #[serde(borrow)]
-    specversion: Raw<'a>,
-    #[serde(borrow)]
-    data: Raw<'a>,
-    #[serde(borrow, rename = "__op")]
-    flat_op: Raw<'a>,
-    #[serde(borrow, rename = "__deleted")]
-    flat_deleted: Raw<'a>,
+raw_members! {
+    /// The members of all kinds of records, raw.
+    struct Envelope {
+        before = "before",
+        after = "after",
+        source = "source",
+        op = "op",
+        transaction = "transaction",
+        topic = "topic",
+        key = "key",
+        value = "value",
+        schema = "schema",
+        payload = "payload",
+        status = "status",
+        id = "id",
+        data_collections = "data_collections",
+        ddl = "ddl",
+        table_changes = "tableChanges",
+        ts_ms = "ts_ms",
+        specversion = "specversion",
+        data = "data",
+        flat_op = "__op",
+        flat_deleted = "__deleted",
+    }
+}
+
+/// The members of the blocks of a record, one block after the other.
+type Tape<'a> = Vec<Member<'a>>;
+
+/// Where the members of the blocks stand in the tape; `None` for blocks that are to be taken apart by their text.
+#[derive(Debug, Default)]
+struct Blocks {
+    before: Option<Range<usize>>,
+    after: Option<Range<usize>>,
+    source: Option<Range<usize>>,
+}
+
+/// An image, checked to be JSON.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Image<'a> {
+    pub(super) text: &'a str,
+    /// Its members, if it is an object and no name has escapes.
+    pub(super) members: Option<&'a [Member<'a>]>,
+}
+
+impl<'a> Envelope<'a> {
+    /// Takes a record apart in one pass, down to the members of its blocks.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn read(text: &'a str, tape: &mut Tape<'a>) -> Result<(Self, Blocks), String> {
+        let (mut envelope, mut blocks, mut twice) = (Self::default(), Blocks::default(), None);
+        let mut scan = Scan::new(text);
+        let passed = scan.object(|scan, name| {
+            let name = name.text()?;
+            let place = scan.place();
+            let block = match &*name {
+                "before" => Some(&mut blocks.before),
+                "after" => Some(&mut blocks.after),
+                "source" => Some(&mut blocks.source),
+                _ => None,
+            };
+            match block.filter(|_| scan.peek() == Some(b'{')) {
+                Some(block) => *block = taken_apart(scan, tape)?,
+                None => scan.value().map(|_| ())?,
+            }
+            if !envelope.set(&name, scan.since(place)?) {
+                twice = Some(name.into_owned());
+            }
+            Ok(())
+        });
+        if passed.and_then(|()| scan.end()).is_err() {
+            return Err(json::no_object(text).to_string());
+        }
+        envelope.settle();
+        twice.map_or(Ok((envelope, blocks)), |name| Err(format!("duplicate field `{name}`")))
+    }
+}
+
+/// Puts the members of a block on the tape, unless a name has escapes.
+fn taken_apart<'a>(scan: &mut Scan<'a>, tape: &mut Tape<'a>) -> Result<Option<Range<usize>>, Broken> {
+    let (start, mut plain) = (tape.len(), true);
+    scan.object(|scan, name| {
+        plain &= !name.escaped;
+        tape.push((name.inner, scan.value()?));
+        Ok(())
+    })?;
+    Ok(plain.then_some(start..tape.len()))
 }
 
 /// A change event, raw.
 #[derive(Debug)]
 pub(super) struct Event<'a> {
     pub(super) op: Cow<'a, str>,
-    pub(super) before: Option<&'a str>,
-    pub(super) after: Option<&'a str>,
+    pub(super) before: Option<Image<'a>>,
+    pub(super) after: Option<Image<'a>>,
     pub(super) source: Source<'a>,
     pub(super) topic: Option<Cow<'a, str>>,
     /// The message key, as raw JSON.
@@ -113,14 +159,21 @@ pub(super) fn open(text: &str, wrapping: Wrapping<'_>, found: &mut dyn FnMut(Ope
     if let Some(inner) = wrapping.key.filter(|k| k.starts_with('"')).and_then(json::text) {
         return open(text, Wrapping { key: Some(&inner), ..deeper }, found);
     }
-    match serde_json::from_str::<Envelope<'_>>(text) {
-        Ok(envelope) => classify(text, &envelope, deeper, found),
+    // Most records have some thirty members in their blocks.
+    let mut tape = Tape::with_capacity(48);
+    match Envelope::read(text, &mut tape) {
+        Ok((envelope, blocks)) => classify(text, (&envelope, &blocks, &tape), deeper, found),
         Err(error) => found(Opened::Unknown(format!("expected a JSON object: {error}"))),
     }
 }
 
-fn classify(text: &str, envelope: &Envelope<'_>, wrapping: Wrapping<'_>, found: &mut dyn FnMut(Opened<'_>)) {
-    let raw = raw_text;
+fn classify<'a>(
+    text: &'a str,
+    (envelope, blocks, tape): (&Envelope<'a>, &Blocks, &'a Tape<'a>),
+    wrapping: Wrapping<'a>,
+    found: &mut dyn FnMut(Opened<'_>),
+) {
+    let raw = |member: Option<&'a str>| raw_text(member);
     if envelope.specversion.is_some() {
         return match (super::cloud::event(text), raw(envelope.data)) {
             (Some(event), _) => open(&event, wrapping, found),
@@ -130,11 +183,15 @@ fn classify(text: &str, envelope: &Envelope<'_>, wrapping: Wrapping<'_>, found: 
     }
     let topic = raw(envelope.topic).or(wrapping.topic);
     if let (Some(op), true) = (raw(envelope.op), is_change(envelope)) {
+        let on_tape = |block: &Option<Range<usize>>| tape.get(block.clone()?);
+        let source = envelope
+            .source
+            .map(|text| on_tape(&blocks.source).map_or_else(|| Source::read(text), Source::of));
         return found(Opened::Event(Box::new(Event {
             op: json::text(op).unwrap_or(Cow::Borrowed(op)),
-            before: raw(envelope.before),
-            after: raw(envelope.after),
-            source: raw(envelope.source).and_then(|s| serde_json::from_str(s).ok()).unwrap_or_default(),
+            before: envelope.before.map(|text| Image { text, members: on_tape(&blocks.before) }),
+            after: envelope.after.map(|text| Image { text, members: on_tape(&blocks.after) }),
+            source: source.unwrap_or_default(),
             topic: topic.and_then(json::text),
             key: wrapping.key,
             schema: wrapping.schema,
@@ -171,10 +228,10 @@ fn classify(text: &str, envelope: &Envelope<'_>, wrapping: Wrapping<'_>, found: 
 }
 
 /// The numbers of changes by table that the end of a transaction declares. Logical messages are no changes.
-fn declared(collections: Raw<'_>) -> Vec<(String, u64)> {
+fn declared(collections: Option<&str>) -> Vec<(String, u64)> {
     let mut tables = Vec::new();
     let Some(collections) = collections else { return tables };
-    let _ = json::elements(collections.get(), |raw| {
+    let _ = json::elements(collections, |raw| {
         let (mut table, mut count) = (None, None);
         let _ = json::members(raw, |name, value| match name {
             "data_collection" => table = json::text(value),

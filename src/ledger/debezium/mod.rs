@@ -28,7 +28,7 @@ use arrow::datatypes::DataType;
 
 use self::encoding::{Described, Modes, Schemas, search};
 pub(super) use self::envelope::is_debezium;
-use self::envelope::{Event, Opened, Wrapping, open};
+use self::envelope::{Event, Image, Opened, Wrapping, open};
 pub(super) use self::flat::{Flat, is_flat};
 use self::source::{Connector, Position};
 use self::values::{Encoding, Values};
@@ -348,7 +348,7 @@ impl<'o> Decoder<'o> {
         let found = search(self.chunk, self.index, needed, &mut |event, cell| {
             let Some(target) = routes.target(&event.table()) else { return };
             for image in [event.before, event.after].into_iter().flatten() {
-                let _ = json::members(image, |name, raw| {
+                let _ = json::members(image.text, |name, raw| {
                     if let Some(column) = encoding::column(rows[target].target, name) {
                         cell(raw, tables[target].encodings[column]);
                     }
@@ -386,11 +386,14 @@ impl<'o> Decoder<'o> {
 /// An image as slices.
 fn image<'r>(
     rows: &mut Rows<'_>,
-    raw: Option<&'r str>,
+    stated: Option<Image<'r>>,
     side: &str,
 ) -> Result<Option<Vec<Stated<'r>>>, String> {
-    let Some(raw) = raw else { return Ok(None) };
-    let image = rows.image(raw, Stated::Absent);
+    let Some(stated) = stated else { return Ok(None) };
+    let image = match stated.members {
+        Some(members) => Some(rows.image_of(members, Stated::Absent)),
+        None => rows.image(stated.text, Stated::Absent),
+    };
     image.map(Some).ok_or_else(|| format!("expected an object as {side} image"))
 }
 

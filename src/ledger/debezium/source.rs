@@ -3,65 +3,39 @@
 use std::borrow::Cow;
 
 use super::super::decode::Clock;
-use super::super::json::{self, Raw};
+use super::super::json::{self, Member, raw_members};
 use super::super::position::{self, PositionKind};
 
-/// The members of a `source` block that matter here, raw: producers and versions differ in their types.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub(super) struct Source<'a> {
-    #[serde(borrow)]
-    version: Raw<'a>,
-    #[serde(borrow)]
-    connector: Raw<'a>,
-    #[serde(borrow)]
-    snapshot: Raw<'a>,
-    #[serde(borrow)]
-    pub(super) db: Raw<'a>,
-    #[serde(borrow)]
-    pub(super) schema: Raw<'a>,
-    #[serde(borrow)]
-    pub(super) table: Raw<'a>,
-    #[serde(borrow)]
-    pub(super) collection: Raw<'a>,
-    #[serde(borrow)]
-    ts_ms: Raw<'a>,
-    #[serde(borrow)]
-    ts_us: Raw<'a>,
-    #[serde(borrow)]
-    ts_ns: Raw<'a>,
-    #[serde(borrow)]
-    commit_ts_ms: Raw<'a>,
-    #[serde(borrow)]
-    sequence: Raw<'a>,
-    #[serde(borrow)]
-    lsn: Raw<'a>,
-    #[serde(borrow, rename = "txId")]
-    tx_id: Raw<'a>,
-    #[serde(borrow, rename = "txSeq")]
-    tx_seq: Raw<'a>,
-    #[serde(borrow)]
-    server_id: Raw<'a>,
-    #[serde(borrow)]
-    gtid: Raw<'a>,
-    #[serde(borrow)]
-    file: Raw<'a>,
-    #[serde(borrow)]
-    pos: Raw<'a>,
-    #[serde(borrow)]
-    row: Raw<'a>,
-    #[serde(borrow)]
-    change_lsn: Raw<'a>,
-    #[serde(borrow)]
-    commit_lsn: Raw<'a>,
-    #[serde(borrow)]
-    event_serial_no: Raw<'a>,
-    #[serde(borrow)]
-    scn: Raw<'a>,
-    #[serde(borrow)]
-    commit_scn: Raw<'a>,
-    #[serde(borrow)]
-    user_name: Raw<'a>,
+raw_members! {
+    /// The members of a `source` block that matter here, raw: producers and versions differ in their types.
+    pub(super) struct Source {
+        version = "version",
+        connector = "connector",
+        snapshot = "snapshot",
+        pub(super) db = "db",
+        pub(super) schema = "schema",
+        pub(super) table = "table",
+        pub(super) collection = "collection",
+        ts_ms = "ts_ms",
+        ts_us = "ts_us",
+        ts_ns = "ts_ns",
+        commit_ts_ms = "commit_ts_ms",
+        sequence = "sequence",
+        lsn = "lsn",
+        tx_id = "txId",
+        tx_seq = "txSeq",
+        server_id = "server_id",
+        gtid = "gtid",
+        file = "file",
+        pos = "pos",
+        row = "row",
+        change_lsn = "change_lsn",
+        commit_lsn = "commit_lsn",
+        event_serial_no = "event_serial_no",
+        scn = "scn",
+        commit_scn = "commit_scn",
+        user_name = "user_name",
+    }
 }
 
 /// The databases whose `source` blocks have an order of their own.
@@ -85,6 +59,26 @@ pub(super) struct Position {
 }
 
 impl<'a> Source<'a> {
+    /// The block of these members. One in which a member stands twice says nothing.
+    pub(super) fn of(members: &[Member<'a>]) -> Self {
+        let mut source = Self::default();
+        if !members.iter().all(|(name, raw)| source.set(name, raw)) {
+            return Self::default();
+        }
+        source.settle();
+        source
+    }
+
+    /// The block of this text.
+    pub(super) fn read(text: &'a str) -> Self {
+        let (mut source, mut once) = (Self::default(), true);
+        match json::members(text, |name, raw| once &= source.set(name, raw)) {
+            Ok(()) if once => source.settle(),
+            _ => return Self::default(),
+        }
+        source
+    }
+
     /// Whether the record has a block worth the name.
     pub(super) fn is_stated(&self) -> bool {
         [self.connector, self.version, self.db, self.table, self.lsn, self.file].iter().any(Option::is_some)
