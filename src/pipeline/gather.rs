@@ -159,27 +159,30 @@ fn bytes<T: ByteArrayType>(arrays: &[Option<&ArrayRef>], pieces: &Pieces) -> Res
         arrays.iter().map(|array| array.map(|a| a.as_bytes::<T>())).collect();
     let mut offsets: Vec<T::Offset> = Vec::with_capacity(pieces.rows + 1);
     offsets.push(T::Offset::default());
-    let (mut length, mut last) = (0_usize, T::Offset::default());
+    let mut last = T::Offset::default();
+    // Offsets and bytes of a piece are fetched together, as both are far away in memory.
+    let mut values: Vec<u8> = Vec::with_capacity(pieces.rows * usual_length(&of));
     for piece in &pieces.pieces {
         let Some(from) = of[piece.array as usize] else { continue };
         let (start, end) = (piece.start as usize, (piece.start + piece.len) as usize);
         let own = &from.value_offsets()[start..=end];
-        let base = own[0];
-        length += own[own.len() - 1].as_usize() - base.as_usize();
-        let next = T::Offset::from_usize(length).ok_or(ArrowError::OffsetOverflowError(length))?;
+        let (base, upto) = (own[0], own[own.len() - 1]);
+        values.extend_from_slice(&from.value_data()[base.as_usize()..upto.as_usize()]);
+        let next =
+            T::Offset::from_usize(values.len()).ok_or(ArrowError::OffsetOverflowError(values.len()))?;
         offsets.extend(own[1..].iter().map(|&offset| last + (offset - base)));
         last = next;
-    }
-    let mut values: Vec<u8> = Vec::with_capacity(length);
-    for piece in &pieces.pieces {
-        let Some(from) = of[piece.array as usize] else { continue };
-        let own = from.value_offsets();
-        let (start, end) = (own[piece.start as usize], own[(piece.start + piece.len) as usize]);
-        values.extend_from_slice(&from.value_data()[start.as_usize()..end.as_usize()]);
     }
     let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
     let array = GenericByteArray::<T>::try_new(offsets, Buffer::from_vec(values), nulls(arrays, pieces))?;
     Ok(Arc::new(array))
+}
+
+/// The mean length of a value in the first of some arrays, rounded up.
+fn usual_length<T: ByteArrayType>(of: &[Option<&GenericByteArray<T>>]) -> usize {
+    let Some(first) = of.iter().flatten().find(|array| !array.is_empty()) else { return 0 };
+    let (offsets, rows) = (first.value_offsets(), first.len());
+    (offsets[rows].as_usize() - offsets[0].as_usize()) / rows + 1
 }
 
 /// Dictionaries are put one behind the other; entries are not compared. Where that would be more
