@@ -545,6 +545,47 @@ pub fn cell_text(array: &dyn Array, row: usize) -> Option<String> {
     Some(text.unwrap_or_else(|error| format!("unprintable: {error}")))
 }
 
+/// The texts of many keys, each as [`key_text`] writes it.
+pub struct KeyTexts<'a> {
+    columns: Vec<(String, &'a dyn Array, Option<ArrayFormatter<'a>>)>,
+}
+
+impl<'a> KeyTexts<'a> {
+    /// Of key columns with these names.
+    pub fn new(names: &[&str], columns: &'a [ArrayRef]) -> Self {
+        const NULL: FormatOptions<'static> = FormatOptions::new().with_null("null");
+        let column = |(name, array): (&&str, &'a ArrayRef)| {
+            // Text is taken as it is; what cannot be printed says so cell by cell.
+            let printed = if array.data_type().is_string() {
+                None
+            } else {
+                ArrayFormatter::try_new(array.as_ref(), &NULL).ok()
+            };
+            ((*name).to_owned(), array.as_ref(), printed)
+        };
+        Self { columns: names.iter().zip(columns).map(column).collect() }
+    }
+
+    /// The key of a row.
+    pub fn of(&self, row: usize) -> String {
+        let mut text = String::new();
+        for (number, (name, array, printed)) in self.columns.iter().enumerate() {
+            text.push_str(if number > 0 { ", " } else { "" });
+            text.push_str(name);
+            text.push('=');
+            let start = text.len();
+            if let Some(printed) = printed {
+                if printed.value(row).write(&mut text).is_ok() {
+                    continue;
+                }
+                text.truncate(start);
+            }
+            text.push_str(cell_text(*array, row).as_deref().unwrap_or("null"));
+        }
+        text
+    }
+}
+
 /// `column=value` pairs of a key, for people: `entry_id=7, line_no=2`.
 pub fn key_text(names: &[&str], columns: &[&ArrayRef], row: usize) -> String {
     let pair = |(name, column): (&&str, &&ArrayRef)| {

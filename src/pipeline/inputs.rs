@@ -647,6 +647,16 @@ impl DatasetInput {
         canon::key_text(&names, keys, row)
     }
 
+    /// As [`Self::key_text`], for many rows.
+    pub(super) fn key_texts<'a>(&'a self, keys: &'a [ArrayRef]) -> canon::KeyTexts<'a> {
+        let names: Vec<&str> = if self.schema.is_keyless() {
+            self.schema.names().collect()
+        } else {
+            self.schema.key().iter().map(|&c| self.schema.name(c)).collect()
+        };
+        canon::KeyTexts::new(&names, keys)
+    }
+
     /// The place in the current state's files of a row, as people count.
     pub(super) fn current_place(&self, group: usize, row: usize) -> crate::model::CurrentPlace {
         let (file, first) = self.table.place(group);

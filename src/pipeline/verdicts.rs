@@ -75,6 +75,17 @@ pub(super) type ColumnCounts = Vec<[u64; 3]>;
 /// Where a key is wanted, its row in a group or segment, and whether the before image has it.
 type Wanted = (usize, u32, bool);
 
+/// What was found in one output group.
+#[derive(Debug, Default)]
+struct Judged {
+    counts: VerdictCounts,
+    columns: ColumnCounts,
+    /// Every touched key; empty unless listed.
+    rows: Vec<KeyVerdict>,
+    /// Every cell that is not exact; empty unless listed.
+    cells: Vec<CellVerdict>,
+}
+
 /// Judges one rebuilt dataset.
 pub(super) struct Judge<'a> {
     pub analysed: &'a Analysed,
@@ -99,23 +110,20 @@ impl Judge<'_> {
         let known = (touched.as_slice(), &mentioned);
         if writer.is_none() && self.is_sure_of_kept(&touched) {
             self.count_patches(&mut counts, &mut columns);
-        } else if writer.is_some() {
-            for group in 0..self.rebuilt.groups() {
-                self.judge_group(group, known, &mut counts, &mut columns, writer.as_deref_mut())?;
-            }
         } else {
-            let nothing = (counts, columns.clone());
-            let of_group = |group| {
-                let (mut counts, mut columns) = nothing.clone();
-                self.judge_group(group, known, &mut counts, &mut columns, None)?;
-                Ok((counts, columns))
-            };
-            let groups: Vec<Result<_>> =
-                (0..self.rebuilt.groups()).into_par_iter().with_max_len(1).map(of_group).collect();
-            for group in groups {
-                let (of_group, of_columns) = group?;
-                counts.merge(of_group);
-                columns.iter_mut().zip(of_columns).for_each(|(all, own)| merge(all, own));
+            let listed = writer.is_some();
+            let groups: Vec<usize> = (0..self.rebuilt.groups()).collect();
+            for window in groups.chunks(2 * rayon::current_num_threads().max(1)) {
+                let of_group = |&group: &usize| self.judge_group(group, known, listed);
+                let judged: Vec<Result<Judged>> = window.par_iter().with_max_len(1).map(of_group).collect();
+                for judged in judged {
+                    let judged = judged?;
+                    counts.merge(judged.counts);
+                    columns.iter_mut().zip(judged.columns).for_each(|(all, own)| merge(all, own));
+                    if let Some(writer) = &mut writer {
+                        writer.write(self.dataset(), &judged.rows, &judged.cells)?;
+                    }
+                }
             }
         }
         self.judge_absent(&mut counts, writer)?;
@@ -169,18 +177,18 @@ impl Judge<'_> {
         &self,
         group: usize,
         (touched, mentioned): (&[u64], &HashSet<u64>),
-        counts: &mut VerdictCounts,
-        columns: &mut ColumnCounts,
-        writer: Option<&mut VerdictWriter>,
-    ) -> Result<()> {
+        listed: bool,
+    ) -> Result<Judged> {
         let layout = &self.rebuilt.layouts[group];
+        let mut all = Judged { columns: vec![[0; 3]; self.rebuilt.input.schema.len()], ..Judged::default() };
+        let counts = &mut all.counts;
         let base = layout.group.map_or(0, |g| (g as u64) << 32);
         let mut judged: Vec<(usize, Verdict, Option<u32>)> = Vec::new();
         let uncovered = self.uncovered_columns();
         let is_sure = self.is_sure_of_kept(touched);
         if let (true, None) = (is_sure, &layout.rows) {
             counts.unchanged += self.rebuilt.rows(group) as u64;
-            return Ok(());
+            return Ok(all);
         }
         let outside = self.outside(layout.group)?;
         for row in 0..self.rebuilt.rows(group) {
@@ -198,7 +206,7 @@ impl Judge<'_> {
                 }
                 Row::Keep(kept) if outside(kept as usize) => (Verdict::NotCovered, None),
                 Row::Keep(kept) if self.rebuilt.doubtful.binary_search(&(base | u64::from(kept))).is_ok() => {
-                    self.count_doubtful(counts, columns);
+                    self.count_doubtful(counts, &mut all.columns);
                     (Verdict::Inferred, None)
                 }
                 Row::Keep(_) if !uncovered.is_empty() => (Verdict::NotCovered, None),
@@ -211,36 +219,34 @@ impl Judge<'_> {
             counts.add(verdict);
             judged.push((row, verdict, patch));
         }
-        if judged.is_empty() {
-            return Ok(());
+        if !judged.is_empty() {
+            self.judge_rows(group, judged, &uncovered, &mut all, listed)?;
         }
-        self.list(group, judged, &uncovered, (counts, columns), writer)
+        Ok(all)
     }
 
-    /// Judges the cells of judged rows of a group, and writes both if there is a writer.
-    fn list(
+    /// Judges the cells of judged rows of a group, and lists both if asked.
+    fn judge_rows(
         &self,
         group: usize,
         judged: Vec<(usize, Verdict, Option<u32>)>,
         uncovered: &[usize],
-        (counts, columns): (&mut VerdictCounts, &mut ColumnCounts),
-        writer: Option<&mut VerdictWriter>,
+        all: &mut Judged,
+        listed: bool,
     ) -> Result<()> {
-        let keys = self.key_columns(group, writer.is_some())?;
-        let (mut rows, mut cells) = (Vec::new(), Vec::new());
+        let keys = self.key_columns(group, listed)?;
+        let texts = self.rebuilt.input.key_texts(&keys);
+        let Judged { counts, columns, rows, cells } = all;
         for (row, verdict, patch) in judged {
-            let key = || {
-                let keys: Vec<&ArrayRef> = keys.iter().collect();
-                self.rebuilt.input.key_text(&keys, row)
-            };
+            let key = || texts.of(row);
             if let Some(number) = patch {
-                self.judge_cells(number, &key, columns, counts, writer.is_some().then_some(&mut cells));
+                self.judge_cells(number, &key, columns, counts, listed.then_some(&mut *cells));
             }
-            if writer.is_some() && patch.is_none() {
+            if listed && patch.is_none() {
                 let doubtful = verdict == Verdict::Inferred;
                 cells.extend(self.kept_cells(doubtful, uncovered, &key));
             }
-            if writer.is_some() {
+            if listed {
                 let first =
                     patch.map(|n| self.rebuilt.patches[self.rebuilt.present[n as usize] as usize].first);
                 let source =
@@ -248,10 +254,7 @@ impl Judge<'_> {
                 rows.push(KeyVerdict { key: key(), verdict, present: Some(true), source: Some(source) });
             }
         }
-        match writer {
-            Some(writer) => writer.write(self.dataset(), &rows, &cells),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// The marks on the cells of a row that stays: columns that no image carries, and, in a row that an
@@ -436,11 +439,11 @@ impl Judge<'_> {
         }
         let slots: Vec<u32> = judged.iter().map(|j| j.0).collect();
         let (keys, order) = self.keys_of(&slots)?;
-        let refs: Vec<&ArrayRef> = keys.iter().collect();
+        let texts = rebuilt.input.key_texts(&keys);
         let verdicts: Vec<KeyVerdict> = order
             .into_iter()
             .map(|at| KeyVerdict {
-                key: rebuilt.input.key_text(&refs, at),
+                key: texts.of(at),
                 verdict: judged[at].1,
                 present: judged[at].2,
                 source: None,
