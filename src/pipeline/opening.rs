@@ -88,17 +88,16 @@ pub(super) fn place(
         return Ok(placed);
     }
     if let (Some(at), Some(first), false) = (plan.as_of.bound.last_nanosecond(), window.from, window.declared)
+        && at < first
     {
-        if at < first {
-            let message = format!(
-                "assumed that nothing changed between the opening of {} and the ledger's first provable moment ({}): \
-                 declare `ledger.complete_from`",
-                plan.as_of.resolved,
-                time::format_instant(first)
-            );
-            window.begin_at(at, &input.plan.name);
-            note(Kind::CoverageAssumed, message);
-        }
+        let message = format!(
+            "assumed that nothing changed between the opening of {} and the ledger's first provable moment ({}): \
+             declare `ledger.complete_from`",
+            plan.as_of.resolved,
+            time::format_instant(first)
+        );
+        window.begin_at(at, &input.plan.name);
+        note(Kind::CoverageAssumed, message);
     }
     if !cut.ambiguous.is_empty() {
         let message = format!(
@@ -226,6 +225,9 @@ fn scan_group(
     Ok(facts::scan(&batch, input.store.first(segment), shards, scan, |_| true))
 }
 
+/// Facts by shard, rows without a key, and sums of one segment of an opening.
+type Part = (Vec<Facts>, Vec<u32>, Sums);
+
 /// Adds the opening's rows to the histories of their keys.
 pub(super) fn add(
     input: &DatasetInput,
@@ -237,7 +239,7 @@ pub(super) fn add(
     let lanes = stated_lanes(input);
     // A truncate names no key, so any row that stood may be one of those it ended.
     let all = histories.truncates.iter().any(|&rank| rank >= opening.rank);
-    let parts: Vec<Result<(Vec<Facts>, Vec<u32>, Sums)>> = input
+    let parts: Vec<Result<Part>> = input
         .store
         .opening_segments()
         .into_par_iter()
@@ -406,9 +408,12 @@ fn joined<P: Ord + Copy>(groups: Vec<Result<Identified<P>>>) -> Result<Identifie
     Ok(all)
 }
 
+/// Hash and place of a key's rows in the opening, and in the current state.
+type Sides = (Vec<(u64, u32)>, Vec<(u64, u64)>);
+
 /// Matches rows of both sides by key. Keys that several current rows have are reported as such.
 fn pair(opening: Identified<u32>, current: Identified<u64>) -> Vec<Pair> {
-    let mut by_key: BTreeMap<u128, (Vec<(u64, u32)>, Vec<(u64, u64)>)> = BTreeMap::new();
+    let mut by_key: BTreeMap<u128, Sides> = BTreeMap::new();
     opening.into_iter().for_each(|(id, hash, at)| by_key.entry(id).or_default().0.push((hash, at)));
     current.into_iter().for_each(|(id, hash, at)| by_key.entry(id).or_default().1.push((hash, at)));
     let pairs = by_key.into_values().filter_map(|(opening, current)| {

@@ -315,7 +315,8 @@ impl Walk<'_> {
                 return Forward::Found(Choice::exact(Source::After(index)));
             }
             if facts.has(fact, LEAVES) {
-                return self.follow_forward(index).map_or(Forward::Blocked { place }, Forward::Moved);
+                let moved = self.follow_forward(index).map(|walk| Forward::Moved(Box::new(walk)));
+                return moved.unwrap_or(Forward::Blocked { place });
             }
             if facts.ends(fact) {
                 return Forward::Blocked { place };
@@ -405,5 +406,5 @@ impl Walk<'_> {
 enum Forward<'a> {
     Found(Choice),
     Blocked { place: usize },
-    Moved(Walk<'a>),
+    Moved(Box<Walk<'a>>),
 }

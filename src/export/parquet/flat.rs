@@ -201,10 +201,10 @@ fn texts<T: ByteArrayType>(
     is_text: bool,
 ) -> Result<EncodedChunk, ParquetError> {
     let nulls = values.nulls();
-    if style.dictionary {
-        if let Some(indexed) = Indexed::of_texts(values) {
-            return entries(pages, &indexed, values, nulls, is_text);
-        }
+    if style.dictionary
+        && let Some(indexed) = Indexed::of_texts(values)
+    {
+        return entries(pages, &indexed, values, nulls, is_text);
     }
     let (offsets, data) = (values.value_offsets(), values.value_data());
     let value = |row: usize| &data[offsets[row].as_usize()..offsets[row + 1].as_usize()];

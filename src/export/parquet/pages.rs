@@ -54,7 +54,7 @@ pub(super) struct Pages {
 
 enum Compressor {
     None,
-    Snappy(snap::raw::Encoder),
+    Snappy(Box<snap::raw::Encoder>),
     Zstd(zstd::bulk::Compressor<'static>),
 }
 
@@ -74,7 +74,7 @@ impl Pages {
             Compression::ZSTD(level) => {
                 Compressor::Zstd(zstd::bulk::Compressor::new(level.compression_level())?)
             }
-            Compression::SNAPPY => Compressor::Snappy(snap::raw::Encoder::new()),
+            Compression::SNAPPY => Compressor::Snappy(Box::new(snap::raw::Encoder::new())),
             _ => Compressor::None,
         };
         Ok(Self {
