@@ -7,9 +7,14 @@
 //! beside the key holds the key alone. Declare `full_images = true` where the source logs whole rows, and
 //! `missing = "null"` where `IncludeNullAndEmpty` is off and no column holds empty texts.
 //!
+//! Files for S3 come as messages too (see `dms_tables`): there a time stands among the columns, and a list of
+//! values stands for a row without names.
+//!
 //! Limits: without `IncludeTransactionDetails` there is no commit time; the time
 //! at which a message was built stands in, and that is said. Whole numbers that DMS wrote in scientific notation are
 //! taken only while they are exact.
+
+use std::borrow::Cow;
 
 use arrow::datatypes::DataType;
 
@@ -19,7 +24,8 @@ use super::feed::{Change, Feed, Producer, any_layer, image_of, missing};
 use super::image::{Rows, Staged, Stated};
 use super::json::{self, Raw, raw_text};
 use super::unwrap::Message;
-use crate::model::{DiscrepancyKind, Op};
+use crate::model::time::parse_local;
+use crate::model::{DiscrepancyKind, Op, TableSchema};
 use crate::read::cell::{CellBuilder, Misfit};
 
 /// The decoder; it needs no state.
@@ -104,34 +110,78 @@ impl Producer for Dms {
         };
         let transaction = json::scalar(metadata.transaction_id);
         let mut change = Change { op: Some(op), transaction, ..Change::default() };
-        let time = json::scalar(metadata.commit_timestamp);
-        let commits = time.is_some();
-        if let Some(time) = time.or_else(|| json::scalar(metadata.timestamp)) {
+        let Some(target) = feed.begin(table, &change) else { return true };
+        let schema = &feed.rows(target).target.schema;
+        let data = match raw_text(record.data) {
+            Some(list) if list.starts_with('[') => named(schema, list).map(Cow::Owned),
+            data => data.map(Cow::Borrowed),
+        };
+        let in_files = metadata.commit_timestamp.is_none() && metadata.timestamp.is_none();
+        let column = data.as_deref().filter(|_| in_files).and_then(|data| time_column(schema, data));
+        let stated = json::scalar(metadata.commit_timestamp).or_else(|| column.as_ref().map(|c| c.1.clone()));
+        let commits = stated.is_some() || in_files;
+        if let Some(time) = stated.or_else(|| json::scalar(metadata.timestamp)) {
             change.committed_at = feed.instant(&time);
             feed.clock(if commits { Clock::Commit } else { Clock::Statement });
         }
-        let Some(target) = feed.begin(table, &change) else { return true };
         if !commits {
             let message =
                 "the ledger records no commit times; the times at which its messages were built stand in";
             feed.once(DiscrepancyKind::CoverageAssumed, target, "", message);
         }
-        let full = feed.options.full_identity == Some(true);
-        let left_out = feed.options.missing;
-        let declared = missing(feed.options);
-        let staged = match op {
-            Op::Truncate => Some(Staged::default()),
-            _ => raw_text(record.data).and_then(|data| {
-                let rows = feed.rows(target);
-                stage(rows, data, before_object(message.text), op, (full, left_out, declared))
-            }),
+        let reading = Reading {
+            op,
+            full: feed.options.full_identity == Some(true),
+            left_out: feed.options.missing,
+            declared: missing(feed.options),
+            time: column.as_ref().map(|(name, _)| name.as_ref()),
+        };
+        let staged = match (op, data.as_deref()) {
+            (Op::Truncate, _) => Some(Staged::default()),
+            (_, Some(data)) => stage(feed.rows(target), data, before_object(message.text), &reading),
+            (_, None) => None,
         };
         match staged {
             Some(staged) => feed.push(target, &change, &staged, &mut value),
-            None => feed.unparsable(Some(target), "expected an object as data"),
+            None => feed.unparsable(Some(target), "expected an object, or a value for each column, as data"),
         }
         true
     }
+}
+
+/// How a message is to be understood.
+struct Reading<'a> {
+    op: Op,
+    full: bool,
+    left_out: Missing,
+    declared: Stated<'static>,
+    /// The member that holds the time of the change.
+    time: Option<&'a str>,
+}
+
+/// A list of values under the names of the table's columns; one more value is the time before them.
+fn named(schema: &TableSchema, list: &str) -> Option<String> {
+    let mut values = Vec::new();
+    json::elements(list, |raw| values.push(raw)).ok()?;
+    let time = values.len().checked_sub(schema.len()).filter(|more| *more <= 1)? == 1;
+    let names = time.then_some("#time").into_iter().chain(schema.names());
+    let members = names.zip(values).map(|(name, raw)| format!("{}:{raw}", serde_json::Value::from(name)));
+    Some(format!("{{{}}}", members.collect::<Vec<_>>().join(",")))
+}
+
+/// The first member that is no column of the table and holds a time, and that time.
+fn time_column<'a>(schema: &TableSchema, data: &'a str) -> Option<(Cow<'a, str>, Cow<'a, str>)> {
+    let mut found = None;
+    json::checked_members(data, |name, raw| {
+        let column = schema.names().any(|column| column.eq_ignore_ascii_case(name));
+        if found.is_some() || column || name.starts_with(BEFORE) {
+            return;
+        }
+        let time =
+            json::text(raw).filter(|text| parse_local(&text.replace('T', " ")).is_some() && text.len() > 10);
+        found = time.map(|time| (Cow::Owned(name.to_owned()), time));
+    });
+    found
 }
 
 /// The row before an update, as an object under whatever name the task gives it.
@@ -149,13 +199,13 @@ fn stage<'r>(
     rows: &mut Rows<'_>,
     data: &'r str,
     before: Option<&'r str>,
-    op: Op,
-    (full, left_out, declared): (bool, Missing, Stated<'static>),
+    reading: &Reading<'_>,
 ) -> Option<Staged<'r>> {
+    let op = reading.op;
     // Nothing is said of a column that an insert or a delete leaves out, unless it is null.
-    let absent = if left_out == Missing::Null { Stated::Null } else { Stated::Absent };
-    let row = image_of(rows, data, if op == Op::Update { declared } else { absent }, |name| {
-        (!name.starts_with(BEFORE)).then(|| name.to_owned())
+    let absent = if reading.left_out == Missing::Null { Stated::Null } else { Stated::Absent };
+    let row = image_of(rows, data, if op == Op::Update { reading.declared } else { absent }, |name| {
+        (!name.starts_with(BEFORE) && reading.time != Some(name)).then(|| name.to_owned())
     })?;
     let mut staged = Staged::default();
     match op {
@@ -173,7 +223,7 @@ fn stage<'r>(
         Op::Delete => staged.before = Some(row),
         _ => staged.after = Some(row),
     }
-    if !full && matches!(op, Op::Update | Op::Delete) {
+    if !reading.full && matches!(op, Op::Update | Op::Delete) {
         doubt_nulls(rows, &mut staged);
     }
     Some(staged)

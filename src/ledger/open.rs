@@ -4,13 +4,14 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::binlog::{self, BinlogChunks};
+use super::dms_tables::DmsTables;
 use super::{
     DecodeOptions, Format, Mapping, MappingHints, Missing, TableTarget, TextEncoding, mapped_json, tabular,
 };
 use crate::error::{At, Error, Result};
 use crate::model::{ChangeBatch, Images};
 use crate::plan::{Ledger, LedgerFormat, MissingCells, ValueCoding};
-use crate::read::{InputFile, JsonChunk, JsonChunks, Spool, TableFormat, read_error};
+use crate::read::{InputFile, JsonChunk, JsonChunks, Spool, TableFormat, TableSource, read_error};
 
 /// How a ledger's files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,13 +38,21 @@ pub fn input_files(paths: &[PathBuf], spool: &Spool) -> Result<Vec<InputFile>> {
     Ok(files)
 }
 
-/// The records of a text ledger, in chunks.
+/// The records of a text ledger, in chunks; `declared` is what the plan says about its files.
 ///
 /// # Errors
 /// The file cannot be opened, or is in an encoding that is not supported.
-pub fn chunks(file: &InputFile, format: Format) -> Result<Box<dyn Iterator<Item = Result<JsonChunk>>>> {
+pub fn chunks(
+    file: &InputFile,
+    format: Format,
+    declared: &TableSource,
+) -> Result<Box<dyn Iterator<Item = Result<JsonChunk>>>> {
     Ok(match format {
         Format::Binlog => Box::new(BinlogChunks::open(file)?),
+        // DMS writes tables to S3, and messages everywhere else.
+        Format::Dms if crate::read::table_format(file)? != TableFormat::Ndjson => {
+            Box::new(DmsTables::open(&file.path, declared)?)
+        }
         _ => Box::new(JsonChunks::open(file)?),
     })
 }

@@ -346,7 +346,7 @@ fn parse(
     let mut carry = Carry::new();
     let mut intakes = targets.iter().map(|t| Intake::new(&t.schema, spool)).collect::<Result<Vec<_>>>()?;
     for (number, file) in files.iter().enumerate() {
-        let mut chunks = ledger::chunks(file, format)?;
+        let mut chunks = ledger::chunks(file, format, &plans[0].ledger.table)?;
         let window = rayon::current_num_threads().max(1) * 2;
         loop {
             let some = chunks.by_ref().take(window).collect::<Result<Vec<_>>>()?;

@@ -107,7 +107,7 @@ pub fn inspect(request: &InspectRequest, progress: &dyn Progress) -> Result<Vec<
 
 fn one(file: &InputFile, spool: &Spool, progress: &dyn Progress) -> Result<Inspected> {
     if is_binlog(file)?
-        && let Some(first) = chunks(file, Format::Binlog)?.next().transpose()?
+        && let Some(first) = chunks(file, Format::Binlog, &TableSource::default())?.next().transpose()?
     {
         return described(file, Format::Binlog, &binlog_tables(&first), progress);
     }

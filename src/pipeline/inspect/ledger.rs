@@ -7,11 +7,13 @@ use arrow::datatypes::{DataType, Field, Schema};
 use super::discover::Tables;
 use super::{Coverage, InspectedTable};
 use crate::error::Result;
-use crate::ledger::{Carry, DecodeOptions, Format, Note, TableTarget, chunks, decode};
+use crate::ledger::{
+    Carry, Clock, DecodeOptions, Format, Note, PositionKind, Stream, TableTarget, chunks, decode,
+};
 use crate::model::time::format_instant;
 use crate::model::{CellState, ChangeBatch, Images, NO_TIME, Op, TableSchema};
 use crate::pipeline::progress::Progress;
-use crate::read::InputFile;
+use crate::read::{InputFile, TableSource};
 
 /// More remarks than this are only counted.
 const REMARKS_MAX: usize = 10;
@@ -38,7 +40,7 @@ pub(super) fn read(
     let mut carry = Carry::new();
     let mut records = 0;
     let mut notes = Vec::new();
-    for chunk in chunks(file, format)? {
+    for chunk in chunks(file, format, &TableSource::default())? {
         let chunk = chunk?;
         let mut decoded = decode(format, &chunk, &targets, &options);
         carry.stitch(&mut decoded);
@@ -54,15 +56,77 @@ pub(super) fn read(
         progress.advance(chunk.text.len() as u64);
     }
     let stream = carry.finish(&options);
-    notes.extend(stream.notes);
+    notes.extend(stream.notes.iter().cloned());
     let mut described: Vec<InspectedTable> = tallies.into_iter().map(Tally::finish).collect();
     // Tables that first occur behind the records that were looked at.
-    for (name, (target, changes)) in stream.tables {
-        if target.is_none() && changes > 0 {
-            described.push(InspectedTable { changes, ..Tally::new(&name, &[]).finish() });
+    for (name, (target, changes)) in &stream.tables {
+        if target.is_none() && *changes > 0 {
+            described.push(InspectedTable { changes: *changes, ..Tally::new(name, &[]).finish() });
         }
     }
-    Ok(ReadLedger { records, tables: described, remarks: remarks(&notes) })
+    let mut said = nature(format, &stream, &described);
+    said.extend(remarks(&notes));
+    Ok(ReadLedger { records, tables: described, remarks: said })
+}
+
+/// What orders the ledger, what its times are, and what it cannot tell.
+fn nature(format: Format, stream: &Stream, tables: &[InspectedTable]) -> Vec<String> {
+    let order = match &stream.positions {
+        None | Some(PositionKind::Ordinal) => {
+            "as delivered; a record that comes again is not known".to_owned()
+        }
+        Some(kind) => format!("by {}", order_field(kind)),
+    };
+    let clock = match (stream.clock, stream.whole_seconds) {
+        (None, _) => "none recorded".to_owned(),
+        (Some(clock), whole) => {
+            let clock = match clock {
+                Clock::Commit => "of the commit",
+                Clock::Statement => "of the statement or the message",
+                Clock::Start => "of the start of the transaction",
+                Clock::Declared => "as recorded",
+            };
+            format!("{clock}{}", if whole { ", in whole seconds" } else { "" })
+        }
+    };
+    let mut said = vec![format!("order: {order}"), format!("times: {clock}")];
+    for table in tables {
+        let changed = table.ops.iter().filter(|(op, _)| matches!(op, Op::Update | Op::Delete | Op::Upsert));
+        let changed: u64 = changed.map(|(_, count)| count).sum();
+        if changed > table.before.whole {
+            said.push(format!(
+                "{}: {} of {changed} updates and deletes lack the whole row before them",
+                table.name,
+                changed - table.before.whole
+            ));
+        }
+    }
+    said.extend(untold(format).map(|what| format!("not in this format: {what}")));
+    said
+}
+
+fn order_field(kind: &PositionKind) -> &'static str {
+    match kind {
+        PositionKind::Lsn | PositionKind::DebeziumLsn => "log sequence number",
+        PositionKind::Binlog(_) => "binary log file, offset and row",
+        PositionKind::ChangeLsn => "commit and change sequence number",
+        PositionKind::Scn => "system change number",
+        PositionKind::Tso => "commit time stamp",
+        PositionKind::Sequence => "sequence number",
+        _ => "position",
+    }
+}
+
+/// What a format never records.
+fn untold(format: Format) -> Option<&'static str> {
+    match format {
+        Format::Binlog => Some("rows that a foreign key cascades to"),
+        Format::Maxwell => Some("truncates"),
+        Format::DebeziumFlat => Some("rows before a change"),
+        Format::DynamoDb => Some("transactions"),
+        Format::Dms => Some("which nulls stand for values that were not logged"),
+        _ => None,
+    }
 }
 
 fn target((index, (name, columns)): (usize, (&String, &Vec<String>))) -> TableTarget {
