@@ -10,6 +10,7 @@
 //! | `harness` | temporary folders, hermetic runs of the program |
 //! | `kernel` | the kernel alone against the oracle, without files |
 //! | `memory` | record batches in, record batches out |
+//! | `parquet_output` | what is copied, what is encoded, and what other readers make of both |
 //! | `properties` | random histories against oracle, twin, planted faults and thread counts |
 //! | `readme` | the tour of the README, run |
 //! | `real` | real ledgers with independent ground truth |
@@ -37,6 +38,7 @@ mod findings;
 mod harness;
 mod kernel;
 mod memory;
+mod parquet_output;
 mod properties;
 mod readme;
 mod real;

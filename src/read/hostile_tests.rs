@@ -102,6 +102,11 @@ fn read_all(path: &std::path::Path) -> Result<usize, Error> {
         rows += table.read(group, &columns, None)?.num_rows();
         let some: Vec<u32> = (0..table.rows(group) as u32).filter(|r| r % 7 == 3).collect();
         table.read(group, &columns, Some(&some))?;
+        table.read_as(group, &columns, None, Packing::Packed)?;
+        if let Some(chunks) = table.parquet(group) {
+            let leaves = chunks.metadata.file_metadata().schema_descr().num_columns();
+            (0..leaves).try_for_each(|leaf| chunks.walk_pages(leaf))?;
+        }
     }
     Ok(rows)
 }

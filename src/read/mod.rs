@@ -38,6 +38,7 @@ pub mod json_text;
 mod memory;
 mod nullability;
 mod packed;
+mod pages;
 mod parquet;
 pub mod paths;
 mod source;

@@ -2,7 +2,7 @@
 //!
 //! Copied bytes are only as good as what the new footer says of them. A chunk is
 //! copied if the output column is the same to a reader (physical type, length,
-//! levels) and the chunk lies in the file as its footer says. Its statistics come
+//! levels) and the chunk lies in the file as its footer says, page after page. Its statistics come
 //! along only where the source's footer states the order they were made in; page
 //! indexes and bloom filters stay behind.
 
@@ -65,6 +65,7 @@ pub(super) fn chunks(
 ) -> Result<Result<Vec<CopiedChunk>, ParquetError>> {
     let mut copied = Vec::with_capacity(target.len());
     for (leaf, target) in leaves(chunk).into_iter().zip(target) {
+        chunk.group.walk_pages(leaf)?;
         let file = chunk.group.file.handle()?;
         match close_result(chunk, leaf, target) {
             Ok(close) => copied.push(CopiedChunk { file, close }),

@@ -28,6 +28,9 @@ const PAGE_ROWS: usize = 1 << 15;
 /// Bytes of cells per page aimed at.
 const PAGE_BYTES: usize = 1 << 20;
 
+/// Entries of a dictionary beyond this are written as values: one page has to hold them all.
+const DICTIONARY_MEMORY_MAX: usize = 64 << 20;
+
 /// How a chunk is written.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ChunkStyle {
@@ -73,6 +76,10 @@ pub(super) fn encode(
             let array = array.as_any().downcast_ref::<DictionaryArray<t::Int32Type>>()?;
             if array.values().null_count() > 0 {
                 return None;
+            }
+            if array.values().get_array_memory_size() > DICTIONARY_MEMORY_MAX {
+                let plain = arrow::compute::cast(array, values).ok()?;
+                return encode(&plain, leaf, ChunkStyle { dictionary: false, ..style });
             }
             match values.as_ref() {
                 DataType::Utf8 => Some(keys(pages, array.keys(), array.values().as_string::<i32>(), true)),
