@@ -6,16 +6,8 @@ use asof::model::DiscrepancyKind;
 
 use crate::cases::{Case, folder};
 
-/// Kinds that no ledger format read so far can produce: they need postings or interval histories.
-const LATER: &[&str] = &[
-    "hash-chain-break",
-    "unbalanced-transaction",
-    "overlapping-versions",
-    "reversed-interval",
-    "late-posting",
-    "hole-between-versions",
-    "future-version",
-];
+/// Kinds that no ledger format read so far can produce: they need postings or hash chains.
+const LATER: &[&str] = &["hash-chain-break", "unbalanced-transaction", "late-posting"];
 
 /// Kinds whose cases wait for the program.
 const PENDING: &[&str] = &["schema-drift"];

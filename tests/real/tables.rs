@@ -159,3 +159,44 @@ fn mariadb_history_with_planted_faults() {
     println!("{} findings beside the planted faults: {rest:#?}", rest.len());
     assert!(wrong.is_empty(), "{wrong}");
 }
+
+// ---- Delta's change data feed ----
+
+/// Every version of a Delta table, from its folder and from its exported feed, with and without a key.
+fn delta(name: &str, key: &[&str], versions: &[u64]) {
+    let Some(cases) = cases() else { return };
+    let fixtures = cases.join("fixtures/delta_cdf");
+    let derived = fixtures.join("derived").join(name);
+    let snapshot = |version: u64| derived.join(format!("snapshot_v{version}.csv"));
+    // The snapshots write booleans as Python does.
+    let plain = |version: u64| String::from_utf8(read_bytes(&snapshot(version))).unwrap();
+    let plain = |version: u64| plain(version).replace("True", "true").replace("False", "false");
+    let mut report = Report::new(&format!("delta {name}, key {key:?}"));
+    for ledger in [fixtures.join(name), derived.join("cdf.ndjson")] {
+        let folder = Folder::new();
+        let plan = format!(
+            "[datasets.t]\nkey = {key:?}\ncurrent = \"current.csv\"\n[datasets.t.ledger]\npath = {ledger:?}\n\
+             format = \"delta-cdf\"\n"
+        );
+        folder.write("plan.toml", format!("name = \"delta\"\n{plan}"));
+        folder.write("current.csv", plain(*versions.last().unwrap()));
+        let moments: Vec<String> = versions.iter().map(|v| format!("position:{v}")).collect();
+        for (version, out) in versions.iter().zip(series(&folder, &["plan.toml"], &moments)) {
+            let found = table::read_parquet(&out.join("t.parquet"));
+            let rules = Rules { key: key.iter().map(|k| (*k).to_owned()).collect(), ..Rules::default() };
+            let none = Verdicts::new();
+            let marks = verdicts(&out);
+            folder.write("truth.csv", plain(*version));
+            let expected = super::read_csv(&folder.join("truth.csv"));
+            let tally = compare(&expected, &found, marks.get("t").unwrap_or(&none), &rules);
+            report.push(name, &format!("v{version}"), tally, codes(&out).get("t"));
+        }
+    }
+    report.settle();
+}
+
+#[test]
+fn delta_change_data_feeds() {
+    delta("cdf-table", &["id"], &[0, 1, 2, 3]);
+    delta("cdf-table", &[], &[0, 1, 2, 3]);
+}

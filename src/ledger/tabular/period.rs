@@ -103,6 +103,9 @@ impl Periods<'_> {
                     self.habits.sql_server |= text.ends_with("23:59:59.9999999");
                     return Ok(if far < 1900 { EVER } else { OPEN });
                 }
+                // Seven digits are SQL Server's datetime2 alone.
+                let digits = text.rsplit_once('.').map_or(0, |(_, fraction)| fraction.len());
+                self.habits.sql_server |= digits == 7;
                 *self.lacks_zone = true;
                 Ok(EVER)
             }

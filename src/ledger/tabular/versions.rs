@@ -62,6 +62,8 @@ const OPS: &[&str] = &["op", "operation", "action", "change_type", "_change_type
 const TICKS: [i64; 5] = [100, 1_000, 1_000_000, 1_000_000_000, 86_400_000_000_000];
 /// Holes in more keys than one in so many are told together: rows come back as a matter of course.
 const ORDINARY_HOLES: usize = 50;
+/// Fewer than these are told one by one however few keys there are.
+const FEW_HOLES: usize = 20;
 
 /// Whether a table with these columns is one.
 pub(super) fn is_one(names: &[String]) -> bool {
@@ -277,7 +279,8 @@ fn key_arrays(
 fn inclusive_tick(versions: &[Version]) -> Option<i64> {
     let mut touching = 0_u64;
     let mut ticks = [0_u64; TICKS.len()];
-    for pair in versions.windows(2).filter(|p| p[0].key == p[1].key && p[0].to != OPEN) {
+    let closed = |v: &Version| v.from <= v.to && v.to != OPEN;
+    for pair in versions.windows(2).filter(|p| p[0].key == p[1].key && closed(&p[0])) {
         match pair[1].from.checked_sub(pair[0].to) {
             Some(0) => touching += 1,
             Some(gap) => {
@@ -289,7 +292,8 @@ fn inclusive_tick(versions: &[Version]) -> Option<i64> {
         }
     }
     let (at, &count) = ticks.iter().enumerate().max_by_key(|(_, count)| **count)?;
-    (count > touching).then_some(TICKS[at])
+    // One pair alone can as well be a hole.
+    (count > touching.max(1)).then_some(TICKS[at])
 }
 
 /// The changes of all keys, and what does not fit.
@@ -341,7 +345,7 @@ impl Found {
         faults.sort_unstable_by_key(|f| (f.row, f.kind));
         let hole = |f: &Fault| f.kind == Kind::HoleBetweenVersions && !TICKS.contains(&f.length);
         let holes = faults.iter().filter(|f| hole(f)).count();
-        if holes * ORDINARY_HOLES > keys {
+        if holes >= FEW_HOLES && holes * ORDINARY_HOLES > keys {
             let first = faults.iter().find(|f| hole(f)).map_or(0, |f| f.row);
             let message = format!(
                 "{holes} times a row of this table ends and begins again later: deleted and inserted anew, or a \
