@@ -46,7 +46,7 @@ pub fn chunks(
     file: &InputFile,
     format: Format,
     declared: &TableSource,
-) -> Result<Box<dyn Iterator<Item = Result<JsonChunk>>>> {
+) -> Result<Box<dyn Iterator<Item = Result<JsonChunk>> + Send>> {
     Ok(match format {
         Format::Binlog => Box::new(BinlogChunks::open(file)?),
         // DMS writes tables to S3, and messages everywhere else.

@@ -347,14 +347,18 @@ fn parse(
     let mut intakes = targets.iter().map(|t| Intake::new(&t.schema, spool)).collect::<Result<Vec<_>>>()?;
     for (number, file) in files.iter().enumerate() {
         let mut chunks = ledger::chunks(file, format, &plans[0].ledger.table)?;
-        let window = rayon::current_num_threads().max(1) * 2;
-        loop {
-            let some = chunks.by_ref().take(window).collect::<Result<Vec<_>>>()?;
-            if some.is_empty() {
-                break;
-            }
-            let decoded: Vec<_> =
-                some.par_iter().map(|chunk| ledger::decode(format, chunk, targets, options)).collect();
+        let window = rayon::current_num_threads().max(1) * 3;
+        let mut some = chunks.by_ref().take(window).collect::<Result<Vec<_>>>()?;
+        while !some.is_empty() {
+            // The next chunks are read while these are decoded.
+            let (decoded, next) = rayon::join(
+                || {
+                    some.par_iter()
+                        .map(|chunk| ledger::decode(format, chunk, targets, options))
+                        .collect::<Vec<_>>()
+                },
+                || chunks.by_ref().take(window).collect::<Result<Vec<_>>>(),
+            );
             for (chunk, mut decoded) in some.iter().zip(decoded) {
                 if let Some(record) = decoded.lacks_zone {
                     return Err(lacks_zone(&file.path, record));
@@ -368,6 +372,7 @@ fn parse(
                     intake.take(batch, number as u32, plan)?;
                 }
             }
+            some = next?;
         }
     }
     let stream = carry.finish(options);

@@ -105,6 +105,8 @@ impl JsonChunks {
 
     fn read_to(&mut self, length: usize) -> Result<()> {
         let missing = length.saturating_sub(self.rest.len());
+        // At most twice what there is already, beyond the first chunk.
+        self.rest.reserve_exact(missing);
         let read = self.reader.by_ref().take(missing as u64).read_to_end(&mut self.rest);
         let read = read.map_err(|e| read_error(&self.path, self.place(), e))?;
         self.at_end = read < missing;

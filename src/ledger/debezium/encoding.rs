@@ -112,7 +112,7 @@ pub(super) fn search(
         let Ok(text) = chunk::value(chunk, record) else { continue };
         open(text, Wrapping::default(), &mut |opened| {
             let Opened::Event(event) = opened else { return };
-            cells(&event, &mut |raw, encoding| {
+            cells(event, &mut |raw, encoding| {
                 let Some(text) = raw.starts_with('"').then(|| json::text(raw)).flatten() else { return };
                 match encoding {
                     Encoding::DecimalByMode(_) => found.decimals = found.decimals.or(decimal_mode(&text)),

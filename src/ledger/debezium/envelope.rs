@@ -60,8 +60,8 @@ impl<'a> Envelope<'a> {
     ///
     /// # Errors
     /// What is wrong with it.
-    fn read(text: &'a str, tape: &mut Tape<'a>) -> Result<(Self, Blocks), String> {
-        let (mut envelope, mut blocks, mut twice) = (Self::default(), Blocks::default(), None);
+    fn read(&mut self, text: &'a str, tape: &mut Tape<'a>) -> Result<Blocks, String> {
+        let (mut blocks, mut twice) = (Blocks::default(), None);
         let mut scan = Scan::new(text);
         let passed = scan.object(|scan, name| {
             let name = name.text()?;
@@ -76,7 +76,7 @@ impl<'a> Envelope<'a> {
                 Some(block) => *block = taken_apart(scan, tape)?,
                 None => scan.value().map(|_| ())?,
             }
-            if !envelope.set(&name, scan.since(place)?) {
+            if !self.set(&name, scan.since(place)?) {
                 twice = Some(name.into_owned());
             }
             Ok(())
@@ -84,8 +84,8 @@ impl<'a> Envelope<'a> {
         if passed.and_then(|()| scan.end()).is_err() {
             return Err(json::no_object(text).to_string());
         }
-        envelope.settle();
-        twice.map_or(Ok((envelope, blocks)), |name| Err(format!("duplicate field `{name}`")))
+        self.settle();
+        twice.map_or(Ok(blocks), |name| Err(format!("duplicate field `{name}`")))
     }
 }
 
@@ -118,7 +118,7 @@ pub(super) struct Event<'a> {
 /// What a JSON value turns out to be.
 #[derive(Debug)]
 pub(super) enum Opened<'a> {
-    Event(Box<Event<'a>>),
+    Event(&'a Event<'a>),
     /// The end of a transaction, with its number of changes by table.
     End {
         transaction: Cow<'a, str>,
@@ -160,9 +160,9 @@ pub(super) fn open(text: &str, wrapping: Wrapping<'_>, found: &mut dyn FnMut(Ope
         return open(text, Wrapping { key: Some(&inner), ..deeper }, found);
     }
     // Most records have some thirty members in their blocks.
-    let mut tape = Tape::with_capacity(48);
-    match Envelope::read(text, &mut tape) {
-        Ok((envelope, blocks)) => classify(text, (&envelope, &blocks, &tape), deeper, found),
+    let (mut envelope, mut tape) = (Envelope::default(), Tape::with_capacity(48));
+    match envelope.read(text, &mut tape) {
+        Ok(blocks) => classify(text, (&envelope, &blocks, &tape), deeper, found),
         Err(error) => found(Opened::Unknown(format!("expected a JSON object: {error}"))),
     }
 }
@@ -184,19 +184,22 @@ fn classify<'a>(
     let topic = raw(envelope.topic).or(wrapping.topic);
     if let (Some(op), true) = (raw(envelope.op), is_change(envelope)) {
         let on_tape = |block: &Option<Range<usize>>| tape.get(block.clone()?);
-        let source = envelope
-            .source
-            .map(|text| on_tape(&blocks.source).map_or_else(|| Source::read(text), Source::of));
-        return found(Opened::Event(Box::new(Event {
+        let mut event = Event {
             op: json::text(op).unwrap_or(Cow::Borrowed(op)),
             before: envelope.before.map(|text| Image { text, members: on_tape(&blocks.before) }),
             after: envelope.after.map(|text| Image { text, members: on_tape(&blocks.after) }),
-            source: source.unwrap_or_default(),
+            source: Source::default(),
             topic: topic.and_then(json::text),
             key: wrapping.key,
             schema: wrapping.schema,
             transaction: raw(envelope.transaction),
-        })));
+        };
+        match (on_tape(&blocks.source), envelope.source) {
+            (Some(members), _) => event.source.fill(members),
+            (None, Some(text)) => event.source.read(text),
+            (None, None) => {}
+        }
+        return found(Opened::Event(&event));
     }
     let key = raw(envelope.key).or(wrapping.key);
     if let Some(payload) = raw(envelope.payload) {

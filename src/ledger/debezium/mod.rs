@@ -138,7 +138,7 @@ impl<'o> Decoder<'o> {
 
     fn opened(&mut self, opened: Opened<'_>) {
         match opened {
-            Opened::Event(event) => self.event(&event),
+            Opened::Event(event) => self.event(event),
             Opened::End { transaction, changes } => {
                 let control = Control { record: self.record, transaction: transaction.into_owned(), changes };
                 self.decoded.controls.push(control);
@@ -336,9 +336,11 @@ impl<'o> Decoder<'o> {
         let cells = staged.before.iter().chain(&staged.after);
         let mut needed = Modes::default();
         for (cell, encoding) in cells.flat_map(|cells| cells.iter().zip(encodings)) {
-            if matches!(cell, Stated::Json(raw) if raw.starts_with('"')) {
-                needed.decimals |= matches!(encoding, Encoding::DecimalByMode(_)) && !self.searched.decimals;
-                needed.binary |= *encoding == Encoding::BytesByMode && !self.searched.binary;
+            let (decimal, bytes) =
+                (matches!(encoding, Encoding::DecimalByMode(_)), *encoding == Encoding::BytesByMode);
+            if (decimal || bytes) && matches!(cell, Stated::Json(raw) if raw.starts_with('"')) {
+                needed.decimals |= decimal && !self.searched.decimals;
+                needed.binary |= bytes && !self.searched.binary;
             }
         }
         if needed == Modes::default() {

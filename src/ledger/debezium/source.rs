@@ -59,24 +59,25 @@ pub(super) struct Position {
 }
 
 impl<'a> Source<'a> {
-    /// The block of these members. One in which a member stands twice says nothing.
-    pub(super) fn of(members: &[Member<'a>]) -> Self {
-        let mut source = Self::default();
-        if !members.iter().all(|(name, raw)| source.set(name, raw)) {
-            return Self::default();
-        }
-        source.settle();
-        source
+    /// Takes in the members of a block. One in which a member stands twice says nothing.
+    pub(super) fn fill(&mut self, members: &[Member<'a>]) {
+        let once = members.iter().all(|(name, raw)| self.set(name, raw));
+        self.complete(once);
     }
 
-    /// The block of this text.
-    pub(super) fn read(text: &'a str) -> Self {
-        let (mut source, mut once) = (Self::default(), true);
-        match json::members(text, |name, raw| once &= source.set(name, raw)) {
-            Ok(()) if once => source.settle(),
-            _ => return Self::default(),
+    /// Takes in the text of a block.
+    pub(super) fn read(&mut self, text: &'a str) {
+        let mut once = true;
+        let read = json::members(text, |name, raw| once &= self.set(name, raw));
+        self.complete(once && read.is_ok());
+    }
+
+    fn complete(&mut self, sound: bool) {
+        if sound {
+            self.settle();
+        } else {
+            *self = Self::default();
         }
-        source
     }
 
     /// Whether the record has a block worth the name.

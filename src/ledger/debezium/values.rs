@@ -262,9 +262,9 @@ fn base64_decimal(cells: &mut CellBuilder, raw: &str, scale: i32) -> Result<(), 
 
 /// A number by its literal, unless the literal shows that it passed through a float and may have lost digits.
 fn decimal_literal(cells: &mut CellBuilder, raw: &str) -> Result<(), Misfit> {
-    let (mantissa, exponent) = raw.split_once(['e', 'E']).unwrap_or((raw, ""));
-    let digits = mantissa.bytes().filter(u8::is_ascii_digit).count();
-    if !exponent.is_empty() && digits > 15 {
+    let mantissa = raw.bytes().take_while(|b| !matches!(b, b'e' | b'E'));
+    let (length, digits) = mantissa.fold((0, 0), |(l, d), b| (l + 1, d + usize::from(b.is_ascii_digit())));
+    if length + 1 < raw.len() && digits > 15 {
         return Err(Misfit::new("a decimal that was never a float", raw));
     }
     cells.push_json(raw)
