@@ -36,15 +36,23 @@ raw_members! {
     }
 }
 
-/// The members of the blocks of a record, one block after the other.
+/// The members of the images of a record, one image after the other.
 type Tape<'a> = Vec<Member<'a>>;
 
-/// Where the members of the blocks stand in the tape; `None` for blocks that are to be taken apart by their text.
+/// Where the members of the images stand in the tape; `None` for images that are to be taken apart by their text.
 #[derive(Debug, Default)]
-struct Blocks {
+struct Images {
     before: Option<Range<usize>>,
     after: Option<Range<usize>>,
-    source: Option<Range<usize>>,
+}
+
+/// A record taken apart.
+#[derive(Default)]
+struct Parts<'a> {
+    envelope: Envelope<'a>,
+    source: Source<'a>,
+    images: Images,
+    tape: Tape<'a>,
 }
 
 /// An image, checked to be JSON.
@@ -55,28 +63,25 @@ pub(super) struct Image<'a> {
     pub(super) members: Option<&'a [Member<'a>]>,
 }
 
-impl<'a> Envelope<'a> {
-    /// Takes a record apart in one pass, down to the members of its blocks.
+impl<'a> Parts<'a> {
+    /// Takes a record apart in one pass, down to the members of its images and its `source`.
     ///
     /// # Errors
     /// What is wrong with it.
-    fn read(&mut self, text: &'a str, tape: &mut Tape<'a>) -> Result<Blocks, String> {
-        let (mut blocks, mut twice) = (Blocks::default(), None);
+    fn read(&mut self, text: &'a str) -> Result<(), String> {
+        let Self { envelope, source, images, tape } = self;
+        let mut twice = None;
         let mut scan = Scan::new(text);
         let passed = scan.object(|scan, name| {
             let name = name.text()?;
             let place = scan.place();
-            let block = match &*name {
-                "before" => Some(&mut blocks.before),
-                "after" => Some(&mut blocks.after),
-                "source" => Some(&mut blocks.source),
-                _ => None,
-            };
-            match block.filter(|_| scan.peek() == Some(b'{')) {
-                Some(block) => *block = taken_apart(scan, tape)?,
-                None => scan.value().map(|_| ())?,
+            match &*name {
+                "before" if scan.peek() == Some(b'{') => images.before = taken_apart(scan, tape)?,
+                "after" if scan.peek() == Some(b'{') => images.after = taken_apart(scan, tape)?,
+                "source" if scan.peek() == Some(b'{') => source.pass(scan)?,
+                _ => scan.value().map(|_| ())?,
             }
-            if !self.set(&name, scan.since(place)?) {
+            if !envelope.set(&name, scan.since(place)?) {
                 twice = Some(name.into_owned());
             }
             Ok(())
@@ -84,12 +89,12 @@ impl<'a> Envelope<'a> {
         if passed.and_then(|()| scan.end()).is_err() {
             return Err(json::no_object(text).to_string());
         }
-        self.settle();
-        twice.map_or(Ok(blocks), |name| Err(format!("duplicate field `{name}`")))
+        envelope.settle();
+        twice.map_or(Ok(()), |name| Err(format!("duplicate field `{name}`")))
     }
 }
 
-/// Puts the members of a block on the tape, unless a name has escapes.
+/// Puts the members of an image on the tape, unless a name has escapes.
 fn taken_apart<'a>(scan: &mut Scan<'a>, tape: &mut Tape<'a>) -> Result<Option<Range<usize>>, Broken> {
     let (start, mut plain) = (tape.len(), true);
     scan.object(|scan, name| {
@@ -106,7 +111,7 @@ pub(super) struct Event<'a> {
     pub(super) op: Cow<'a, str>,
     pub(super) before: Option<Image<'a>>,
     pub(super) after: Option<Image<'a>>,
-    pub(super) source: Source<'a>,
+    pub(super) source: &'a Source<'a>,
     pub(super) topic: Option<Cow<'a, str>>,
     /// The message key, as raw JSON.
     pub(super) key: Option<&'a str>,
@@ -159,20 +164,21 @@ pub(super) fn open(text: &str, wrapping: Wrapping<'_>, found: &mut dyn FnMut(Ope
     if let Some(inner) = wrapping.key.filter(|k| k.starts_with('"')).and_then(json::text) {
         return open(text, Wrapping { key: Some(&inner), ..deeper }, found);
     }
-    // Most records have some thirty members in their blocks.
-    let (mut envelope, mut tape) = (Envelope::default(), Tape::with_capacity(48));
-    match envelope.read(text, &mut tape) {
-        Ok(blocks) => classify(text, (&envelope, &blocks, &tape), deeper, found),
+    // Larger blocks of memory come more slowly.
+    let mut parts = Parts { tape: Tape::with_capacity(32), ..Parts::default() };
+    match parts.read(text) {
+        Ok(()) => classify(text, &parts, deeper, found),
         Err(error) => found(Opened::Unknown(format!("expected a JSON object: {error}"))),
     }
 }
 
 fn classify<'a>(
     text: &'a str,
-    (envelope, blocks, tape): (&Envelope<'a>, &Blocks, &'a Tape<'a>),
+    parts: &'a Parts<'a>,
     wrapping: Wrapping<'a>,
     found: &mut dyn FnMut(Opened<'_>),
 ) {
+    let Parts { envelope, source, images, tape } = parts;
     let raw = |member: Option<&'a str>| raw_text(member);
     if envelope.specversion.is_some() {
         return match (super::cloud::event(text), raw(envelope.data)) {
@@ -183,22 +189,17 @@ fn classify<'a>(
     }
     let topic = raw(envelope.topic).or(wrapping.topic);
     if let (Some(op), true) = (raw(envelope.op), is_change(envelope)) {
-        let on_tape = |block: &Option<Range<usize>>| tape.get(block.clone()?);
-        let mut event = Event {
+        let on_tape = |image: &Option<Range<usize>>| tape.get(image.clone()?);
+        let event = Event {
             op: json::text(op).unwrap_or(Cow::Borrowed(op)),
-            before: envelope.before.map(|text| Image { text, members: on_tape(&blocks.before) }),
-            after: envelope.after.map(|text| Image { text, members: on_tape(&blocks.after) }),
-            source: Source::default(),
+            before: envelope.before.map(|text| Image { text, members: on_tape(&images.before) }),
+            after: envelope.after.map(|text| Image { text, members: on_tape(&images.after) }),
+            source,
             topic: topic.and_then(json::text),
             key: wrapping.key,
             schema: wrapping.schema,
             transaction: raw(envelope.transaction),
         };
-        match (on_tape(&blocks.source), envelope.source) {
-            (Some(members), _) => event.source.fill(members),
-            (None, Some(text)) => event.source.read(text),
-            (None, None) => {}
-        }
         return found(Opened::Event(&event));
     }
     let key = raw(envelope.key).or(wrapping.key);

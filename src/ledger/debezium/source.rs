@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use super::super::decode::Clock;
-use super::super::json::{self, Member, raw_members};
+use super::super::json::{self, raw_members};
 use super::super::position::{self, PositionKind};
+use crate::read::json_scan::{Broken, Scan};
 
 raw_members! {
     /// The members of a `source` block that matter here, raw: producers and versions differ in their types.
@@ -59,25 +60,20 @@ pub(super) struct Position {
 }
 
 impl<'a> Source<'a> {
-    /// Takes in the members of a block. One in which a member stands twice says nothing.
-    pub(super) fn fill(&mut self, members: &[Member<'a>]) {
-        let once = members.iter().all(|(name, raw)| self.set(name, raw));
-        self.complete(once);
-    }
-
-    /// Takes in the text of a block.
-    pub(super) fn read(&mut self, text: &'a str) {
-        let mut once = true;
-        let read = json::members(text, |name, raw| once &= self.set(name, raw));
-        self.complete(once && read.is_ok());
-    }
-
-    fn complete(&mut self, sound: bool) {
+    /// Passes a block and takes in its members. One in which a member stands twice says nothing.
+    pub(super) fn pass(&mut self, scan: &mut Scan<'a>) -> Result<(), Broken> {
+        let mut sound = true;
+        scan.object(|scan, name| {
+            let raw = scan.value()?;
+            sound &= name.text().is_ok_and(|name| self.set(&name, raw));
+            Ok(())
+        })?;
         if sound {
             self.settle();
         } else {
             *self = Self::default();
         }
+        Ok(())
     }
 
     /// Whether the record has a block worth the name.
