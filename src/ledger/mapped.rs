@@ -26,8 +26,7 @@ pub(super) use self::exact::{exact, same_values};
 use self::words::{OpWords, image_words};
 use super::columns::{Cell, ColumnMap};
 use super::mapping::OpWord;
-use super::store::SegmentRange;
-use super::want::{Columns, Want};
+use super::want::{Columns, SegmentRange, Want};
 use crate::error::{At, Error, Result};
 use crate::model::lanes::{LaneFinder, Lanes};
 use crate::model::{

@@ -11,7 +11,7 @@ use std::path::Path;
 use super::mapped::MappedTable;
 use super::reads::TableReads;
 use super::spooled;
-use super::want::Want;
+use super::want::{SegmentRange, Want};
 use crate::error::{Error, Result};
 use crate::model::{ChangeBatch, Op, TableSchema};
 use crate::read::SpooledTable;
@@ -28,17 +28,6 @@ pub struct ChangeStore {
     opening: Option<TableReads>,
     positions: bool,
     reads: bool,
-}
-
-/// Smallest and largest marks of a segment's changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SegmentRange {
-    /// Of positions.
-    pub position: (u128, u128),
-    /// Of commit times, in nanoseconds.
-    pub time: (i64, i64),
-    /// Of transaction ids; `None` if the ledger names no transactions.
-    pub transaction: Option<(i64, i64)>,
 }
 
 #[derive(Debug)]

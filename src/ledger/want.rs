@@ -1,4 +1,4 @@
-//! [`Want`]: which parts of changes a read needs.
+//! [`Want`]: which parts of changes a read needs; [`SegmentRange`]: what is known of them without reading.
 //!
 //! Readers of all kinds of segments understand it, so that each pass decodes
 //! only what it looks at.
@@ -56,4 +56,15 @@ impl Want {
     /// Everything.
     pub const EVIDENCE: Self =
         Self { order: true, provenance: true, before: Columns::All, after: Columns::All, packed: false };
+}
+
+/// Smallest and largest marks of a segment's changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentRange {
+    /// Of positions.
+    pub position: (u128, u128),
+    /// Of commit times, in nanoseconds.
+    pub time: (i64, i64),
+    /// Of transaction ids; `None` if the ledger names no transactions.
+    pub transaction: Option<(i64, i64)>,
 }

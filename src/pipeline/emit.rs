@@ -5,40 +5,18 @@
 //! still the same chunk if every cell that a record supplies equals the current
 //! one. Only what is left is put together and encoded anew.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, new_null_array};
 use arrow::datatypes::SchemaRef;
 
-use super::fetch::NOTHING;
-use super::gather::{Pieces, gather};
+use super::fetch::{FOREIGN, NOTHING};
+use super::gather::{GroupPieces, Pieces, gather};
 use super::layout::Row;
-use super::rebuild::{FOREIGN, Rebuilt};
+use super::rebuild::Rebuilt;
 use crate::error::{Error, Result};
 use crate::read::{Packing, unpacked};
 use crate::snapshot::{CanCopy, Cells, ChunkOfInput, GroupSource};
-
-/// Groups under way at a time need no more than this.
-const RECENT_MAX: usize = 16;
-
-/// Pieces of output groups and lanes, made once for all columns of a lane.
-#[derive(Debug, Default)]
-pub(super) struct RecentPieces(Mutex<VecDeque<OfLane>>);
-
-/// Group, lane, and their pieces.
-type OfLane = ((usize, usize), Arc<GroupPieces>);
-
-/// Where the cells of an output group come from, for the columns of one lane.
-#[derive(Debug, Default)]
-struct GroupPieces {
-    /// All rows.
-    all: Pieces,
-    /// In a group whose rows stand where they stood: the rows that a record supplies.
-    supplied: Pieces,
-    /// The same rows as they stand in the current state.
-    replaced: Pieces,
-}
 
 impl Rebuilt<'_> {
     fn lane(&self, column: usize) -> usize {
@@ -73,18 +51,7 @@ impl Rebuilt<'_> {
 
     /// As [`Rebuilt::pieces`] of an output group, shared by the columns of a lane.
     fn group_pieces(&self, group: usize, rows: &[Row], lane: usize) -> Arc<GroupPieces> {
-        let key = (group, lane);
-        let lock = || self.recent.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((_, known)) = lock().iter().find(|(k, _)| *k == key) {
-            return Arc::clone(known);
-        }
-        let made = Arc::new(self.pieces(rows, lane, self.layouts[group].in_place));
-        let mut recent = lock();
-        if recent.len() >= RECENT_MAX {
-            recent.pop_front();
-        }
-        recent.push_back((key, Arc::clone(&made)));
-        made
+        self.recent.of((group, lane), || self.pieces(rows, lane, self.layouts[group].in_place))
     }
 
     fn gather(&self, column: usize, own: Option<&ArrayRef>, pieces: &Pieces) -> Result<ArrayRef> {

@@ -35,6 +35,9 @@ const NOT_FETCHED: u32 = u32::MAX;
 /// A cell's place among the arrays that an output column is put together from.
 pub(super) type Reference = (u32, u32);
 
+/// The array number of rows of the current state that stand under another key now.
+pub(super) const FOREIGN: u32 = u32::MAX - 1;
+
 /// The reference of a cell that nothing supplies.
 pub(super) const NOTHING: Reference = (u32::MAX, 0);
 

@@ -9,7 +9,8 @@
 //! copies of neighbouring cells and not one look-up per cell. Layouts that have
 //! no path of their own here go through Arrow's general kernel.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 
 use arrow::array::{
     Array, ArrayData, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, DictionaryArray,
@@ -48,6 +49,44 @@ impl Pieces {
             Some(last) if last.array == array && last.start + last.len == row => last.len += 1,
             _ => self.pieces.push(Piece { array, start: row, len: 1 }),
         }
+    }
+}
+
+/// Groups under way at a time need no more than this.
+const RECENT_MAX: usize = 16;
+
+/// Pieces of output groups and lanes, made once for all columns of a lane.
+#[derive(Debug, Default)]
+pub(super) struct RecentPieces(Mutex<VecDeque<OfLane>>);
+
+/// Group, lane, and their pieces.
+type OfLane = ((usize, usize), Arc<GroupPieces>);
+
+/// Where the cells of an output group come from, for the columns of one lane.
+#[derive(Debug, Default)]
+pub(super) struct GroupPieces {
+    /// All rows.
+    pub all: Pieces,
+    /// In a group whose rows stand where they stood: the rows that a record supplies.
+    pub supplied: Pieces,
+    /// The same rows as they stand in the current state.
+    pub replaced: Pieces,
+}
+
+impl RecentPieces {
+    /// The pieces of a group and lane, made if they are not known.
+    pub(super) fn of(&self, key: (usize, usize), make: impl FnOnce() -> GroupPieces) -> Arc<GroupPieces> {
+        let lock = || self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((_, known)) = lock().iter().find(|(k, _)| *k == key) {
+            return Arc::clone(known);
+        }
+        let made = Arc::new(make());
+        let mut recent = lock();
+        if recent.len() >= RECENT_MAX {
+            recent.pop_front();
+        }
+        recent.push_back((key, Arc::clone(&made)));
+        made
     }
 }
 

@@ -9,7 +9,8 @@
 
 use super::inputs::DatasetInput;
 use crate::ledger::order::Transaction;
-use crate::ledger::store::{ChangeStore, SegmentRange};
+use crate::ledger::store::ChangeStore;
+use crate::ledger::want::SegmentRange;
 use crate::plan::Bound;
 
 /// The segments that need not be ordered, and what stands for them.

@@ -8,8 +8,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use rayon::prelude::*;
 
-use super::emit::RecentPieces;
-use super::fetch::{Fetched, NOTHING, Reference};
+use super::fetch::{FOREIGN, Fetched, NOTHING, Reference};
+use super::gather::RecentPieces;
 use super::inputs::DatasetInput;
 use super::layout::{self, Layout, Placed};
 use super::progress::Progress;
@@ -50,9 +50,6 @@ pub(super) struct Rebuilt<'a> {
     pub(super) schema: SchemaRef,
     pub(super) recent: RecentPieces,
 }
-
-/// The array number of rows of the current state that stand under another key now.
-pub(super) const FOREIGN: u32 = u32::MAX - 1;
 
 /// The kernel's view of a dataset.
 pub(super) fn world<'a>(
