@@ -28,6 +28,7 @@ fn target() -> TableTarget {
 }
 
 /// One update as a format writes it.
+#[expect(clippy::too_many_lines, reason = "one text per format")]
 fn update(format: Format, n: u64) -> String {
     let (old, new) = (format!("{n}.50"), format!("{n}.75"));
     let time = 1_711_923_304 + n;

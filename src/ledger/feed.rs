@@ -195,7 +195,7 @@ impl<'o> Feed<'o> {
         target: usize,
         change: &Change<'_>,
         staged: &Staged<'_>,
-        writer: &mut dyn FnMut(&mut CellBuilder, &DataType, usize, &str) -> Result<(), Misfit>,
+        writer: &mut WriteCell<'_>,
     ) {
         let (commit, own) = match change.place {
             Place::Delivered => (Some(0), 0),
@@ -278,10 +278,13 @@ impl<'o> Feed<'o> {
     }
 }
 
+/// Writes the raw text of a cell of a column, given with its type and number.
+type WriteCell<'a> = dyn FnMut(&mut CellBuilder, &DataType, usize, &str) -> Result<(), Misfit> + 'a;
+
 /// Gives a writer the type of the column.
 struct Typed<'a> {
     types: &'a [DataType],
-    writer: &'a mut dyn FnMut(&mut CellBuilder, &DataType, usize, &str) -> Result<(), Misfit>,
+    writer: &'a mut WriteCell<'a>,
     as_text: bool,
 }
 

@@ -118,8 +118,10 @@ fn mariadb_history_with_planted_faults() {
     let found = table::read_parquet(&folder.join("out/discrepancies.parquet"));
     let columns = ["dataset", "code", "severity", "key", "record"].map(|n| table::column(&found, n));
     let mut rest: BTreeSet<(String, String, String, String)> = BTreeSet::new();
-    for row in 0..found.num_rows() {
-        let cell = |column: usize| columns[column][row].clone().unwrap_or_default();
+    let rows =
+        (0..found.num_rows()).map(|row| columns.each_ref().map(|c| c[row].clone().unwrap_or_default()));
+    for row in rows {
+        let cell = |column: usize| row[column].clone();
         if cell(2) != "info" {
             rest.insert((cell(0), cell(3), cell(1), cell(4)));
         }

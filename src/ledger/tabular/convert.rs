@@ -39,9 +39,11 @@ pub(super) fn convert(
         let text = canon::cell_text(array.as_ref(), row);
         let pushed = match text.as_deref() {
             None if fill => cells.push_text(""),
-            None => Ok(cells.push_null()),
-            Some("") if !is_text(data_type) => Ok(cells.push_null()),
-            Some(text) => cells.push_text(text),
+            Some(text) if !text.is_empty() || is_text(data_type) => cells.push_text(text),
+            _ => {
+                cells.push_null();
+                Ok(())
+            }
         };
         if let Err(misfit) = pushed {
             cells.push_null();

@@ -243,7 +243,7 @@ pub(super) fn lsn(text: &str) -> Option<u128> {
 pub(super) fn bytes(text: &str) -> Option<Vec<u8>> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
     let digit = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
-    if digits.len() % 2 == 0 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if digits.len().is_multiple_of(2) && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return (0..digits.len()).step_by(2).map(digit).collect();
     }
     base64::engine::general_purpose::STANDARD.decode(text).ok()
