@@ -271,10 +271,114 @@ fn truncated_tables_agree_with_the_twin_from_birth() {
     }
 }
 
+/// Where old rows are not recorded, an opening of the start knows every cell that no earlier record does.
+#[test]
+fn an_opening_supplies_what_no_record_states() {
+    let mut supplied = 0;
+    for seed in seeds(6) {
+        let mut prng = Prng::new(seed);
+        let images = [ImageMode::KeyOnlyBefore, ImageMode::AfterOnly][seed as usize % 2];
+        let key = KeyShape::ALL[prng.index(4)];
+        let history = generate(&Options { rows: 12, ..Options::new(seed, key) });
+        let shape = Shape { images, ..Shape::default() };
+        let files = Files::write(history.deliver(&shape), Format::Mapped, &shape, false);
+        let plan = std::fs::read_to_string(files.folder.join("plan.toml")).unwrap();
+        let opening = write_opening(&files, &history, (asof::testing::START - 1, 0));
+        for (as_of, commits) in moments(&history, &mut prng, 1) {
+            let context = format!("seed {seed}, {key:?}, {images:?}, as-of {}", format_instant(as_of));
+            files.folder.write("plan.toml", &plan);
+            let unknown = unknown_cells(&files.snapshot(as_of, "out", &[]));
+            files.folder.write("plan.toml", format!("{plan}{opening}"));
+            let out = files.snapshot(as_of, "out", &[]);
+            let truth = sorted_lines(true_rows(&history, commits, 0));
+            assert_lines(&sorted_lines(found_rows(&out, &history.tables[0])), &truth, &context);
+            let marks = cell_verdicts(&out);
+            for cell in &unknown {
+                assert!(marks.contains(&format!("{cell} | inferred")), "{context}: {cell} in {marks:#?}");
+            }
+            assert!(errors(&out).is_empty(), "{context}: {:?}", errors(&out));
+            supplied += unknown.len();
+        }
+    }
+    assert!(supplied > 0, "no cell was unknown without the opening");
+}
+
+/// Nothing that is not marked unknown may be wrong, and nothing that meets may be said to differ.
+#[test]
+fn openings_inside_the_ledger_say_only_what_is_true() {
+    for seed in seeds(10) {
+        let mut prng = Prng::new(seed);
+        let images = [ImageMode::KeyOnlyBefore, ImageMode::AfterOnly, ImageMode::Full][seed as usize % 3];
+        let key = KeyShape::ALL[prng.index(4)];
+        let truncates = prng.percent(30);
+        let history = generate(&Options { rows: 12, truncates, ..Options::new(seed, key) });
+        let shape = Shape { images, ..Shape::default() };
+        let files = Files::write(history.deliver(&shape), Format::Mapped, &shape, false);
+        let def = &history.tables[0];
+        let boundaries = history.boundaries();
+        let opened = boundaries[prng.index(boundaries.len() / 2)];
+        let plan = std::fs::read_to_string(files.folder.join("plan.toml")).unwrap();
+        let opening = write_opening(&files, &history, opened);
+        files.folder.write("plan.toml", format!("{plan}{opening}"));
+        for (as_of, commits) in moments(&history, &mut prng, 2).into_iter().filter(|m| m.0 >= opened.0) {
+            let context =
+                format!("seed {seed}, {key:?}, {images:?}, as-of {}{opening}", format_instant(as_of));
+            let out = files.snapshot(as_of, "out", &[]);
+            let truth = true_rows(&history, commits, 0);
+            check_known_cells(found_rows(&out, def), &truth, (def, &unknown_cells(&out)), &context);
+            let differs =
+                |line: &&String| ["opening-differs", "truncated-table"].iter().any(|c| line.contains(c));
+            let found = errors(&out);
+            assert!(!found.iter().any(|line| differs(&line)), "{context}: {found:?}");
+        }
+    }
+}
+
+/// Writes the true rows of a moment as an opening of the only table, and returns the words of the plan for it.
+fn write_opening(files: &Files, history: &History, (at, commits): (i64, usize)) -> String {
+    let def = &history.tables[0];
+    let rows = rows_batch(def, history.state(commits)[0].values()).unwrap();
+    table::write_parquet(&files.folder.join("opening.parquet"), &rows);
+    let at = format_instant(at);
+    format!("[datasets.{}.opening]\npath = \"opening.parquet\"\nas_of = \"{at}\"\n", def.name)
+}
+
+/// Key and column of each cell that is marked as unknown.
+fn unknown_cells(out: &Path) -> Vec<String> {
+    let lines = cell_verdicts(out).into_iter();
+    lines.filter_map(|l| l.strip_suffix(" | unrecoverable").map(str::to_owned)).collect()
+}
+
+/// Rows must be the true ones, and so must all of their cells that are not marked as unknown.
+fn check_known_cells(
+    found: Vec<Vec<Cell>>,
+    truth: &[Vec<Cell>],
+    (def, unknown): (&TableDef, &[String]),
+    context: &str,
+) {
+    assert_eq!(found.len(), truth.len(), "{context}: rows");
+    for row in found {
+        let same_key = |t: &&Vec<Cell>| def.key.iter().all(|&c| t[c] == row[c]);
+        let real = truth.iter().find(same_key).unwrap_or_else(|| panic!("{context}: no true row is {row:?}"));
+        let pair = |&c: &usize| format!("{}={}", def.columns[c].name, row[c].clone().unwrap_or_default());
+        let key = def.key.iter().map(pair).collect::<Vec<_>>().join(", ");
+        for (column, (cell, real)) in def.columns.iter().zip(row.iter().zip(real)) {
+            let is_unknown = unknown.contains(&format!("{key} | {}", column.name));
+            assert!(is_unknown || cell == real, "{context}: {key}, {}: {cell:?}, not {real:?}", column.name);
+        }
+    }
+}
+
 /// Values, and which of them are inferred or unknown, must be the twin's.
 fn check_against_twin(files: &Files, twin: &Twin, as_of: i64, context: &str) {
+    for flags in [&[][..], &["--no-verify"]] {
+        check_out_against_twin(files, twin, as_of, (flags, &format!("{context}, {flags:?}")));
+    }
+}
+
+fn check_out_against_twin(files: &Files, twin: &Twin, as_of: i64, (flags, context): (&[&str], &str)) {
     let def = &files.delivery.tables[0];
-    let out = files.snapshot(as_of, "out", &[]);
+    let out = files.snapshot(as_of, "out", flags);
     let found = sorted_lines(found_rows(&out, def));
     let rows = twin.rows(as_of);
     let value = |known: &Known| match known {

@@ -9,15 +9,12 @@ use crate::cases::{Case, folder};
 /// Kinds that no ledger format read so far can produce: they need postings or hash chains.
 const LATER: &[&str] = &["hash-chain-break", "unbalanced-transaction", "late-posting"];
 
-/// Kinds whose cases wait for the program.
-const PENDING: &[&str] = &["schema-drift"];
-
 #[test]
 fn every_kind_has_a_case_and_a_clean_twin() {
     let mut missing = Vec::new();
     for kind in DiscrepancyKind::ALL {
         let code = kind.code();
-        if LATER.contains(&code) || PENDING.contains(&code) {
+        if LATER.contains(&code) {
             continue;
         }
         for name in [format!("{code}.case"), format!("{code}.clean.case")] {
@@ -31,7 +28,7 @@ fn every_kind_has_a_case_and_a_clean_twin() {
 
 #[test]
 fn the_case_of_a_kind_triggers_that_kind_alone_and_its_twin_nothing() {
-    let waits = |code: &str| LATER.contains(&code) || PENDING.contains(&code);
+    let waits = |code: &str| LATER.contains(&code);
     for code in DiscrepancyKind::ALL.iter().map(|k| k.code()).filter(|code| !waits(code)) {
         let codes = |name: String| {
             let case = Case::read(&folder().join("discrepancies").join(name));

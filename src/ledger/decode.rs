@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use arrow::datatypes::TimeUnit;
 use chrono_tz::Tz;
 
+use super::drift::Shapes;
 use super::mapping::Mapping;
 use super::position::PositionKind;
 use crate::model::{ChangeBatch, DiscrepancyKind, TableSchema};
@@ -276,6 +277,8 @@ pub struct Decoded {
     /// The changes, one batch per target in the same order; `stream` counts within the chunk, all targets together,
     /// until [`Carry::stitch`](super::Carry::stitch) makes it count from the start of the stream.
     pub changes: Vec<ChangeBatch>,
+    /// Which columns their images carry, one per target; empty for formats that prove nothing by that.
+    pub shapes: Vec<Shapes>,
     /// What is not as it should be.
     pub notes: Vec<Note>,
     /// What the producer says about whole transactions.

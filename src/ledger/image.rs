@@ -17,6 +17,7 @@ use arrow::array::StringBuilder;
 use arrow::datatypes::DataType;
 
 use super::decode::{DecodeOptions, TableTarget, TargetFacts};
+use super::drift::{self, ShapeLog, Shapes};
 use super::json::{self, Member};
 use super::notes::Notes;
 use crate::model::{CellState, ChangeBatch, DiscrepancyKind, NO_TIME, Op};
@@ -173,6 +174,7 @@ pub(super) struct Rows<'o> {
     pub(super) index: usize,
     pub(super) names: Names,
     pub(super) facts: TargetFacts,
+    pub(super) shapes: ShapeLog,
     pub(super) before: Side,
     pub(super) after: Side,
     pub(super) batch: ChangeBatch,
@@ -205,6 +207,7 @@ impl<'o> Rows<'o> {
             index,
             names: Names::new(target),
             facts,
+            shapes: ShapeLog::default(),
             before: Side::new(target, options),
             after: Side::new(target, options),
             batch: ChangeBatch::default(),
@@ -226,28 +229,32 @@ impl<'o> Rows<'o> {
     /// `missing`. `None` if it is no object.
     pub(super) fn image<'a>(&mut self, object: &'a str, missing: Stated<'a>) -> Option<Vec<Stated<'a>>> {
         let mut cells = self.blank(missing);
-        let mut expected = 0;
+        let (mut expected, mut carried) = (0, 0_u64);
         let found = json::checked_members(object, |name, raw| {
+            carried = carried.wrapping_add(drift::column_hash(name, None));
             if let Some(column) = self.names.find(name, expected) {
                 cells[column] = Stated::raw(raw);
                 expected = column;
             }
             expected += 1;
         });
+        self.shapes.read_last = carried;
         found.then_some(cells)
     }
 
     /// The same for an object that has been taken apart.
     pub(super) fn image_of<'a>(&mut self, members: &[Member<'a>], missing: Stated<'a>) -> Vec<Stated<'a>> {
         let mut cells = self.blank(missing);
-        let mut expected = 0;
+        let (mut expected, mut carried) = (0, 0_u64);
         for (name, raw) in members {
+            carried = carried.wrapping_add(drift::column_hash(name, None));
             if let Some(column) = self.names.find(name, expected) {
                 cells[column] = Stated::raw(raw);
                 expected = column;
             }
             expected += 1;
         }
+        self.shapes.read_last = carried;
         cells
     }
 
@@ -278,8 +285,10 @@ impl<'o> Rows<'o> {
             image.as_ref().is_none_or(|cells| self.target.schema.key().iter().all(|&k| cells[k].is_stated()))
         };
         if !keyed(&staged.before) || !keyed(&staged.after) {
+            self.shapes.end_record(false);
             return Err(NoKey);
         }
+        self.shapes.end_record(true);
         let mut place =
             Place { index: self.index, target: self.target, record: meta.record, notes, key_lost: false };
         push_side(&mut self.before, staged.before.as_deref(), writer, &mut place);
@@ -295,6 +304,11 @@ impl<'o> Rows<'o> {
         self.transactions.append_option(meta.transaction);
         self.actors.append_option(meta.actor);
         Ok(())
+    }
+
+    /// Which columns the images of all changes carry.
+    pub(super) fn take_shapes(&mut self) -> Shapes {
+        self.shapes.take(&self.set_aside)
     }
 
     /// Notes ledger columns that the table does not have.

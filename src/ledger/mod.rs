@@ -18,6 +18,7 @@ mod debezium;
 mod decode;
 mod dms;
 mod dms_tables;
+mod drift;
 mod dynamodb;
 mod feed;
 mod goldengate;
@@ -52,6 +53,7 @@ mod testing;
 use crate::read::JsonChunk;
 
 pub use decode::{Clock, Control, DecodeOptions, Decoded, Facts, Missing, Note, TableTarget, TextEncoding};
+pub use drift::{Begin, Drift, DriftFinder, Place, Shapes};
 pub use halves::Halves;
 pub use mapped::{MappedTable, TwiceTime};
 pub use mapping::{ImageColumns, ImageSide, Mapping, MappingHints, OpWord, image_word};

@@ -64,6 +64,7 @@ pub(super) fn columns(table: &TableSchema, want: Want) -> Vec<usize> {
         for column in (0..table.len()).filter(|&c| wanted.includes(table, c)) {
             columns.extend([IMAGES + 4 * column + side, IMAGES + 4 * column + side + 1]);
         }
+        columns.extend((0..table.len()).filter(|_| want.states).map(|c| IMAGES + 4 * c + side + 1));
     }
     columns.sort_unstable();
     columns.dedup();
@@ -175,8 +176,7 @@ fn images(record: &RecordBatch, columns: &[usize], table: &TableSchema, side: us
         states: vec![None; table.len()],
     };
     for column in 0..table.len() {
-        let Some(values) = find(IMAGES + 4 * column + side) else { continue };
-        images.columns[column] = Some(Arc::clone(values));
+        images.columns[column] = find(IMAGES + 4 * column + side).map(Arc::clone);
         images.states[column] = find(IMAGES + 4 * column + side + 1)
             .filter(|s| s.null_count() == 0)
             .map(|s| ScalarBuffer::clone(s.as_primitive::<UInt8Type>().values()));

@@ -8,10 +8,11 @@
 
 use std::path::Path;
 
+use super::drift::Begin;
 use super::mapped::MappedTable;
 use super::reads::TableReads;
 use super::spooled;
-use super::want::{SegmentRange, Want};
+use super::want::{Columns, SegmentRange, Want};
 use crate::error::{Error, Result};
 use crate::model::{ChangeBatch, Op, TableSchema};
 use crate::read::SpooledTable;
@@ -26,6 +27,7 @@ pub struct ChangeStore {
     /// How many segments are the ledger's own.
     own: usize,
     opening: Option<TableReads>,
+    begins: Vec<Begin>,
     positions: bool,
     reads: bool,
 }
@@ -57,7 +59,8 @@ impl ChangeStore {
 
     fn new(schema: TableSchema, segments: Segments, firsts: Vec<u32>) -> Self {
         let own = firsts.len() - 1;
-        Self { schema, segments, firsts, own, opening: None, positions: true, reads: false }
+        let (opening, begins) = (None, Vec::new());
+        Self { schema, segments, firsts, own, opening, begins, positions: true, reads: false }
     }
 
     /// Numbers the rows of an opening behind the changes.
@@ -96,6 +99,33 @@ impl ChangeStore {
         self.positions = usable;
     }
 
+    /// Sets what [`Self::begins`] returns.
+    pub fn set_begins(&mut self, begins: Vec<Begin>) {
+        self.begins = begins;
+    }
+
+    /// Columns that began inside the ledger.
+    pub fn begins(&self) -> &[Begin] {
+        &self.begins
+    }
+
+    /// The index of the last change at or before a place in the source's stream, if there is one.
+    ///
+    /// # Errors
+    /// The changes cannot be read.
+    pub fn index_upto(&self, stream: u64) -> Result<Option<u32>> {
+        let mut found = None;
+        for segment in 0..self.segments() {
+            let places = self.read(segment, Want::ORDER, None)?.stream;
+            let upto = places.partition_point(|&place| place <= stream);
+            found = upto.checked_sub(1).map(|row| self.first(segment) + row as u32).or(found);
+            if upto < places.len() {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
     /// The table that the images are rows of.
     pub fn schema(&self) -> &TableSchema {
         &self.schema
@@ -132,6 +162,11 @@ impl ChangeStore {
     /// # Errors
     /// The file cannot be read or decoded.
     pub fn read(&self, segment: usize, want: Want, rows: Option<&[u32]>) -> Result<ChangeBatch> {
+        let by_values = matches!(self.segments, Segments::Mapped(_)) || segment >= self.own;
+        let want = match want.states && by_values {
+            true => Want { before: Columns::All, after: Columns::All, ..want },
+            false => want,
+        };
         if let (Some(opening), Some(behind)) = (&self.opening, segment.checked_sub(self.own)) {
             return opening.read(behind, want, rows);
         }

@@ -39,23 +39,49 @@ pub struct Want {
     pub before: Columns,
     /// After images.
     pub after: Columns,
+    /// What is known of every cell, also where its value is not asked for.
+    pub states: bool,
     /// Whether cells of images may be [`Packing::Packed`](crate::read::Packing::Packed).
     pub packed: bool,
 }
 
 impl Want {
     /// What the order of a source depends on.
-    pub const ORDER: Self =
-        Self { order: true, provenance: false, before: Columns::None, after: Columns::None, packed: false };
+    pub const ORDER: Self = Self {
+        order: true,
+        provenance: false,
+        before: Columns::None,
+        after: Columns::None,
+        packed: false,
+        states: false,
+    };
     /// What a fact needs without hashes.
-    pub const KEYS: Self =
-        Self { order: false, provenance: false, before: Columns::Key, after: Columns::Key, packed: false };
+    pub const KEYS: Self = Self {
+        order: false,
+        provenance: false,
+        before: Columns::Key,
+        after: Columns::Key,
+        packed: false,
+        states: false,
+    };
     /// Both images whole.
-    pub const IMAGES: Self =
-        Self { order: false, provenance: false, before: Columns::All, after: Columns::All, packed: false };
+    pub const IMAGES: Self = Self {
+        order: false,
+        provenance: false,
+        before: Columns::All,
+        after: Columns::All,
+        packed: false,
+        states: false,
+    };
     /// Everything.
-    pub const EVIDENCE: Self =
-        Self { order: true, provenance: true, before: Columns::All, after: Columns::All, packed: false };
+    pub const EVIDENCE: Self = Self {
+        order: true,
+        provenance: true,
+        before: Columns::All,
+        after: Columns::All,
+        packed: false,
+        states: false,
+    };
 }
 
 /// Smallest and largest marks of a segment's changes.

@@ -173,6 +173,11 @@ impl Lanes {
         columns.next().filter(|&c| self.ambiguous[c] && columns.next().is_none())
     }
 
+    /// Whether some lane is one column whose nulls are ambiguous: what they stand for is told by hashes.
+    pub fn needs_hashes(&self) -> bool {
+        (0..self.count).any(|lane| self.ambiguous_alone(lane).is_some())
+    }
+
     /// Whether texts of this column that denote one number are equal.
     pub fn is_number(&self, column: usize) -> bool {
         self.numbers[column]

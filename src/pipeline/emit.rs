@@ -143,11 +143,17 @@ impl GroupSource for Rebuilt<'_> {
     }
 
     fn column(&self, group: usize, column: usize) -> Result<ArrayRef> {
+        if self.unborn[column] {
+            return Ok(new_null_array(self.input.schema.data_type(column), self.rows(group)));
+        }
         let own = self.own(group, column)?;
         self.plain(column, &self.array(group, column, own)?)
     }
 
     fn cells(&self, group: usize, column: usize, can_copy: &CanCopy<'_>) -> Result<Cells<'_>> {
+        if self.unborn[column] {
+            return Ok(Cells::Array(self.column(group, column)?));
+        }
         let chunk = self.chunk(group, column, can_copy);
         if let (None, Some(chunk)) = (&self.layouts[group].rows, chunk) {
             return Ok(Cells::Chunk(chunk));

@@ -12,20 +12,21 @@ use arrow::datatypes::DataType;
 use rayon::prelude::*;
 
 use self::stream::{lacks_zone, source_of};
-use super::columnar;
 use super::opening;
 use super::progress::Progress;
 use super::scope::{ScopeFilter, ScopeOf, scope};
+use super::{columnar, drift};
 use crate::error::{Error, Result, nearest};
 use crate::ledger::order::OrderRules;
 use crate::ledger::store::{ChangeSpooler, ChangeStore};
 use crate::ledger::want::{Columns, Want};
-use crate::ledger::{self, Carry, DecodeOptions, Format, Note, PositionKind, Shape, TableTarget, TwiceTime};
+use crate::ledger::{
+    self, Carry, DecodeOptions, DriftFinder, Format, Note, PositionKind, Shape, TableTarget, TwiceTime,
+};
 use crate::model::lanes::{LaneFinder, Lanes};
 use crate::model::{ChangeBatch, Discrepancy, DiscrepancyKind, LedgerPlace, Op, TableSchema, canon};
 use crate::plan::{Dataset, LedgerClock, LedgerFormat, Normalisation, Plan};
 use crate::read::{InputFile, Packing, Spool, Table};
-use crate::replay::select::Source as ReplaySource;
 
 /// One dataset, opened.
 pub(super) struct DatasetInput {
@@ -331,6 +332,7 @@ pub(super) struct Intake {
     pub discrepancies: Vec<Discrepancy>,
     entered: Vec<u32>,
     taken: u32,
+    drift: DriftFinder,
 }
 
 /// Parses a text ledger into spools: chunks in parallel, stitched in stream order.
@@ -366,6 +368,10 @@ fn parse(
                 carry.stitch(&mut decoded);
                 progress.advance(chunk.text.len() as u64);
                 take_notes(&mut intakes, plans, &decoded.notes, &file.path);
+                let shapes = decoded.changes.iter().zip(&decoded.shapes);
+                for (intake, (batch, shapes)) in intakes.iter_mut().zip(shapes) {
+                    intake.drift.observe(batch, shapes, number as u32);
+                }
                 let changes = decoded.changes.into_iter().zip(plans).zip(declared.numbers);
                 for (intake, ((mut batch, plan), numbers)) in intakes.iter_mut().zip(changes) {
                     ledger::settle_words(&mut batch, numbers);
@@ -380,8 +386,11 @@ fn parse(
     take_notes(&mut intakes, plans, &stream.notes, &first);
     let positions = stream.positions.is_some();
     let mut ledgers = Vec::new();
-    for (target, intake) in intakes.into_iter().enumerate() {
+    for (target, mut intake) in intakes.into_iter().enumerate() {
+        let schema = &targets[target].schema;
+        let drifts = std::mem::take(&mut intake.drift).finish(schema, positions);
         let mut read = intake.finish(positions)?;
+        drift::settle(&mut read, drifts, (plans[target], schema), files);
         let lost = |&column: &usize| stream.facts.scale_lost(target, column);
         (0..targets[target].schema.len())
             .filter(lost)
@@ -449,6 +458,7 @@ impl Intake {
             discrepancies: Vec::new(),
             entered: Vec::new(),
             taken: 0,
+            drift: DriftFinder::default(),
         })
     }
 
@@ -559,32 +569,6 @@ impl DatasetInput {
         self.scope.iter().chain(&self.recorded)
     }
 
-    /// A short name of the record with this index, as verdicts give it.
-    pub(super) fn record_name(&self, index: u32) -> String {
-        match index.checked_sub(self.store.len()) {
-            Some(row) => format!("opening row {}", u64::from(row) + 1),
-            None => format!("change {}", u64::from(index) + 1),
-        }
-    }
-
-    /// The image or row that supplies a cell, by a short name; `None` if nothing does.
-    pub(super) fn source_name(&self, source: ReplaySource) -> Option<String> {
-        match source {
-            ReplaySource::Before(index) => Some(format!("{} before", self.record_name(index))),
-            ReplaySource::After(index) if index >= self.store.len() => Some(self.record_name(index)),
-            ReplaySource::After(index) => Some(format!("{} after", self.record_name(index))),
-            ReplaySource::Current(_) => Some("current".to_owned()),
-            ReplaySource::Nothing => None,
-        }
-    }
-
-    /// The file with this number among those of the ledger and, behind them, of the opening.
-    pub(super) fn ledger_file(&self, source: &SourceInput, number: u32) -> String {
-        let opening = self.store.opening().map_or(&[][..], |o| o.files());
-        let file = source.files.iter().chain(opening).nth(number as usize);
-        file.map_or_else(String::new, |f| f.path.display().to_string())
-    }
-
     fn mask(&self, group: usize, scope: &ScopeFilter) -> Result<arrow::array::BooleanArray> {
         let batch = self.table.read(group, &scope.columns, None)?;
         Ok(scope.filter.evaluate(&batch))
@@ -617,7 +601,9 @@ impl DatasetInput {
 
     /// Changes as the scan needs them: keys normalised.
     pub(super) fn read_for_scan(&self, segment: usize, verify: bool) -> Result<ChangeBatch> {
-        let mut want = if verify { Want::IMAGES } else { Want::KEYS };
+        // Without hashes, a fact still says which cells its images know.
+        let keys = Want { states: self.lanes.is_partial(), ..Want::KEYS };
+        let mut want = if verify { Want::IMAGES } else { keys };
         if self.schema.is_keyless() {
             want = Want { before: Columns::All, after: Columns::All, ..want };
         }

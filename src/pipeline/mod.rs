@@ -16,6 +16,7 @@
 
 mod checks;
 mod columnar;
+mod drift;
 mod emit;
 mod evidence;
 mod explain;

@@ -31,6 +31,7 @@ use crate::model::{CellDifference, CellState, Discrepancy, DiscrepancyKind as Ki
 use crate::read::Spool;
 use crate::replay::facts::{self, Facts, ScanOptions};
 use crate::replay::history::Opening;
+use crate::replay::select::Source;
 
 /// Opens the opening of a dataset, if the plan names one, and numbers its rows behind the changes.
 pub(super) fn open(input: &mut DatasetInput, ledger_files: usize, spool: &Spool) -> Result<()> {
@@ -54,6 +55,35 @@ pub(super) fn open(input: &mut DatasetInput, ledger_files: usize, spool: &Spool)
     reads.misfits().iter().for_each(|&column| input.lanes.split(&[column]));
     input.discrepancies.extend(reads.discrepancies().iter().cloned());
     input.store.attach(reads)
+}
+
+/// Names of records, where rows of an opening are among them.
+impl DatasetInput {
+    /// A short name of the record with this index, as verdicts give it.
+    pub(super) fn record_name(&self, index: u32) -> String {
+        match index.checked_sub(self.store.len()) {
+            Some(row) => format!("opening row {}", u64::from(row) + 1),
+            None => format!("change {}", u64::from(index) + 1),
+        }
+    }
+
+    /// The image or row that supplies a cell, by a short name; `None` if nothing does.
+    pub(super) fn source_name(&self, source: Source) -> Option<String> {
+        match source {
+            Source::Before(index) => Some(format!("{} before", self.record_name(index))),
+            Source::After(index) if index >= self.store.len() => Some(self.record_name(index)),
+            Source::After(index) => Some(format!("{} after", self.record_name(index))),
+            Source::Current(_) => Some("current".to_owned()),
+            Source::Nothing => None,
+        }
+    }
+
+    /// The file with this number among those of the ledger and, behind them, of the opening.
+    pub(super) fn ledger_file(&self, source: &SourceInput, number: u32) -> String {
+        let opening = self.store.opening().map_or(&[][..], |o| o.files());
+        let file = source.files.iter().chain(opening).nth(number as usize);
+        file.map_or_else(String::new, |f| f.path.display().to_string())
+    }
 }
 
 /// Where an opening lies in its source's order, and whether it can be used.

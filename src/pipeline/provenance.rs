@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use super::layout::Row;
 use super::rebuild::Rebuilt;
 use crate::error::Result;
-use crate::replay::select::{Fate, Source};
+use crate::replay::select::{Choice, Fate, Source};
 use crate::snapshot::{CanCopy, Cells, GroupSource};
 
 /// Adds `asof_verdict` and `asof_source`.
@@ -32,7 +32,8 @@ impl<'a> WithProvenance<'a> {
         debug_assert!(patch.fate == Fate::Present, "rows of the output are present");
         let stride = self.rebuilt.stride();
         let choices = &self.rebuilt.choices[number as usize * stride..(number as usize + 1) * stride];
-        let lanes = &choices[1..];
+        let existed = |(lane, _): &(usize, &Choice)| !self.rebuilt.is_unborn(*lane);
+        let lanes: Vec<&Choice> = choices[1..].iter().enumerate().filter(existed).map(|(_, c)| c).collect();
         let verdict = if patch.contradicted {
             "contradicted"
         } else if lanes.iter().any(|c| c.source == Source::Nothing) {

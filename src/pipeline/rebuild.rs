@@ -47,6 +47,8 @@ pub(super) struct Rebuilt<'a> {
     pub doubtful: Vec<u64>,
     /// Whether nulls of some column may stand for values that the ledger cannot express.
     may_be_ambiguous: bool,
+    /// Per column, whether it did not exist yet: all of its cells are null, and exact.
+    pub(super) unborn: Vec<bool>,
     pub(super) schema: SchemaRef,
     pub(super) recent: RecentPieces,
 }
@@ -163,6 +165,7 @@ impl<'a> Rebuilt<'a> {
             foreign: None,
             types: Vec::new(),
             may_be_ambiguous: (0..input.schema.len()).any(|c| input.lanes.is_ambiguous(c)),
+            unborn: vec![false; input.schema.len()],
             layouts: Vec::new(),
             overdrawn: Vec::new(),
             doubtful: Vec::new(),
@@ -174,6 +177,18 @@ impl<'a> Rebuilt<'a> {
         rebuilt.layouts = layout::lay_out(input, standing, &parts.placed, |numbers| rebuilt.keys(numbers))?;
         rebuilt.schema = rebuilt.output_schema();
         Ok(rebuilt)
+    }
+
+    /// Marks columns that did not exist yet.
+    pub(super) fn set_unborn(&mut self, unborn: Vec<bool>) {
+        self.unborn = unborn;
+        self.schema = self.output_schema();
+    }
+
+    /// Whether no column of a lane existed yet.
+    pub(super) fn is_unborn(&self, lane: usize) -> bool {
+        let mut columns = self.input.lanes.columns(lane).peekable();
+        columns.peek().is_some() && columns.all(|column| self.unborn[column])
     }
 
     /// Entries per present patch in `choices`.
@@ -273,7 +288,8 @@ impl<'a> Rebuilt<'a> {
         let fields: Vec<Field> = fields
             .map(|(column, field)| {
                 let lane = self.input.lanes.of_column(column).map_or(0, |lane| 1 + lane);
-                let nullable = field.is_nullable() || unknown[lane] || self.input.lanes.is_ambiguous(column);
+                let unknown = unknown[lane] || self.unborn[column];
+                let nullable = field.is_nullable() || unknown || self.input.lanes.is_ambiguous(column);
                 field.as_ref().clone().with_nullable(nullable)
             })
             .collect();

@@ -172,7 +172,9 @@ impl Run {
         let ordered = self.order(dataset);
         let ranks = ordered.order.ranks(input.member);
         let end = self.extract_rank(dataset)?;
-        let facts = FactOptions { seed: self.seed, verify: options.verify, from_rank: 0 };
+        // Whether a null is one throughout is told by hashes alone.
+        let hashed = options.verify || input.lanes.needs_hashes();
+        let facts = FactOptions { seed: self.seed, verify: hashed, from_rank: 0 };
         // What needs nothing of the past needs no opening either.
         let opening = self.openings[dataset].opening.filter(|_| narrow.is_none());
         let mut histories = match narrow {
@@ -184,7 +186,7 @@ impl Run {
             schema: &input.schema,
             lanes: &input.lanes,
             seed: self.seed,
-            verify: options.verify && !input.schema.is_keyless(),
+            verify: hashed && !input.schema.is_keyless(),
         };
         let added = match opening {
             Some(opening) => opening::add(input, &mut histories, opening, scan)?,
@@ -249,7 +251,8 @@ impl Run {
     /// The earliest cut, if changes before it need not become facts at all: whole images, no verification.
     fn earliest_cut(&self, dataset: usize, options: RunPlan<'_>) -> Result<Option<u32>> {
         let input = &self.inputs.datasets[dataset];
-        if options.verify || input.lanes.is_partial() || options.moments.is_empty() {
+        let past = input.lanes.is_partial() || input.lanes.needs_hashes();
+        if options.verify || past || options.moments.is_empty() {
             return Ok(None);
         }
         let mut earliest = u32::MAX;

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::checks;
-use super::columnar;
 use super::findings::{Findings, Found, Gathered, Known};
 use super::in_memory;
 use super::manifest;
@@ -16,6 +15,7 @@ use super::request::{Output, OutputFormat, SnapshotRequest, Trust};
 use super::run::{Analysed, Run, RunPlan};
 use super::verdicts::{Judge, VerdictCounts};
 use super::window::{self, SourceCut};
+use super::{columnar, drift};
 use crate::error::{Error, Result};
 use crate::export::package::Staged;
 use crate::export::tables::{DiscrepancyFile, VerdictWriter};
@@ -216,7 +216,7 @@ impl Writing<'_> {
         found.extend(self.truncates(number, &cut)?);
         let timeline = run.timeline_of(number, analysed);
         self.progress.stage(&format!("rebuild {}", input.plan.name), None);
-        let rebuilt = Rebuilt::new(
+        let mut rebuilt = Rebuilt::new(
             input,
             &analysed.histories,
             &analysed.standing,
@@ -224,6 +224,7 @@ impl Writing<'_> {
             distrusted,
             self.progress,
         )?;
+        rebuilt.set_unborn(drift::unborn(input, &order.ranks(input.member), cut.rank)?);
         let refill_proven = self.refill_proven(number, &cut);
         let judge = Judge { analysed, rebuilt: &rebuilt, cut: cut.rank, uncovered, refill_proven };
         let (counts, columns) = judge.judge(parts.verdicts.as_mut())?;

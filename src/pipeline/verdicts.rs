@@ -322,7 +322,7 @@ impl Judge<'_> {
         let patch = &rebuilt.patches[rebuilt.present[number as usize] as usize];
         let mut verdict = Verdict::Restored;
         let columns = if rebuilt.is_stated(number) { 0 } else { rebuilt.input.schema.len() };
-        for column in 0..columns {
+        for column in (0..columns).filter(|&c| !rebuilt.unborn[c]) {
             let choice = rebuilt.choice(number, column);
             let reference = rebuilt.reference(number, column);
             let refilled = patch.refilled && self.refill_proven && choice.source != Source::Nothing;
@@ -365,7 +365,7 @@ impl Judge<'_> {
         let refilled = rebuilt.patches[rebuilt.present[number as usize] as usize].refilled;
         for (column, column_counts) in columns.iter_mut().enumerate() {
             let choice = rebuilt.choice(number, column);
-            if refilled && self.refill_proven && choice.source != Source::Nothing {
+            if rebuilt.unborn[column] || refilled && self.refill_proven && choice.source != Source::Nothing {
                 continue;
             }
             let by_current = choice.inferred && matches!(choice.source, Source::Current(_));

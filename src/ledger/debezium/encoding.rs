@@ -15,6 +15,10 @@ pub(super) struct Described {
     pub(super) variable: Vec<bool>,
     /// Per column that may be null and has a default, the default's raw text.
     pub(super) defaults: Vec<Option<String>>,
+    /// Per column, its type as the schema says.
+    pub(super) kinds: Vec<Option<String>>,
+    /// A hash of those.
+    pub(super) kinds_hash: u64,
 }
 
 /// Schemas already read. Every record repeats its schema, so they are told apart by their text.
@@ -46,10 +50,12 @@ fn described(schema: &str, table: &TableTarget) -> Described {
         fields.iter().map(|f| Encoding::of_type(f.data_type(), None)).collect();
     let mut variable = vec![false; encodings.len()];
     let mut defaults = vec![None; encodings.len()];
+    let mut kinds: Vec<Option<String>> = vec![None; encodings.len()];
     let mut read = |field: &Field<'_>| {
         let name = json::scalar(field.field);
         let Some(column) = name.as_deref().and_then(|n| column(table, n)) else { return };
         encodings[column] = Encoding::of_field(field, table.schema.data_type(column));
+        kinds[column] = field.described_kind();
         let optional = field.optional.is_none_or(|o| o.get() == "true");
         defaults[column] = json::raw_text(field.default).filter(|_| optional).map(str::to_owned);
         variable[column] |=
@@ -62,7 +68,8 @@ fn described(schema: &str, table: &TableTarget) -> Described {
             each_element(fields.get(), &mut read);
         }
     });
-    Described { encodings, variable, defaults }
+    let kinds_hash = xxhash_rust::xxh3::xxh3_64(format!("{kinds:?}").as_bytes());
+    Described { encodings, variable, defaults, kinds, kinds_hash }
 }
 
 /// The column of this name, else the one that differs in case alone.

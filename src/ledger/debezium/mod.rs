@@ -34,6 +34,7 @@ use self::source::{Connector, Position};
 use self::values::{Encoding, Values};
 use super::chunk;
 use super::decode::{Control, DecodeOptions, Decoded, Facts, Numbered, Reset, TableTarget, add_few};
+use super::drift::{Shape, Whole};
 use super::image::{Meta, Rows, Staged, Stated};
 use super::json;
 use super::notes::Notes;
@@ -73,6 +74,8 @@ struct Decoder<'o> {
     facts: Facts,
     /// Which questions about the chunk's encodings have been looked into.
     searched: Modes<bool>,
+    /// The fields of both images of the event at hand, as hashes.
+    fields: [u64; 2],
     index: usize,
     record: u64,
 }
@@ -131,6 +134,7 @@ impl<'o> Decoder<'o> {
             decoded: Decoded::default(),
             facts: Facts { decimals: options.decimals, binary: options.binary, ..Facts::default() },
             searched: Modes { decimals: options.decimals.is_some(), binary: options.binary.is_some() },
+            fields: [0; 2],
             index: 0,
             record: 0,
         }
@@ -269,12 +273,14 @@ impl<'o> Decoder<'o> {
         let old = matches!(op, Op::Update | Op::Delete);
         if old {
             staged.before = image(rows, event.before, "before")?;
+            self.fields[0] = rows.shapes.read_last;
             if !whole_rows {
                 self.placeholder.blank(&mut staged.before, Stated::Absent);
             }
         }
         if op != Op::Delete {
             staged.after = image(rows, event.after, "after")?;
+            self.fields[1] = rows.shapes.read_last;
             if staged.after.is_none() {
                 return Err(format!("expected an after image of this {}, found none", op.name()));
             }
@@ -310,6 +316,7 @@ impl<'o> Decoder<'o> {
         }
         self.search_modes(target, event.schema, staged);
         let described = event.schema.map(|schema| self.schemas.describe(schema, target, table));
+        note_shapes(&mut self.rows[target], event, (meta.op, self.fields), described);
         let state = &mut self.tables[target];
         let mut values = Values {
             assuming: described.is_none() && self.options.epoch.is_none(),
@@ -367,6 +374,7 @@ impl<'o> Decoder<'o> {
         let full_identity = self.options.full_identity;
         let non_finite = self.options.non_finite;
         for (index, (mut rows, state)) in self.rows.into_iter().zip(self.tables).enumerate() {
+            self.decoded.shapes.push(rows.take_shapes());
             mark_variable(&mut rows, &state, &mut self.notes);
             note_defaults(&rows, &state, &mut self.notes);
             let refused = refused_units(&rows, &state, &mut self.notes);
@@ -397,6 +405,35 @@ fn image<'r>(
         None => rows.image(stated.text, Stated::Absent),
     };
     image.map(Some).ok_or_else(|| format!("expected an object as {side} image"))
+}
+
+/// Says which columns the images of an event carry. After images have every field of the table. So have before
+/// images, unless somebody took the nulls or made-up values out that PostgreSQL fills them with.
+/// `fields` are hashes of their fields.
+fn note_shapes(
+    rows: &mut Rows<'_>,
+    event: &Event<'_>,
+    (op, fields): (Option<Op>, [u64; 2]),
+    described: Option<&Described>,
+) {
+    let after = event.after.filter(|_| op != Some(Op::Delete));
+    let before = event.before.filter(|_| matches!(op, Some(Op::Update | Op::Delete)));
+    let schema = &rows.target.schema;
+    for (side, image) in [before, after].into_iter().enumerate() {
+        let (Some(image), hash) = (image, fields[side]) else { continue };
+        let whole =
+            if side == 1 || after.is_some() && fields[0] == fields[1] { Whole::Yes } else { Whole::No };
+        let hash = hash.wrapping_add(described.map_or(0, |d| d.kinds_hash));
+        rows.shapes.note(side, hash, whole, || {
+            let mut names = Vec::new();
+            let _ = json::members(image.text, |name, _| names.push(name.to_owned()));
+            let kind = |name: &str| {
+                let column = schema.column(name)?;
+                described.and_then(|d| d.kinds[column].clone())
+            };
+            Shape::new(schema, names.iter().map(|name| (name.as_str(), kind(name))))
+        });
+    }
 }
 
 /// Takes key cells that no image has from the message key.

@@ -122,6 +122,16 @@ pub(super) struct Field<'a> {
 }
 
 impl Field<'_> {
+    /// The type in words: its logical name or else its plain one, with precision, scale and length.
+    pub(super) fn described_kind(&self) -> Option<String> {
+        let name = json::scalar(self.name).or_else(|| json::scalar(self.kind))?;
+        let numbers: Vec<String> = ["connect.decimal.precision", "scale", "length"]
+            .into_iter()
+            .filter_map(|parameter| self.parameter(parameter))
+            .collect();
+        Some(if numbers.is_empty() { name.into_owned() } else { format!("{name}({})", numbers.join(",")) })
+    }
+
     fn parameter<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
         let mut value = None;
         let _ = json::members(self.parameters?.get(), |n, raw| {

@@ -27,6 +27,7 @@ use arrow::datatypes::DataType;
 use self::records::{Change, Record, RowImage};
 use super::chunk;
 use super::decode::{Clock, DecodeOptions, Decoded, Facts, Run, TableTarget, add_few};
+use super::drift::{self, Shape, Whole};
 use super::image::{Meta, Rows, Staged, Stated, Writer};
 use super::json;
 use super::notes::Notes;
@@ -197,6 +198,7 @@ impl<'o> Decoder<'o> {
         };
         if let Some(side) = lacking {
             let message = format!("expected the {side} row of this {}, found none", change.op.name());
+            rows.shapes.end_record(false);
             return self.notes.unparsable(Some(target), self.record, message);
         }
         if rows.push(&meta, &staged, &mut Plain, &mut self.notes).is_err() {
@@ -207,6 +209,7 @@ impl<'o> Decoder<'o> {
 
     fn stage<'r>(&mut self, target: usize, change: &Change<'r>) -> Staged<'r> {
         let rows = &mut self.rows[target];
+        note_shapes(rows, change);
         let mut staged = Staged::default();
         if let Some(new) = &change.new {
             let mut cells = rows.blank(Stated::Absent);
@@ -259,7 +262,8 @@ impl<'o> Decoder<'o> {
         edge.clock = Some(Clock::Commit);
         let quoted = self.facts.quoted_numbers || self.options.facts.quoted_numbers;
         let non_finite = if quoted { Some(false) } else { self.options.non_finite };
-        for (index, rows) in self.rows.into_iter().enumerate() {
+        for (index, mut rows) in self.rows.into_iter().enumerate() {
+            self.decoded.shapes.push(rows.take_shapes());
             let facts = self.options.facts.target(index);
             let settle = Settle { facts: &facts, full_identity: None, non_finite, refused: &[] };
             rows.note_unknown(&mut self.notes);
@@ -272,6 +276,33 @@ impl<'o> Decoder<'o> {
         self.decoded.facts = self.facts;
         self.decoded.notes = self.notes.finish();
         self.decoded
+    }
+}
+
+/// Says which columns the images of a change carry. The new row of an insert is whole; that of an update
+/// lacks large values that did not change. An old row is whole if it has more than the key and all that
+/// the new one has, but in version 1 it lacks its nulls.
+fn note_shapes(rows: &mut Rows<'_>, change: &Change<'_>) {
+    let hash = |row: &RowImage<'_>| {
+        row.iter().fold(0, |sum: u64, c| sum.wrapping_add(drift::column_hash(&c.0, c.1.as_deref())))
+    };
+    let schema = &rows.target.schema;
+    let shape = |row: &RowImage<'_>| {
+        Shape::new(schema, row.iter().map(|c| (c.0.as_ref(), c.1.as_deref().map(str::to_owned))))
+    };
+    if let Some(new) = &change.new {
+        let whole = if change.op == Op::Insert { Whole::Yes } else { Whole::FixedWidth };
+        rows.shapes.note(1, hash(new), whole, || shape(new));
+    }
+    if let Some(old) = &change.old {
+        let has = |name: &str| old.cells.iter().any(|c| c.0 == name);
+        let is_whole = |new: &RowImage<'_>| {
+            old.cells.len() > schema.key().len()
+                && (hash(new) == hash(&old.cells) || new.iter().all(|c| has(&c.0)))
+        };
+        let whole = !old.leaves_out_nulls && change.new.as_ref().is_some_and(is_whole);
+        let whole = if whole { Whole::Yes } else { Whole::No };
+        rows.shapes.note(0, hash(&old.cells), whole, || shape(&old.cells));
     }
 }
 
