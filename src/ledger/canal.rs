@@ -112,11 +112,15 @@ impl Producer for Canal {
         }
         let (mut rows, mut old) = (Vec::new(), Vec::new());
         let read = record.data.map(|data| json::elements(data.get(), |row| rows.push(row)));
-        if let Some(list) = record.old {
-            let _ = json::elements(list.get(), |row| old.push(row));
-        }
         if !matches!(read, Some(Ok(()))) {
             feed.unparsable(None, "expected a list of rows as data");
+            return true;
+        }
+        // A cell that `old` leaves out did not change, so an `old` that cannot be read must not pass for an empty one.
+        if let Some(list) = record.old.map(|list| list.get()).filter(|list| *list != "null")
+            && (json::elements(list, |row| old.push(row)).is_err() || old.len() != rows.len())
+        {
+            feed.unparsable(None, "expected a list of as many rows as old as there are as data");
             return true;
         }
         for (at, row) in rows.into_iter().enumerate() {

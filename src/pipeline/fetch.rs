@@ -68,7 +68,10 @@ impl Fetched {
         let Some(found) = self.segments.get(segment) else { return NOTHING };
         match found.places.get((index - found.first) as usize) {
             Some(&row) if row != NOT_FETCHED => (1 + 2 * segment as u32 + u32::from(after), row),
-            _ => NOTHING,
+            _ => {
+                debug_assert!(false, "every chosen image is fetched");
+                NOTHING
+            }
         }
     }
 

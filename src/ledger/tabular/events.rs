@@ -181,7 +181,7 @@ impl Events {
                 states.iter_mut().for_each(|s| s.fill(KNOWN));
             }
             for ((side, array), states) in sides.iter_mut().zip([before, after]).zip(states) {
-                side.columns[column] = Some(only_known(&array, &states));
+                side.columns[column] = Some(only_known(&array, &states).map_err(Error::arrow(raw.path()))?);
                 side.states[column] = states.iter().any(|&s| s != KNOWN).then(|| ScalarBuffer::from(states));
             }
         }
@@ -261,15 +261,13 @@ fn blank(places: &[Option<u32>], columns: usize) -> Images {
 }
 
 /// The array without values where cells are not known.
-fn only_known(array: &ArrayRef, states: &[u8]) -> ArrayRef {
+fn only_known(array: &ArrayRef, states: &[u8]) -> Result<ArrayRef, ArrowError> {
     if states.iter().all(|&s| s == KNOWN) {
-        return Arc::clone(array);
+        return Ok(Arc::clone(array));
     }
     let known: UInt32Array =
         states.iter().enumerate().map(|(row, &s)| (s == KNOWN).then_some(row as u32)).collect();
-    // Indices are below the array's length, so that nothing can be out of bounds.
     arrow::compute::take(array.as_ref(), &known, None)
-        .unwrap_or_else(|_| new_null_array(array.data_type(), array.len()))
 }
 
 /// The raw rows that some events need, each once.

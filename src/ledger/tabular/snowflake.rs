@@ -165,7 +165,16 @@ impl Columns {
                 format!("expected a batch number, found {text:?}: the record is set aside")
             })?),
         };
-        let commit = number.map(|n| n + 1).or(time.map(PositionKind::of_instant)).unwrap_or(0);
+        // Batch numbers and times do not compare, and a row without its mark would come before all others.
+        let commit = match (&self.batches, &self.times) {
+            (Some(_), _) => {
+                number.map(|n| n + 1).ok_or("expected a batch number, found none: the record is set aside")?
+            }
+            (None, Some(_)) => time
+                .map(PositionKind::of_instant)
+                .ok_or("expected a commit time, found none: the record is set aside")?,
+            (None, None) => 0,
+        };
         let link = match text(&self.ids, local).filter(|_| is_update) {
             Some(id) => {
                 let id: ArrayRef = Arc::new(StringArray::from(vec![id]));
