@@ -82,6 +82,14 @@ impl Order {
         self.ranks.get(dataset).cloned().flatten().map_or(Ranks::AsRead, Ranks::Table)
     }
 
+    /// The rank of one change of a dataset.
+    pub fn rank(&self, dataset: usize, index: u32) -> u32 {
+        match self.ranks.get(dataset) {
+            Some(Some(table)) => table[index as usize],
+            _ => index,
+        }
+    }
+
     /// Takes a redelivered change out of the order.
     pub fn drop_change(&mut self, dataset: u16, index: u32) {
         if let Some(Some(ranks)) = self.ranks.get_mut(usize::from(dataset)) {
@@ -421,7 +429,7 @@ pub struct Cut {
 /// Where times rise along the order it is the place behind the last transaction
 /// in force; where they do not, the place with the fewest transactions on the
 /// wrong side, the earliest of equals. A transaction without a time counts as
-/// its predecessor.
+/// its predecessor; where that is the last one in force, it is ambiguous.
 pub fn cut(transactions: &[Transaction], in_force: impl Fn(i64) -> bool) -> Cut {
     let mut sides = Vec::with_capacity(transactions.len());
     let mut last = true;
@@ -439,6 +447,8 @@ pub fn cut(transactions: &[Transaction], in_force: impl Fn(i64) -> bool) -> Cut 
     }
     let behind = |number: &usize| sides[*number] != (*number < at);
     let mut ambiguous: Vec<usize> = (0..sides.len()).filter(behind).collect();
+    // Nothing says on which side of the moment those without a time lie that stand just before the cut.
+    ambiguous.extend((0..at).rev().take_while(|&number| transactions[number].time == NO_TIME));
     for (number, transaction) in transactions.iter().enumerate() {
         let spans =
             transaction.earliest != NO_TIME && in_force(transaction.earliest) != in_force(transaction.time);

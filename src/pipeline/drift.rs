@@ -3,8 +3,9 @@
 
 use super::inputs::{DatasetInput, ReadLedger};
 use crate::error::Result;
+use crate::ledger::order::Order;
 use crate::ledger::{Begin, Drift, Place};
-use crate::model::rank::{DROPPED, Ranks};
+use crate::model::rank::DROPPED;
 use crate::model::{CellDifference, Discrepancy, DiscrepancyKind, LedgerPlace, TableSchema};
 use crate::plan::Dataset;
 use crate::read::InputFile;
@@ -71,11 +72,11 @@ fn finding(drift: &Drift, (plan, schema): (&Dataset, &TableSchema), files: &[Inp
 }
 
 /// Per column, whether it did not exist yet at a cut: a change at or behind it proves that.
-pub(super) fn unborn(input: &DatasetInput, ranks: &Ranks, cut: u32) -> Result<Vec<bool>> {
+pub(super) fn unborn(input: &DatasetInput, order: &Order, cut: u32) -> Result<Vec<bool>> {
     let mut unborn = vec![false; input.schema.len()];
     for begin in input.store.begins() {
         let index = input.store.index_upto(begin.without.stream)?;
-        let rank = index.map(|index| ranks.of(index)).filter(|&rank| rank != DROPPED);
+        let rank = index.map(|index| order.rank(input.member, index)).filter(|&rank| rank != DROPPED);
         unborn[begin.column] = rank.is_some_and(|rank| rank >= cut);
     }
     Ok(unborn)

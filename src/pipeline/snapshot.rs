@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::export::package::Staged;
 use crate::export::tables::{DiscrepancyFile, VerdictWriter};
 use crate::export::{self, CsvStyle, ParquetStyle, TableStyle};
-use crate::model::{Discrepancy, DiscrepancyKind as Kind, time};
+use crate::model::{Discrepancy, DiscrepancyKind as Kind, NO_TIME, time};
 use crate::plan::{Bound, Moment};
 use crate::read::Spool;
 use crate::replay::select::{Fate, NO_ROW};
@@ -224,7 +224,7 @@ impl Writing<'_> {
             distrusted,
             self.progress,
         )?;
-        rebuilt.set_unborn(drift::unborn(input, &order.ranks(input.member), cut.rank)?);
+        rebuilt.set_unborn(drift::unborn(input, order, cut.rank)?);
         let refill_proven = self.refill_proven(number, &cut);
         let judge = Judge { analysed, rebuilt: &rebuilt, cut: cut.rank, uncovered, refill_proven };
         let (counts, columns) = judge.judge(parts.verdicts.as_mut())?;
@@ -289,6 +289,7 @@ impl Writing<'_> {
                 let at = &order.transactions[transaction];
                 let side = if transaction < cut.transaction { "in force" } else { "undone" };
                 let times = match at.earliest == at.time {
+                    true if at.time == NO_TIME => "no recorded time".to_owned(),
                     true => time::format_instant(at.time),
                     false => {
                         format!("{} to {}", time::format_instant(at.earliest), time::format_instant(at.time))
@@ -297,7 +298,7 @@ impl Writing<'_> {
                 let mut discrepancy = input.discrepancy(
                     Kind::AmbiguousCut,
                     format!(
-                        "a transaction of {times} ({} clock) is {side}, though its clock says otherwise of \
+                        "a transaction of {times} ({} clock) is {side}, though its clock says otherwise, or nothing, of \
                              a part of it or of its neighbours",
                         self.run.source(number).clock.name()
                     ),
