@@ -61,7 +61,7 @@ pub use open::{Shape, chunks, decode_options, detect, input_files, is_binlog, ma
 pub use position::{PositionIdentity, PositionKind, format_lsn, parse_lsn, parse_position};
 pub use reads::TableReads;
 pub use stitch::{Carry, Stream};
-pub use tabular::{Context as TabularContext, TabularLedger};
+pub use tabular::{Context as TabularContext, TabularLedger, is_table_folder, tabular_format};
 pub use words::{numeric_texts, settle_words, uuid_texts};
 
 /// Who wrote a ledger.

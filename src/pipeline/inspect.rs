@@ -8,6 +8,7 @@ mod columnar;
 mod discover;
 mod ledger;
 mod streams;
+mod tabular;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -96,6 +97,10 @@ pub fn inspect(request: &InspectRequest, progress: &dyn Progress) -> Result<Vec<
     let spool = Spool::new(request.options.spool.as_deref());
     let mut found = Vec::new();
     for pattern in &request.files {
+        if let Some(table) = tabular::folder(pattern, &spool)? {
+            found.push(table);
+            continue;
+        }
         for file in paths::find(pattern)? {
             let file = InputFile::open(&file.path, &spool)?;
             progress.stage(&format!("read {}", file.path.display()), Some(file.size));
@@ -110,6 +115,10 @@ fn one(file: &InputFile, spool: &Spool, progress: &dyn Progress) -> Result<Inspe
         && let Some(first) = chunks(file, Format::Binlog, &TableSource::default())?.next().transpose()?
     {
         return described(file, Format::Binlog, &binlog_tables(&first), progress);
+    }
+    if let Some(found) = tabular::read(file, spool)? {
+        progress.advance(file.size);
+        return Ok(found);
     }
     if looks_like_json(file)?
         && let Some(found) = json(file, progress)?

@@ -44,6 +44,11 @@ pub(super) fn is_one(names: &[String]) -> bool {
     [TYPE, VERSION].iter().all(|name| names.iter().any(|n| n.eq_ignore_ascii_case(name)))
 }
 
+/// Whether a column is one of the feed, not of the table.
+pub(super) fn is_beside(name: &str) -> bool {
+    [TYPE, VERSION, TIME, "_commit_timestamp_ms"].iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
 /// Whether a path is the folder of a Delta table.
 pub(super) fn is_folder(path: &Path) -> bool {
     path.join("_delta_log").is_dir()

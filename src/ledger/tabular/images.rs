@@ -62,6 +62,40 @@ impl Layout {
     }
 }
 
+/// The tables that the first segments name, with the members of their documents, in the order in which they occur.
+pub(super) fn tables(raw: &Raw, layout: &Layout, segments: usize) -> Result<Vec<(String, Vec<String>)>> {
+    let mut tables: Vec<(String, Vec<String>)> = Vec::new();
+    for segment in 0..raw.segments().min(segments) {
+        let read = |column: Option<usize>| -> Result<Option<StringArray>> {
+            column.map(|c| Ok(texts(raw.read(segment, &[c], None)?.column(0)))).transpose()
+        };
+        let [schemas, names, first, second] =
+            [read(layout.schema)?, read(layout.table)?, read(layout.first)?, read(layout.second)?];
+        let rows = (raw.first(segment + 1) - raw.first(segment)) as usize;
+        let text = |array: &Option<StringArray>, row: usize| {
+            array.as_ref().filter(|a| a.is_valid(row)).map(|a| a.value(row).to_owned())
+        };
+        for row in 0..rows {
+            let parts = [text(&schemas, row), text(&names, row)];
+            let name = parts.into_iter().flatten().collect::<Vec<_>>().join(".");
+            let known = tables.iter().position(|(n, _)| *n == name).unwrap_or_else(|| {
+                let beside = layout.beside.iter().map(|(_, key)| key.clone()).collect();
+                tables.push((name, beside));
+                tables.len() - 1
+            });
+            for document in [text(&first, row), text(&second, row)].iter().flatten() {
+                let Ok(Some(document)) = Document::read(Some(document)) else { continue };
+                for (member, _) in &document.members {
+                    if !tables[known].1.iter().any(|c| c == member) {
+                        tables[known].1.push(member.clone().into_owned());
+                    }
+                }
+            }
+        }
+    }
+    Ok(tables)
+}
+
 /// How the two documents make the two images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {

@@ -13,6 +13,7 @@ mod chain;
 mod clock;
 mod convert;
 mod delta_cdf;
+mod describe;
 mod documents;
 mod events;
 mod hstore;
@@ -32,6 +33,7 @@ use std::path::PathBuf;
 use arrow::datatypes::SchemaRef;
 use chrono_tz::Tz;
 
+pub use self::describe::tabular_format;
 use self::raw::Raw;
 use super::mapping::MappingHints;
 use super::{DecodeOptions, Decoded, Format, Note, TableTarget};
@@ -68,7 +70,7 @@ pub(super) fn detect(columns: &SchemaRef, hints: &MappingHints) -> Option<Format
 }
 
 /// Whether a path is a folder that is one table with a log of its own.
-pub(super) fn is_table_folder(path: &std::path::Path) -> bool {
+pub fn is_table_folder(path: &std::path::Path) -> bool {
     delta_cdf::is_folder(path)
 }
 

@@ -36,6 +36,12 @@ pub(super) fn is_one(names: &[String]) -> bool {
     has(ACTION) && has(IS_UPDATE)
 }
 
+/// Whether a column is one of the stream, or tells its batches apart, and not one of the table.
+pub(super) fn is_beside(name: &str) -> bool {
+    let own = [ACTION, IS_UPDATE, ROW_ID, TIMES, BATCHES].into_iter().flatten();
+    own.into_iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
 /// Finds the changes of a consumed stream.
 pub(super) fn open(
     raw: &Raw,

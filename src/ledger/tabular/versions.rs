@@ -72,6 +72,12 @@ pub(super) fn is_one(names: &[String]) -> bool {
     period && !OPS.iter().any(|op| has(op))
 }
 
+/// Whether a column is one of the history, not of the table.
+pub(super) fn is_beside(name: &str) -> bool {
+    let pairs = PAIRS.iter().flat_map(|(a, b)| [*a, *b]);
+    pairs.chain(RANGES.iter().chain(BESIDE).copied()).any(|own| name.eq_ignore_ascii_case(own))
+}
+
 fn period_columns(raw: &Raw, ledger: &Ledger) -> Result<PeriodColumns> {
     let declared = (&ledger.columns.valid_from, &ledger.columns.valid_to);
     if let (Some(range), None) = declared {

@@ -16,7 +16,7 @@ use crate::pipeline::progress::Progress;
 use crate::read::{InputFile, TableSource};
 
 /// More remarks than this are only counted.
-const REMARKS_MAX: usize = 10;
+pub(super) const REMARKS_MAX: usize = 10;
 
 /// What a ledger of JSON records holds.
 pub(super) struct ReadLedger {
@@ -70,12 +70,12 @@ pub(super) fn read(
 }
 
 /// What orders the ledger, what its times are, and what it cannot tell.
-fn nature(format: Format, stream: &Stream, tables: &[InspectedTable]) -> Vec<String> {
+pub(super) fn nature(format: Format, stream: &Stream, tables: &[InspectedTable]) -> Vec<String> {
     let order = match &stream.positions {
         None | Some(PositionKind::Ordinal) => {
             "as delivered; a record that comes again is not known".to_owned()
         }
-        Some(kind) => format!("by {}", order_field(kind)),
+        Some(kind) => format!("by {}", order_field(format, kind)),
     };
     let clock = match (stream.clock, stream.whole_seconds) {
         (None, _) => "none recorded".to_owned(),
@@ -95,37 +95,54 @@ fn nature(format: Format, stream: &Stream, tables: &[InspectedTable]) -> Vec<Str
         let changed: u64 = changed.map(|(_, count)| count).sum();
         if changed > table.before.whole {
             said.push(format!(
-                "{}: {} of {changed} updates and deletes lack the whole row before them",
-                table.name,
+                "{}{} of {changed} updates and deletes lack the whole row before them",
+                if table.name.is_empty() { String::new() } else { format!("{}: ", table.name) },
                 changed - table.before.whole
             ));
         }
     }
-    said.extend(untold(format).map(|what| format!("not in this format: {what}")));
+    said.extend(untold(format).iter().map(|what| format!("not in this format: {what}")));
     said
 }
 
-fn order_field(kind: &PositionKind) -> &'static str {
-    match kind {
-        PositionKind::Lsn | PositionKind::DebeziumLsn => "log sequence number",
-        PositionKind::Binlog(_) => "binary log file, offset and row",
-        PositionKind::ChangeLsn => "commit and change sequence number",
-        PositionKind::Scn => "system change number",
-        PositionKind::Tso => "commit time stamp",
-        PositionKind::Sequence => "sequence number",
+fn order_field(format: Format, kind: &PositionKind) -> &'static str {
+    match (format, kind) {
+        (Format::LoggedActions, _) => "event_id, by transaction",
+        (Format::RecordVersion, _) => "id, by transaction",
+        (Format::PgMemento, _) => "number in the row log, by transaction",
+        (Format::Versions, PositionKind::Number) => "begin and end of versions, which are sequence numbers",
+        (Format::Versions, _) => "begin and end of versions",
+        (Format::SqlServerCdc, _) => "commit and sequence LSN",
+        (Format::DeltaCdf, _) => "commit version",
+        (Format::SnowflakeStream, _) => "batch",
+        (_, PositionKind::Lsn | PositionKind::DebeziumLsn) => "log sequence number",
+        (_, PositionKind::Binlog(_)) => "binary log file, offset and row",
+        (_, PositionKind::ChangeLsn) => "commit and change sequence number",
+        (_, PositionKind::Scn) => "system change number",
+        (_, PositionKind::Tso) => "commit time stamp",
+        (_, PositionKind::Sequence) => "sequence number",
         _ => "position",
     }
 }
 
 /// What a format never records.
-fn untold(format: Format) -> Option<&'static str> {
+fn untold(format: Format) -> &'static [&'static str] {
     match format {
-        Format::Binlog => Some("rows that a foreign key cascades to"),
-        Format::Maxwell => Some("truncates"),
-        Format::DebeziumFlat => Some("rows before a change"),
-        Format::DynamoDb => Some("transactions"),
-        Format::Dms => Some("which nulls stand for values that were not logged"),
-        _ => None,
+        Format::Binlog => &["rows that a foreign key cascades to"],
+        Format::Maxwell => &["truncates"],
+        Format::DebeziumFlat => &["rows before a change"],
+        Format::DynamoDb => &["transactions"],
+        Format::Dms => &["which nulls stand for values that were not logged"],
+        Format::LoggedActions => &["commit times", "excluded columns, and updates of them alone"],
+        Format::RecordVersion => &["commit times", "the sign of zeros", "a JSON null apart from an SQL null"],
+        Format::PgMemento => &["commit times"],
+        Format::Versions => {
+            &["whether a missing version was lost or the row was away", "what one transaction is"]
+        }
+        Format::SqlServerCdc => &["commit times, unless lsn_time_mapping is joined or lies beside it"],
+        Format::DeltaCdf => &["the order inside a commit"],
+        Format::SnowflakeStream => &["what came and went between two batches", "commit times"],
+        _ => &[],
     }
 }
 
@@ -135,7 +152,7 @@ fn target((index, (name, columns)): (usize, (&String, &Vec<String>))) -> TableTa
     TableTarget { dataset: index, names, schema: TableSchema::new(Arc::new(Schema::new(fields)), Vec::new()) }
 }
 
-fn remarks(notes: &[Note]) -> Vec<String> {
+pub(super) fn remarks(notes: &[Note]) -> Vec<String> {
     let said = notes.iter().take(REMARKS_MAX).map(|note| match note.once {
         true => format!("{}: {}", note.kind, note.message),
         false => format!("record {}: {}: {}", note.record, note.kind, note.message),
