@@ -173,6 +173,7 @@ pub(super) struct Rows<'o> {
     pub(super) target: &'o TableTarget,
     pub(super) index: usize,
     pub(super) names: Names,
+    laid: Vec<Laid>,
     pub(super) facts: TargetFacts,
     pub(super) shapes: ShapeLog,
     pub(super) before: Side,
@@ -184,6 +185,14 @@ pub(super) struct Rows<'o> {
     pub(super) positions: Vec<Option<u128>>,
     pub(super) weak: Vec<bool>,
     pub(super) set_aside: Vec<bool>,
+}
+
+/// The columns that a list of names stands for.
+struct Laid {
+    number: usize,
+    columns: Vec<Option<usize>>,
+    /// The names as the hash of a shape.
+    carried: u64,
 }
 
 /// A record that has no usable key, or none of the images that its op needs.
@@ -206,6 +215,7 @@ impl<'o> Rows<'o> {
             target,
             index,
             names: Names::new(target),
+            laid: Vec::new(),
             facts,
             shapes: ShapeLog::default(),
             before: Side::new(target, options),
@@ -255,6 +265,38 @@ impl<'o> Rows<'o> {
             expected += 1;
         }
         self.shapes.read_last = carried;
+        cells
+    }
+
+    /// The same for the values of an object whose list of names has a number and is known by it.
+    pub(super) fn image_laid<'a>(
+        &mut self,
+        (number, names): (usize, &[String]),
+        values: &[&'a str],
+        missing: Stated<'a>,
+    ) -> Vec<Stated<'a>> {
+        let laid = match self.laid.iter().position(|laid| laid.number == number) {
+            Some(at) => at,
+            None => {
+                let mut laid = Laid { number, columns: Vec::new(), carried: 0 };
+                let mut expected = 0;
+                for name in names {
+                    let column = self.names.find(name, expected);
+                    expected = column.unwrap_or(expected) + 1;
+                    laid.carried = laid.carried.wrapping_add(drift::column_hash(name, None));
+                    laid.columns.push(column);
+                }
+                self.laid.push(laid);
+                self.laid.len() - 1
+            }
+        };
+        let mut cells = self.blank(missing);
+        for (column, raw) in self.laid[laid].columns.iter().zip(values) {
+            if let Some(column) = column {
+                cells[*column] = Stated::raw(raw);
+            }
+        }
+        self.shapes.read_last = self.laid[laid].carried;
         cells
     }
 

@@ -155,6 +155,27 @@ macro_rules! raw_members {
                 field.replace(raw).is_none()
             }
 
+            /// The number of the member of this name, if it is one of these.
+            #[allow(dead_code, reason = "not every record has a layout")]
+            pub(super) fn number(name: &str) -> Option<usize> {
+                [$($name),*].iter().position(|known| *known == name)
+            }
+
+            /// Takes in the member of this number; null counts as missing.
+            #[allow(dead_code, reason = "not every record has a layout")]
+            #[inline]
+            pub(super) fn put(&mut self, number: usize, raw: &'a str) {
+                let mut at = 0;
+                $(
+                    if at == number {
+                        self.$field = Some(raw).filter(|raw| *raw != "null");
+                        return;
+                    }
+                    at += 1;
+                )*
+                debug_assert!(number < at, "members have numbers");
+            }
+
             /// All members are there; null counts as missing.
             fn settle(&mut self) {
                 $(self.$field = self.$field.filter(|raw| *raw != "null");)*

@@ -61,6 +61,17 @@ impl<'a> Scan<'a> {
         self.text.get(place..self.at).ok_or(Broken)
     }
 
+    /// Passes these bytes and no others.
+    #[inline]
+    pub(crate) fn expect(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        if !begins_with(rest, bytes) {
+            return Err(Broken);
+        }
+        self.at += bytes.len();
+        Ok(())
+    }
+
     /// Nothing but blanks may follow.
     pub(crate) fn end(&mut self) -> Result<(), Broken> {
         self.blanks();
@@ -289,6 +300,21 @@ impl Nesting {
             self.last = self.before.pop().unwrap_or_default();
         }
         self.depth == 0
+    }
+}
+
+/// Whether a text begins with another, short one. Most are no longer than two words, so they are compared in place.
+#[inline]
+fn begins_with(text: &[u8], start: &[u8]) -> bool {
+    let word = |bytes: &[u8], at: usize| bytes.get(at..).and_then(<[u8]>::first_chunk::<8>).copied();
+    match start.len() {
+        8..=16 => {
+            let last = start.len() - 8;
+            text.len() >= start.len()
+                && word(text, 0) == word(start, 0)
+                && word(text, last) == word(start, last)
+        }
+        _ => text.starts_with(start),
     }
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::super::json::{self, Member, raw_members, raw_text};
+use super::layout::Frame;
 use super::source::{Connector, Source};
 use crate::read::json_scan::{Broken, Scan};
 
@@ -12,7 +13,7 @@ const DEPTH: u8 = 4;
 
 raw_members! {
     /// The members of all kinds of records, raw.
-    struct Envelope {
+    pub(super) struct Envelope {
         before = "before",
         after = "after",
         source = "source",
@@ -60,7 +61,16 @@ struct Parts<'a> {
 pub(super) struct Image<'a> {
     pub(super) text: &'a str,
     /// Its members, if it is an object and no name has escapes.
-    pub(super) members: Option<&'a [Member<'a>]>,
+    pub(super) members: Option<Members<'a>>,
+}
+
+/// The members of an image.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Members<'a> {
+    /// Each with its name.
+    Named(&'a [Member<'a>]),
+    /// The values alone; the names are those of a frame.
+    Laid(&'a Frame, &'a [&'a str]),
 }
 
 impl<'a> Parts<'a> {
@@ -117,7 +127,7 @@ pub(super) struct Event<'a> {
     pub(super) key: Option<&'a str>,
     /// The schema of the value, as raw JSON.
     pub(super) schema: Option<&'a str>,
-    transaction: Option<&'a str>,
+    pub(super) transaction: Option<&'a str>,
 }
 
 /// What a JSON value turns out to be.
@@ -189,7 +199,7 @@ fn classify<'a>(
     }
     let topic = raw(envelope.topic).or(wrapping.topic);
     if let (Some(op), true) = (raw(envelope.op), is_change(envelope)) {
-        let on_tape = |image: &Option<Range<usize>>| tape.get(image.clone()?);
+        let on_tape = |image: &Option<Range<usize>>| tape.get(image.clone()?).map(Members::Named);
         let event = Event {
             op: json::text(op).unwrap_or(Cow::Borrowed(op)),
             before: envelope.before.map(|text| Image { text, members: on_tape(&images.before) }),

@@ -19,6 +19,7 @@ mod cloud;
 mod encoding;
 mod envelope;
 mod flat;
+mod layout;
 mod source;
 mod values;
 
@@ -28,8 +29,9 @@ use arrow::datatypes::DataType;
 
 use self::encoding::{Described, Modes, Schemas, search};
 pub(super) use self::envelope::is_debezium;
-use self::envelope::{Event, Image, Opened, Wrapping, open};
+use self::envelope::{Event, Image, Members, Opened, Wrapping, open};
 pub(super) use self::flat::{Flat, is_flat};
+use self::layout::Layouts;
 use self::source::{Connector, Position};
 use self::values::{Encoding, Values};
 use super::chunk;
@@ -48,15 +50,24 @@ use crate::read::JsonChunk;
 /// Decodes a chunk.
 pub(super) fn decode(chunk: &JsonChunk, targets: &[TableTarget], options: &DecodeOptions) -> Decoded {
     let mut decoder = Decoder::new(chunk, targets, options);
+    let mut layouts = Layouts::default();
     for (index, record) in chunk.records.iter().enumerate() {
         (decoder.index, decoder.record) = (index, record.number);
-        match chunk::value(chunk, record) {
-            Ok(text) => {
-                let wrapping = Wrapping { key: chunk::key(chunk, record), ..Wrapping::default() };
-                open(text, wrapping, &mut |opened| decoder.opened(opened));
-            }
-            Err(_) => decoder.notes.unparsable(None, record.number, "the record is not valid UTF-8"),
+        let Ok(text) = chunk::value(chunk, record) else {
+            decoder.notes.unparsable(None, record.number, "the record is not valid UTF-8");
+            continue;
+        };
+        let key = chunk::key(chunk, record);
+        // A key that is a text holds JSON, which has to be opened first.
+        if key.is_none_or(|key| !key.starts_with('"'))
+            && let Some(event) = layouts.event(text, key)
+        {
+            decoder.event(&event);
+            continue;
         }
+        let wrapping = Wrapping { key, ..Wrapping::default() };
+        open(text, wrapping, &mut |opened| decoder.opened(opened));
+        layouts.learn(text);
     }
     decoder.finish()
 }
@@ -401,7 +412,10 @@ fn image<'r>(
 ) -> Result<Option<Vec<Stated<'r>>>, String> {
     let Some(stated) = stated else { return Ok(None) };
     let image = match stated.members {
-        Some(members) => Some(rows.image_of(members, Stated::Absent)),
+        Some(Members::Named(members)) => Some(rows.image_of(members, Stated::Absent)),
+        Some(Members::Laid(frame, values)) => {
+            Some(rows.image_laid((frame.number, &frame.names), values, Stated::Absent))
+        }
         None => rows.image(stated.text, Stated::Absent),
     };
     image.map(Some).ok_or_else(|| format!("expected an object as {side} image"))
