@@ -106,6 +106,14 @@ pub enum Format {
     DeltaCdf,
     /// Rows of a Snowflake stream, copied into a table.
     SnowflakeStream,
+    /// Salesforce's field history.
+    SalesforceHistory,
+    /// ServiceNow's `sys_audit`.
+    ServiceNowAudit,
+    /// SAP's change documents.
+    SapChanges,
+    /// Jira's changelog.
+    JiraChangelog,
 }
 
 impl Format {
@@ -130,6 +138,10 @@ impl Format {
         Self::SqlServerCdc,
         Self::DeltaCdf,
         Self::SnowflakeStream,
+        Self::SalesforceHistory,
+        Self::ServiceNowAudit,
+        Self::SapChanges,
+        Self::JiraChangelog,
     ];
 
     /// The word for it in plans and flags.
@@ -154,20 +166,33 @@ impl Format {
             Self::SqlServerCdc => "sqlserver-cdc",
             Self::DeltaCdf => "delta-cdf",
             Self::SnowflakeStream => "snowflake-stream",
+            Self::SalesforceHistory => "salesforce-history",
+            Self::ServiceNowAudit => "servicenow-audit",
+            Self::SapChanges => "sap-changes",
+            Self::JiraChangelog => "jira-changelog",
         }
     }
 
     /// Whether its ledgers are tables, read row by row whatever files they lie in.
     pub fn is_tabular(self) -> bool {
+        self.is_field_history()
+            || matches!(
+                self,
+                Self::LoggedActions
+                    | Self::RecordVersion
+                    | Self::PgMemento
+                    | Self::Versions
+                    | Self::SqlServerCdc
+                    | Self::DeltaCdf
+                    | Self::SnowflakeStream
+            )
+    }
+
+    /// Whether a row of its ledgers is the change of one field.
+    pub fn is_field_history(self) -> bool {
         matches!(
             self,
-            Self::LoggedActions
-                | Self::RecordVersion
-                | Self::PgMemento
-                | Self::Versions
-                | Self::SqlServerCdc
-                | Self::DeltaCdf
-                | Self::SnowflakeStream
+            Self::SalesforceHistory | Self::ServiceNowAudit | Self::SapChanges | Self::JiraChangelog
         )
     }
 

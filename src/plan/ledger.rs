@@ -53,6 +53,14 @@ pub struct Ledger {
     /// A file that says when the transactions of a change table were committed, as
     /// SQL Server's `lsn_time_mapping` or SAP's change headers do.
     pub times: Option<PathBuf>,
+    /// Columns of fields that a history of fields calls by another name: field and column.
+    pub fields: Vec<(String, String)>,
+    /// How many characters each part of a record's name has, where a history of fields joins the
+    /// columns of a key into one text. Empty: it is the key.
+    pub key_widths: Vec<usize>,
+    /// Values of so many characters may have been cut off, and count as not recorded;
+    /// `None`: as the format says.
+    pub value_limit: Option<usize>,
     /// The filter under which the ledger was recorded.
     pub filter: Option<Filter>,
 }
@@ -117,6 +125,14 @@ words! {
         DeltaCdf = "delta-cdf",
         /// Rows of a Snowflake stream, copied into a table.
         SnowflakeStream = "snowflake-stream",
+        /// Salesforce's field history.
+        SalesforceHistory = "salesforce-history",
+        /// ServiceNow's `sys_audit`.
+        ServiceNowAudit = "servicenow-audit",
+        /// SAP's change documents.
+        SapChanges = "sap-changes",
+        /// Jira's changelog.
+        JiraChangelog = "jira-changelog",
     }
 }
 
@@ -133,6 +149,10 @@ impl LedgerFormat {
                 | Self::SqlServerCdc
                 | Self::DeltaCdf
                 | Self::SnowflakeStream
+                | Self::SalesforceHistory
+                | Self::ServiceNowAudit
+                | Self::SapChanges
+                | Self::JiraChangelog
         )
     }
 }
@@ -209,4 +229,6 @@ pub struct LedgerColumns {
     pub valid_to: Option<String>,
     /// Whether the version stands for a deleted row.
     pub deleted: Option<String>,
+    /// What names the changed record, in histories of fields.
+    pub record: Option<String>,
 }

@@ -44,6 +44,7 @@ pub mod paths;
 mod source;
 mod spool;
 mod table;
+mod taken;
 mod text;
 mod typed;
 
@@ -61,4 +62,5 @@ pub use source::{CsvEscape, CsvOptions, TableFormat, TableSource};
 pub use spool::{Spool, SpoolWriter, SpooledTable};
 pub use table::Table;
 pub(crate) use table::{columns_of, detect as table_format};
+pub(crate) use taken::TextRows;
 pub(crate) use text::utf8 as utf8_text;

@@ -249,7 +249,7 @@ impl Table {
         })
     }
 
-    fn of_spooled(format: TableFormat, files: Vec<InputFile>, typed: TypedTable) -> Self {
+    pub(super) fn of_spooled(format: TableFormat, files: Vec<InputFile>, typed: TypedTable) -> Self {
         Self {
             format,
             schema: typed.schema,

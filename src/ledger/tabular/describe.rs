@@ -1,7 +1,6 @@
 //! What a table-shaped ledger is, from its files alone.
 
 use super::images::{self, Layout};
-use super::raw::Raw;
 use super::{
     TabularLedger, delta_cdf, detect, logged_actions, pgmemento, record_version, snowflake, versions,
 };
@@ -30,10 +29,11 @@ impl TabularLedger {
     /// # Errors
     /// A file cannot be read, or a column is missing.
     pub fn tables(format: Format, ledger: &Ledger, spool: &Spool) -> Result<Vec<(String, Vec<String>)>> {
-        let raw = match format {
-            Format::DeltaCdf => delta_cdf::raw(ledger, spool)?,
-            _ => Raw::open(ledger, spool)?,
-        };
+        let raw = super::raw(format, ledger, spool)?;
+        if format.is_field_history() {
+            let layout = super::field_layout((format, ledger), &raw, &[], spool)?;
+            return super::fields::tables(&raw, &layout, SEGMENTS_LOOKED_AT);
+        }
         let layout: Option<Layout> = match format {
             Format::LoggedActions => Some(logged_actions::layout(&raw, ledger)?),
             Format::RecordVersion => Some(record_version::layout(&raw, ledger)?),

@@ -16,14 +16,20 @@ mod delta_cdf;
 mod describe;
 mod documents;
 mod events;
+mod field_order;
+mod fields;
 mod hstore;
 mod images;
+mod jira;
 mod logged_actions;
 mod pairs;
 mod period;
 mod pgmemento;
 mod raw;
 mod record_version;
+mod salesforce;
+mod sap_changes;
+mod servicenow;
 mod snowflake;
 mod sqlserver_cdc;
 mod versions;
@@ -62,6 +68,15 @@ pub(super) fn detect(columns: &SchemaRef, hints: &MappingHints) -> Option<Format
     }
     if snowflake::is_one(&names) {
         return Some(Format::SnowflakeStream);
+    }
+    let histories = [
+        (Format::SalesforceHistory, salesforce::is_one(&names)),
+        (Format::ServiceNowAudit, servicenow::is_one(&names)),
+        (Format::SapChanges, sap_changes::is_one(&names)),
+        (Format::JiraChangelog, jira::is_one(&names)),
+    ];
+    if let Some((format, _)) = histories.into_iter().find(|(_, is)| *is) {
+        return Some(format);
     }
     if documents::is_one(columns, hints) {
         return Some(Format::Mapped);
@@ -147,6 +162,7 @@ pub struct TabularLedger {
 enum Reader {
     Images(Box<images::Layout>),
     Events(Box<events::Events>),
+    Fields(Box<fields::Fields>),
 }
 
 impl TabularLedger {
@@ -161,10 +177,7 @@ impl TabularLedger {
         context: &Context,
         spool: &Spool,
     ) -> Result<Self> {
-        let raw = match format {
-            Format::DeltaCdf => delta_cdf::raw(ledger, spool)?,
-            _ => Raw::open(ledger, spool)?,
-        };
+        let raw = raw(format, ledger, spool)?;
         let mut found = Found::default();
         let reader = match format {
             Format::LoggedActions => images(logged_actions::layout(&raw, ledger)?),
@@ -183,6 +196,14 @@ impl TabularLedger {
                     _ => snowflake::open(&raw, ledger, target, context)?,
                 };
                 Reader::Events(Box::new(events))
+            }
+            history if history.is_field_history() => {
+                let layout = field_layout((format, ledger), &raw, targets, spool)?;
+                let utc = (format == Format::ServiceNowAudit).then_some(Tz::UTC);
+                let zone = ledger.table.time_zone.or(utc);
+                let fields;
+                (fields, found) = fields::Fields::open(&raw, layout, context, zone)?;
+                Reader::Fields(Box::new(fields))
             }
             Format::SqlServerCdc => {
                 let events;
@@ -232,7 +253,31 @@ impl TabularLedger {
         match &self.reader {
             Reader::Images(layout) => images::decode(&self.raw, segment, layout, targets, options),
             Reader::Events(events) => events.decode(&self.raw, segment, targets, options),
+            Reader::Fields(fields) => fields.decode(&self.raw, segment, targets, options),
         }
+    }
+}
+
+/// The rows of a ledger's files.
+fn raw(format: Format, ledger: &Ledger, spool: &Spool) -> Result<Raw> {
+    match format {
+        Format::DeltaCdf => delta_cdf::raw(ledger, spool),
+        Format::JiraChangelog => jira::raw(ledger, spool),
+        _ => Raw::open(ledger, spool),
+    }
+}
+
+fn field_layout(
+    (format, ledger): (Format, &Ledger),
+    raw: &Raw,
+    targets: &[TableTarget],
+    spool: &Spool,
+) -> Result<fields::Layout> {
+    match format {
+        Format::SalesforceHistory => salesforce::layout(raw, ledger),
+        Format::ServiceNowAudit => servicenow::layout(raw, ledger),
+        Format::SapChanges => sap_changes::layout(raw, ledger, spool),
+        _ => jira::layout(raw, ledger, targets),
     }
 }
 
@@ -240,12 +285,18 @@ fn images(layout: images::Layout) -> Reader {
     Reader::Images(Box::new(layout))
 }
 
+/// Rows are numbers of 32 bits.
+fn check_rows(raw: &Raw) -> Result<()> {
+    let limit = u64::from(u32::MAX) - 1;
+    match raw.len() > limit {
+        true => Err(Error::Limit { what: "rows of one ledger", found: raw.len(), limit }),
+        false => Ok(()),
+    }
+}
+
 /// The dataset of a ledger whose rows are one table's.
 fn one_target<'t>(raw: &Raw, targets: &'t [TableTarget]) -> Result<&'t TableTarget> {
-    let limit = u64::from(u32::MAX) - 1;
-    if raw.len() > limit {
-        return Err(Error::Limit { what: "rows of one ledger", found: raw.len(), limit });
-    }
+    check_rows(raw)?;
     match targets {
         [one] => Ok(one),
         _ => Err(Error::Malformed {

@@ -109,6 +109,13 @@ impl Raw {
         Ok(Self::of_tables(tables, places, names, path.to_owned()))
     }
 
+    /// One table that was made of the files.
+    pub(super) fn of_table(table: Table, path: &Path) -> Self {
+        let names = names_of(&table);
+        let places = vec![(0..names.len()).map(Place::Column).collect()];
+        Self::of_tables(vec![table], places, names, path.to_owned())
+    }
+
     fn of_tables(tables: Vec<Table>, places: Vec<Vec<Place>>, names: Vec<String>, path: PathBuf) -> Self {
         let segments: Vec<(usize, usize)> =
             tables.iter().enumerate().flat_map(|(t, x)| (0..x.groups()).map(move |g| (t, g))).collect();

@@ -115,6 +115,8 @@ fn order_field(format: Format, kind: &PositionKind) -> &'static str {
         (Format::SqlServerCdc, _) => "commit and sequence LSN",
         (Format::DeltaCdf, _) => "commit version",
         (Format::SnowflakeStream, _) => "batch",
+        (Format::SapChanges, PositionKind::Number) => "change number",
+        (format, _) if format.is_field_history() => "time, and inside it by the chain of values",
         (_, PositionKind::Lsn | PositionKind::DebeziumLsn) => "log sequence number",
         (_, PositionKind::Binlog(_)) => "binary log file, offset and row",
         (_, PositionKind::ChangeLsn) => "commit and change sequence number",
@@ -141,6 +143,12 @@ fn untold(format: Format) -> &'static [&'static str] {
         }
         Format::SqlServerCdc => &["commit times, unless lsn_time_mapping is joined or lies beside it"],
         Format::DeltaCdf => &["the order inside a commit"],
+        Format::SalesforceHistory => {
+            &["deletions", "fields without tracking", "long texts and encrypted values"]
+        }
+        Format::ServiceNowAudit => &["fields without auditing", "most insertions"],
+        Format::SapChanges => &["fields without change documents", "long texts"],
+        Format::JiraChangelog => &["deletions", "whole values of fields with several elements"],
         Format::SnowflakeStream => &["what came and went between two batches", "commit times"],
         _ => &[],
     }

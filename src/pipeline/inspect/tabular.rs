@@ -49,7 +49,8 @@ fn described(
     let ledger = Ledger { paths: vec![path.to_owned()], table, ..Ledger::default() };
     let context = TabularContext { zone: utc, ..TabularContext::default() };
     let tables = TabularLedger::tables(format, &ledger, spool)?;
-    let targets: Vec<TableTarget> = tables.iter().enumerate().map(target).collect();
+    let targets: Vec<TableTarget> =
+        tables.iter().enumerate().map(|(index, table)| target(format, index, table)).collect();
     let opened = TabularLedger::open(format, &ledger, &targets, &context, spool)?;
     let options = DecodeOptions { time_zone: utc, ..DecodeOptions::default() };
     let mut tallies: Vec<Tally> = tables.iter().map(|(name, columns)| Tally::new(name, columns)).collect();
@@ -90,10 +91,12 @@ fn found(all: &[Discrepancy]) -> impl Iterator<Item = String> {
     said.chain((more > 0).then(|| format!("… and {more} more")))
 }
 
-fn target((index, (name, columns)): (usize, &(String, Vec<String>))) -> TableTarget {
+fn target(format: Format, index: usize, (name, columns): &(String, Vec<String>)) -> TableTarget {
     let fields: Vec<Field> = columns.iter().map(|c| Field::new(c, DataType::Utf8, true)).collect();
     let names = if name.is_empty() { Vec::new() } else { vec![name.clone()] };
-    TableTarget { dataset: index, names, schema: TableSchema::new(Arc::new(Schema::new(fields)), Vec::new()) }
+    // A history of fields names its record, and that comes first.
+    let key = if format.is_field_history() { vec![0] } else { Vec::new() };
+    TableTarget { dataset: index, names, schema: TableSchema::new(Arc::new(Schema::new(fields)), key) }
 }
 
 #[cfg(test)]
@@ -174,6 +177,9 @@ mod tests {
         same(&summary("f.csv", feed), "delta-cdf", "id,x", "1 insert", "commit version");
         let stream = "id,x,loaded_at,METADATA$ACTION,METADATA$ISUPDATE,METADATA$ROW_ID\n\
             7,a,2025-01-02T00:00:00Z,DELETE,false,r1\n";
+        let fields = "Id,AccountId,CreatedDate,Field,OldValue,NewValue\nh1,a1,2025-01-02T00:00:00Z,Fax,1,2\n";
+        let order = "time, and inside it by the chain of values";
+        same(&summary("h.csv", fields), "salesforce-history", "AccountId,Fax", "1 update", order);
         same(&summary("s.csv", stream), "snowflake-stream", "id,x", "1 delete", "batch");
     }
 

@@ -11,7 +11,7 @@ use crate::plan::{
 };
 
 /// Keys of a ledger, beside those of delimited text.
-pub(super) const KEYS: [&str; 26] = [
+pub(super) const KEYS: [&str; 29] = [
     "path",
     "format",
     "file_format",
@@ -38,9 +38,12 @@ pub(super) const KEYS: [&str; 26] = [
     "header",
     "escape",
     "labels",
+    "fields",
+    "key_widths",
+    "value_limit",
 ];
 
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 14] = [
     "position",
     "commit_position",
     "op",
@@ -54,6 +57,7 @@ const COLUMNS: [&str; 13] = [
     "valid_from",
     "valid_to",
     "deleted",
+    "record",
 ];
 
 const TIME_UNITS: [(&str, TimeUnit); 4] = [
@@ -142,6 +146,7 @@ fn recording(section: &Section<'_>, ledger: &mut Ledger) -> Result<()> {
             ledger.labels.push((column.to_owned(), words.one_or_more()?));
         }
     }
+    fields(section, ledger)?;
     if let Some(value) = section.get("times") {
         ledger.times = Some(value.path()?);
     }
@@ -149,6 +154,35 @@ fn recording(section: &Section<'_>, ledger: &mut Ledger) -> Result<()> {
         ledger.filter = Some(value.filter()?);
     }
     Ok(())
+}
+
+/// What histories of fields need.
+fn fields(section: &Section<'_>, ledger: &mut Ledger) -> Result<()> {
+    if let Some(value) = section.get("fields") {
+        for (field, column) in value.open_table()?.entries() {
+            ledger.fields.push((field.to_owned(), column.text()?.to_owned()));
+        }
+    }
+    if let Some(value) = section.get("key_widths") {
+        for width in value.list()? {
+            ledger.key_widths.push(characters(&width)?);
+        }
+    }
+    if let Some(value) = section.get("value_limit") {
+        ledger.value_limit = Some(characters(&value)?);
+    }
+    Ok(())
+}
+
+/// A number of characters, at least one.
+fn characters(value: &Value<'_>) -> Result<usize> {
+    let count = usize::try_from(value.count()?).ok().filter(|count| *count > 0);
+    count.ok_or_else(|| {
+        value.error(
+            format!("{}: expected a number of characters above 0", value.name),
+            "write for instance 10",
+        )
+    })
 }
 
 fn columns(value: &Value<'_>) -> Result<LedgerColumns> {
@@ -177,6 +211,7 @@ fn columns(value: &Value<'_>) -> Result<LedgerColumns> {
         valid_from: name("valid_from")?,
         valid_to: name("valid_to")?,
         deleted: name("deleted")?,
+        record: name("record")?,
     })
 }
 
