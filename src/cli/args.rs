@@ -290,9 +290,24 @@ pub(crate) struct AsOfArgs {
     /// 2025-01..2025-12. See WHEN in `asof --help`.
     #[arg(long, value_name = "WHEN")]
     as_of: String,
+
+    /// Second moment, for postings: as known then
+    ///
+    /// --as-of is then asked by the posting date, and postings that were entered after this
+    /// moment are undone too, whenever they count. A ledger of row images has no second clock.
+    #[arg(long, value_name = "WHEN")]
+    known_at: Option<String>,
 }
 
 impl AsOfArgs {
+    /// Puts the second moment into the plan, if one is given.
+    pub(crate) fn settle(&self, plan: &mut Plan) -> Result<(), Failure> {
+        if let Some(text) = &self.known_at {
+            plan.ask_as_known_at(&Moment::parse_one(text, &plan.calendar)?);
+        }
+        Ok(())
+    }
+
     /// The moments, on the clocks of the plan.
     pub(crate) fn moments(&self, plan: &Plan) -> Result<Vec<Moment>, Failure> {
         Ok(Moment::parse(&self.as_of, &plan.calendar, now())?)

@@ -36,7 +36,8 @@ pub(crate) struct Args {
 
 /// Prints the steps of a run.
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Status, Failure> {
-    let plan = args.inputs.plan(args.key.columns())?;
+    let mut plan = args.inputs.plan(args.key.columns())?;
+    args.as_of.settle(&mut plan)?;
     let moments = args.as_of.moments(&plan)?;
     let request = ExplainRequest { plan, moments, policy: args.policy.policy(), options: args.run.options() };
     let explanation = asof::pipeline::explain(&request, console.progress())?;

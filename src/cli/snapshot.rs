@@ -205,7 +205,8 @@ fn dataset_document(d: &DatasetOutcome) -> Value {
 }
 
 fn request(args: &Args) -> Result<SnapshotRequest, Failure> {
-    let plan = args.inputs.plan(args.key.columns())?;
+    let mut plan = args.inputs.plan(args.key.columns())?;
+    args.as_of.settle(&mut plan)?;
     let moments = args.as_of.moments(&plan)?;
     let output = output(&args.out, args.inputs.output_format())?;
     if let Output::File { path, .. } = &output {

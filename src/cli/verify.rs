@@ -80,6 +80,7 @@ fn text(outcome: &VerifyOutcome, whole: &str) -> String {
     let align = [Align::Left, Align::Right, Align::Right, Align::Right, Align::Right];
     columns(0, &align, &rows)
         + &findings::text(&outcome.discrepancies, whole)
+        + &list("balances", &outcome.equations)
         + &list("assumptions", &outcome.assumptions)
         + &list("types of text columns", &outcome.types)
 }
@@ -95,6 +96,7 @@ fn document(outcome: &VerifyOutcome, status: Status) -> Value {
         "exit_status": u8::from(status == Status::Found),
         "datasets": outcome.datasets.iter().map(dataset).collect::<Vec<_>>(),
         "discrepancies": findings::document(&outcome.discrepancies),
+        "equations": outcome.equations,
         "assumptions": outcome.assumptions,
         "types": outcome.types,
     })

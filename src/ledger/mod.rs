@@ -61,6 +61,9 @@ pub use open::{Shape, chunks, decode_options, detect, input_files, is_binlog, ma
 pub use position::{PositionIdentity, PositionKind, format_lsn, parse_lsn, parse_position};
 pub use reads::TableReads;
 pub use stitch::{Carry, Stream};
+pub use tabular::postings::{
+    Base, Comparable, Derived, Equation, PostingFinding, PostingLedger, PostingTarget, exact_number,
+};
 pub use tabular::{Context as TabularContext, TabularLedger, is_table_folder, tabular_format};
 pub use words::{numeric_texts, settle_words, uuid_texts};
 
@@ -114,6 +117,14 @@ pub enum Format {
     SapChanges,
     /// Jira's changelog.
     JiraChangelog,
+    /// Postings: any table with amounts that move measures of keys.
+    Postings,
+    /// The French ledger file (fichier des écritures comptables).
+    Fec,
+    /// The journal that `hledger print -O csv` prints.
+    Hledger,
+    /// Postings that `bean-query` prints as CSV.
+    Beancount,
 }
 
 impl Format {
@@ -142,6 +153,10 @@ impl Format {
         Self::ServiceNowAudit,
         Self::SapChanges,
         Self::JiraChangelog,
+        Self::Postings,
+        Self::Fec,
+        Self::Hledger,
+        Self::Beancount,
     ];
 
     /// The word for it in plans and flags.
@@ -170,12 +185,17 @@ impl Format {
             Self::ServiceNowAudit => "servicenow-audit",
             Self::SapChanges => "sap-changes",
             Self::JiraChangelog => "jira-changelog",
+            Self::Postings => "postings",
+            Self::Fec => "fec",
+            Self::Hledger => "hledger",
+            Self::Beancount => "beancount",
         }
     }
 
     /// Whether its ledgers are tables, read row by row whatever files they lie in.
     pub fn is_tabular(self) -> bool {
         self.is_field_history()
+            || self.is_postings()
             || matches!(
                 self,
                 Self::LoggedActions
@@ -194,6 +214,11 @@ impl Format {
             self,
             Self::SalesforceHistory | Self::ServiceNowAudit | Self::SapChanges | Self::JiraChangelog
         )
+    }
+
+    /// Whether its records move measures instead of carrying images.
+    pub fn is_postings(self) -> bool {
+        matches!(self, Self::Postings | Self::Fec | Self::Hledger | Self::Beancount)
     }
 
     /// The format of JSON records, by the first ones that can only come from one producer.

@@ -85,6 +85,9 @@ pub fn detect(files: &[InputFile], ledger: &Ledger) -> Result<Shape> {
             return Ok(if format.is_tabular() { Shape::Tabular(*format) } else { Shape::Json(*format) });
         }
     }
+    if ledger.format.is_none() && !ledger.postings.amounts.is_empty() {
+        return Ok(Shape::Tabular(Format::Postings));
+    }
     if ledger.paths.iter().any(|path| tabular::is_table_folder(path)) {
         return Ok(Shape::Tabular(Format::DeltaCdf));
     }

@@ -114,6 +114,10 @@ impl Images {
 /// The commit time of a change whose ledger does not record one.
 pub const NO_TIME: i64 = i64::MIN;
 
+/// The time of a change that lies behind every moment that can be asked about, as it was not known
+/// yet when the question was.
+pub const NEVER: i64 = i64::MAX;
+
 /// Consecutive changes of one dataset, as columns of equal length.
 ///
 /// A key update carries the old key in its before image and the new key in its

@@ -20,6 +20,6 @@ mod schema;
 pub mod time;
 
 pub use amount::Amount;
-pub use change::{CellState, ChangeBatch, Images, NO_TIME, Op};
+pub use change::{CellState, ChangeBatch, Images, NEVER, NO_TIME, Op};
 pub use discrepancy::{CellDifference, CurrentPlace, Discrepancy, DiscrepancyKind, LedgerPlace, Severity};
 pub use schema::TableSchema;

@@ -49,6 +49,7 @@ pub(super) fn open(
                 twice: Vec::new(),
                 entered: Vec::new(),
                 covers_current: false,
+                postings: None,
             }
         } else {
             spool_changes(plan, &table.schema, &mapped, discrepancies, spool)?

@@ -96,6 +96,10 @@ pub(super) fn gather(arrays: &[Option<&ArrayRef>], pieces: &Pieces) -> Result<Ar
     let Some(data_type) = arrays.iter().flatten().next().map(|array| array.data_type()) else {
         return Err(ArrowError::InvalidArgumentError("nothing to gather from".to_owned()));
     };
+    // Nothing says of which dictionary an array without rows would be.
+    if pieces.rows == 0 {
+        return Ok(new_empty_array(data_type));
+    }
     if named(arrays.len(), pieces).iter().zip(arrays).any(|(named, array)| *named && array.is_none()) {
         return Err(ArrowError::InvalidArgumentError("a row of an array that is not there".to_owned()));
     }

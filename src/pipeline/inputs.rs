@@ -1,6 +1,7 @@
 //! Opening what a plan names: tables, ledgers grouped into sources, and everything
 //! that is wrong with them before a single change is looked at.
 
+mod postings;
 mod stream;
 mod tabular;
 
@@ -13,6 +14,7 @@ use rayon::prelude::*;
 
 use self::stream::{lacks_zone, source_of};
 use super::opening;
+use super::postings::ReadPostings;
 use super::progress::Progress;
 use super::scope::{ScopeFilter, ScopeOf, scope};
 use super::{columnar, drift};
@@ -51,6 +53,8 @@ pub(super) struct DatasetInput {
     pub scope: Option<ScopeFilter>,
     /// The filter under which the ledger was recorded.
     pub recorded: Option<ScopeFilter>,
+    /// What its ledger says beyond its changes, if it holds postings.
+    pub postings: Option<ReadPostings>,
 }
 
 /// Ledgers with one order and one cut.
@@ -93,6 +97,7 @@ impl Inputs {
         }
         inputs.datasets = ready.into_iter().flatten().collect();
         for input in &mut inputs.datasets {
+            super::postings::settle(input);
             opening::open(input, inputs.sources[input.source].files.len(), spool)?;
         }
         Ok(inputs)
@@ -142,6 +147,8 @@ pub(super) struct ReadLedger {
     pub entered: Vec<u32>,
     /// It holds a row for every current one.
     pub covers_current: bool,
+    /// What it says beyond its changes, if it holds postings.
+    pub postings: Option<ReadPostings>,
 }
 
 fn open_current(dataset: &Dataset, spool: &Spool) -> Result<OpenedTable> {
@@ -208,6 +215,7 @@ fn dataset_input(
         normalise,
         scope: table.scope,
         recorded: table.recorded,
+        postings: read.postings,
     }
 }
 
@@ -247,7 +255,12 @@ fn open_source(
         return columnar::open(plans, tables, members, (files, spool));
     }
     let files = ledger::input_files(&ledger.paths, spool)?;
-    match ledger::detect(&files, ledger)? {
+    let shape = ledger::detect(&files, ledger)?;
+    super::postings::refuse_second_clock(plans, shape)?;
+    match shape {
+        Shape::Tabular(format) if format.is_postings() => {
+            postings::open(plans, tables, members, (files, format), (spool, progress))
+        }
         Shape::Columnar => columnar::open(plans, tables, members, (files, spool)),
         Shape::Tabular(format) => tabular::open(plans, tables, members, (files, format), spool, progress),
         Shape::Json(format) => open_json(plans, tables, members, (files, format), spool, progress),
@@ -489,6 +502,7 @@ impl Intake {
             twice: Vec::new(),
             entered: self.entered,
             covers_current: false,
+            postings: None,
         })
     }
 }

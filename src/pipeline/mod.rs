@@ -31,6 +31,7 @@ mod layout;
 mod manifest;
 mod opening;
 mod outcome;
+mod postings;
 mod prefix;
 pub mod progress;
 mod provenance;

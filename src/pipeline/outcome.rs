@@ -154,6 +154,8 @@ pub struct VerifyOutcome {
     pub datasets: Vec<VerifiedDataset>,
     /// What does not tie.
     pub discrepancies: Discrepancies,
+    /// Of ledgers of postings, opening + movement = closing by measure, in words.
+    pub equations: Vec<String>,
     /// What the run assumed, in words.
     pub assumptions: Vec<String>,
     /// How text columns got their types, in words.

@@ -12,6 +12,7 @@ use super::fetch::{FOREIGN, Fetched, NOTHING, Reference};
 use super::gather::RecentPieces;
 use super::inputs::DatasetInput;
 use super::layout::{self, Layout, Placed};
+use super::postings;
 use super::progress::Progress;
 use super::scan::Histories;
 use super::standing::{Standing, locator, place};
@@ -47,6 +48,8 @@ pub(super) struct Rebuilt<'a> {
     pub doubtful: Vec<u64>,
     /// Whether nulls of some column may stand for values that the ledger cannot express.
     may_be_ambiguous: bool,
+    /// Whether some column is one that postings say nothing of.
+    lacks_columns: bool,
     /// Per column, whether it did not exist yet: all of its cells are null, and exact.
     pub(super) unborn: Vec<bool>,
     pub(super) schema: SchemaRef,
@@ -165,6 +168,7 @@ impl<'a> Rebuilt<'a> {
             foreign: None,
             types: Vec::new(),
             may_be_ambiguous: (0..input.schema.len()).any(|c| input.lanes.is_ambiguous(c)),
+            lacks_columns: (0..input.schema.len()).any(|c| postings::says_nothing_of(input, c)),
             unborn: vec![false; input.schema.len()],
             layouts: Vec::new(),
             overdrawn: Vec::new(),
@@ -266,7 +270,9 @@ impl<'a> Rebuilt<'a> {
     /// Whether every cell of a patch is stated by a record or by the current row.
     pub(super) fn is_stated(&self, number: u32) -> bool {
         let choices = &self.choices[number as usize * self.stride()..][..self.stride()];
-        !self.may_be_ambiguous && choices.iter().all(|c| !c.inferred && c.source != Source::Nothing)
+        !self.may_be_ambiguous
+            && !self.lacks_columns
+            && choices.iter().all(|c| !c.inferred && c.source != Source::Nothing)
     }
 
     /// How a patch's cell of a column was chosen.

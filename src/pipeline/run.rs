@@ -9,6 +9,7 @@ use super::evidence::{self, Evidence};
 use super::findings::{Collected, Findings, Found, Known};
 use super::inputs::{DatasetInput, Inputs, SourceInput};
 use super::opening::{self, Added};
+use super::postings;
 use super::progress::Progress;
 use super::rebuild::world;
 use super::scan::{self, FactOptions, Histories, Ordered};
@@ -149,6 +150,8 @@ impl Run {
         let input = &self.inputs.datasets[dataset];
         let order = &self.order(dataset).order;
         match &input.plan.current.at {
+            // What was posted after it is left out already, by whichever clock says so.
+            Some(_) if input.postings.is_some() => Ok(u32::MAX - 1),
             Some(bound) => Ok(window::cut(self.source(dataset), order, bound, &input.plan.name)?.rank),
             None => Ok(u32::MAX - 1),
         }
@@ -211,6 +214,8 @@ impl Run {
         };
         self.note_reading(dataset, &analysed, &mut findings)?;
         self.note_opening(dataset, &analysed, &added, &mut findings)?;
+        let unproven = postings::contradicted(input, &analysed.histories);
+        analysed.contradicted.extend(unproven.iter().map(|&slot| (slot, u32::MAX)));
         if options.verify {
             self.verify(dataset, &mut analysed, &mut findings)?;
             if analysed.opening.is_some() {
@@ -272,6 +277,7 @@ impl Run {
             let rank = self.rank_of_note(dataset, discrepancy)?;
             few.push(Found { discrepancy: discrepancy.clone(), rank });
         }
+        few.extend(postings::findings(input, &self.order(dataset).order.ranks(input.member)));
         few.extend(self.note_columns(input).into_iter().map(Found::always));
         few.extend(self.note_regressions(dataset).map(Found::always));
         findings.push_sorted(few)?;
@@ -459,7 +465,7 @@ impl Run {
         }
         self.stop_if_no_key_matches(input, analysed, (alive, standing))?;
         let skew = self.take_skew(&mut conflicts, timeline, analysed);
-        analysed.counts.agreeing = agreeing;
+        analysed.counts.agreeing = agreeing.saturating_sub(analysed.contradicted.len() as u64);
         for conflict in &conflicts {
             let rank = analysed.contradicted.entry(conflict.slot).or_default();
             *rank = (*rank).max(conflict.rank);

@@ -8,6 +8,7 @@ use super::findings::{Findings, Found, Gathered, Known};
 use super::in_memory;
 use super::manifest;
 use super::outcome::{DatasetOutcome, MomentOutcome, SnapshotBatches, SnapshotOutcome, TableBatches};
+use super::postings;
 use super::progress::Progress;
 use super::provenance::WithProvenance;
 use super::rebuild::Rebuilt;
@@ -308,6 +309,7 @@ impl Writing<'_> {
             }
         }
         found.extend(columnar::ambiguous(input, &self.moment.bound));
+        found.extend(postings::late(input, self.run.source(number), &self.moment.bound));
         let window = &self.run.windows[number];
         if input.plan.current.at.is_none() && window.to.is_none() && window.is_after_end(&self.moment.bound) {
             let last = window.last.map_or_else(|| "nothing".to_owned(), time::format_instant);

@@ -8,6 +8,7 @@ use arrow_row::RowConverter;
 use rayon::prelude::*;
 
 use super::layout::Row;
+use super::postings;
 use super::rebuild::Rebuilt;
 use super::run::Analysed;
 use super::standing::{key_order, place};
@@ -328,6 +329,8 @@ impl Judge<'_> {
             let refilled = patch.refilled && self.refill_proven && choice.source != Source::Nothing;
             let cell = if refilled {
                 Verdict::Restored
+            } else if postings::says_nothing_of(rebuilt.input, column) {
+                Verdict::NotCovered
             } else if choice.source == Source::Nothing {
                 if rebuilt.input.lanes.is_covered(column) {
                     Verdict::Unrecoverable
@@ -372,6 +375,7 @@ impl Judge<'_> {
             let ambiguous =
                 by_current || rebuilt.fetched.is_ambiguous(rebuilt.reference(number, column), column);
             let verdict = match choice.source {
+                _ if postings::says_nothing_of(rebuilt.input, column) => Verdict::NotCovered,
                 Source::Nothing if rebuilt.input.lanes.is_covered(column) => {
                     column_counts[2] += 1;
                     counts.unrecoverable_cells += 1;

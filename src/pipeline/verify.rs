@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::findings::Gathered;
 use super::outcome::{VerifiedDataset, VerifyOutcome};
+use super::postings;
 use super::progress::Progress;
 use super::request::VerifyRequest;
 use super::run::{Run, RunPlan};
@@ -48,6 +49,7 @@ fn run(request: &VerifyRequest, progress: &dyn Progress) -> Result<VerifyOutcome
             })
             .collect(),
         discrepancies,
+        equations: run.inputs.datasets.iter().flat_map(postings::equations).collect(),
         assumptions: run.windows.iter().flat_map(|w| w.assumptions.clone()).collect(),
         types: super::type_decisions(&run.inputs),
     })

@@ -1,10 +1,11 @@
 //! For which span the inputs can prove anything, and where a moment cuts a source.
 
 use super::inputs::{Inputs, SourceInput};
+use super::postings;
 use super::scan::{Ordered, integer_transaction, transaction_seed};
 use crate::error::{Error, Result};
 use crate::ledger::order::{self, Order};
-use crate::model::{NO_TIME, canon, time};
+use crate::model::{NEVER, NO_TIME, canon, time};
 use crate::plan::{Bound, Plan};
 
 /// The span for which a dataset's ledger is complete.
@@ -31,12 +32,12 @@ pub(super) fn windows(plan: &Plan, inputs: &Inputs, ordered: &[Ordered]) -> Resu
         .zip(&inputs.datasets)
         .map(|(dataset, input)| {
             let order = &ordered[input.source].order;
-            let times = || order.transactions.iter().map(|t| t.time).filter(|&t| t != NO_TIME);
+            let times = || order.transactions.iter().map(|t| t.time).filter(|&t| t != NO_TIME && t != NEVER);
             let source = &inputs.sources[input.source];
             let reads_end = inputs.reads_end(input.source)?;
             // Reads overlap each other, so only what comes after the last of them is proven.
             let observed = times().min().max(reads_end.map(|reads| reads.saturating_add(1)));
-            let declared = match &dataset.ledger.complete_from {
+            let declared = match postings::complete_from(dataset, input) {
                 Some(bound) => Some(moment_of(bound, source, order, &dataset.name)?),
                 None => None,
             };
@@ -59,6 +60,7 @@ pub(super) fn windows(plan: &Plan, inputs: &Inputs, ordered: &[Ordered]) -> Resu
                     dataset.name
                 ));
             }
+            assumptions.extend(input.postings.iter().flat_map(|p| p.assumptions.clone()));
             Ok(Window {
                 nearest: reads_end.filter(|reads| !is_declared && observed == reads.checked_add(1)),
                 from: if dataset.ledger.from_birth { None } else { declared.or(observed) },

@@ -57,6 +57,14 @@ impl Plan {
         })
     }
 
+    /// Asks all datasets as known at a second moment. Those whose ledgers carry images have none,
+    /// and are refused by the run.
+    pub fn ask_as_known_at(&mut self, moment: &Moment) {
+        for dataset in &mut self.datasets {
+            dataset.ledger.postings.known_at = Some(moment.clone());
+        }
+    }
+
     /// The dataset of this name.
     pub fn dataset(&self, name: &str) -> Option<&Dataset> {
         self.datasets.iter().find(|d| d.name == name)

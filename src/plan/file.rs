@@ -5,6 +5,7 @@
 mod dataset;
 mod document;
 mod ledger;
+mod postings;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -94,10 +95,11 @@ impl Plan {
 
 /// Where a key is valid, for one that stands in the wrong section.
 fn section_of(key: &str) -> Option<&'static str> {
-    let sections: [(&[&str], &str); 5] = [
+    let sections: [(&[&str], &str); 6] = [
         (&KEYS, "the head of the plan"),
         (&dataset::KEYS, "[datasets.<name>]"),
         (&ledger::KEYS, "[datasets.<name>.ledger]"),
+        (&postings::KEYS, "[datasets.<name>.ledger.postings]"),
         (&dataset::CURRENT_KEYS, "current = { path = …, … }"),
         (&dataset::OPENING_KEYS, "[datasets.<name>.opening]"),
     ];

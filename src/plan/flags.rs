@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
 
-use super::{Bound, Calendar, Current, Dataset, Ledger, LedgerFormat, Plan, TableSource};
+use super::{Bound, Calendar, Current, Dataset, Ledger, LedgerFormat, Plan, Postings, TableSource};
 
 /// What is needed at least to rebuild one table.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -51,6 +51,7 @@ impl OneDataset {
             paths: self.ledger,
             format: self.format,
             names: self.table.into_iter().collect(),
+            postings: Postings { days: self.time_zone, ..Postings::default() },
             ..Ledger::default()
         };
         let current = Current { source: source(self.current), at: self.at, filter: None };

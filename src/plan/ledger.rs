@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use arrow::datatypes::TimeUnit;
 
-use super::{Bound, Filter, TableSource};
+use super::{Bound, Filter, Postings, TableSource};
 use crate::model::Op;
 
 /// The changes of one dataset: files, how to read them, and for which span they are complete.
@@ -63,6 +63,8 @@ pub struct Ledger {
     pub value_limit: Option<usize>,
     /// The filter under which the ledger was recorded.
     pub filter: Option<Filter>,
+    /// How its records move measures, for ledgers of postings.
+    pub postings: Postings,
 }
 
 macro_rules! words {
@@ -133,6 +135,14 @@ words! {
         SapChanges = "sap-changes",
         /// Jira's changelog.
         JiraChangelog = "jira-changelog",
+        /// Postings: any table with amounts that move measures of keys.
+        Postings = "postings",
+        /// The French ledger file (fichier des écritures comptables).
+        Fec = "fec",
+        /// The journal that `hledger print -O csv` prints.
+        Hledger = "hledger",
+        /// Postings that `bean-query` prints as CSV.
+        Beancount = "beancount",
     }
 }
 
@@ -153,6 +163,10 @@ impl LedgerFormat {
                 | Self::ServiceNowAudit
                 | Self::SapChanges
                 | Self::JiraChangelog
+                | Self::Postings
+                | Self::Fec
+                | Self::Hledger
+                | Self::Beancount
         )
     }
 }
@@ -166,6 +180,8 @@ words! {
         Statement = "statement",
         /// When the transaction began.
         Start = "start",
+        /// When it counts in the business: the posting date.
+        Effective = "effective",
     }
 }
 
@@ -213,6 +229,12 @@ pub struct LedgerColumns {
     pub transaction: Option<String>,
     /// When it was committed.
     pub committed_at: Option<String>,
+    /// What identifies a posting for ever, together: those of a document and its line, for instance.
+    pub id: Vec<String>,
+    /// When a posting counts in the business.
+    pub effective_at: Option<String>,
+    /// The currency or unit of the amounts.
+    pub currency: Option<String>,
     /// Who did it.
     pub actor: Option<String>,
     /// The before image: a struct or JSON column, or a pattern with one `*` such as `old_*`.

@@ -23,6 +23,7 @@ mod filter;
 mod flags;
 mod ledger;
 mod period;
+mod postings;
 mod when;
 mod zone;
 
@@ -34,5 +35,6 @@ pub use declaration::{
 pub use filter::{BoundFilter, Filter, FilterError};
 pub use flags::OneDataset;
 pub use ledger::{Ledger, LedgerClock, LedgerColumns, LedgerFormat, MissingCells, ValueCoding};
+pub use postings::{AmountColumns, DateOrder, DecimalSign, OpeningEntries, Postings, RowsExist};
 pub use when::{Bound, Moment};
 pub use zone::parse_zone;

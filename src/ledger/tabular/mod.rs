@@ -25,6 +25,7 @@ mod logged_actions;
 mod pairs;
 mod period;
 mod pgmemento;
+pub(super) mod postings;
 mod raw;
 mod record_version;
 mod salesforce;
@@ -76,6 +77,9 @@ pub(super) fn detect(columns: &SchemaRef, hints: &MappingHints) -> Option<Format
         (Format::JiraChangelog, jira::is_one(&names)),
     ];
     if let Some((format, _)) = histories.into_iter().find(|(_, is)| *is) {
+        return Some(format);
+    }
+    if let Some(format) = postings::detect(&names) {
         return Some(format);
     }
     if documents::is_one(columns, hints) {
@@ -328,6 +332,20 @@ fn lacks_zone(raw: &Raw) -> Error {
         found: "local times, and no declared zone".to_owned(),
         hint: Some("declare the ledger's `time_zone` in the plan".to_owned()),
     }
+}
+
+/// That numbers which must be exact are floating-point ones.
+fn no_floats(raw: &Raw, array: &arrow::array::ArrayRef, column: usize) -> Result<()> {
+    if !array.data_type().is_floating() {
+        return Ok(());
+    }
+    Err(Error::Malformed {
+        path: raw.path().to_owned(),
+        at: At::default().column(&raw.names()[column]),
+        expected: "exact amounts".to_owned(),
+        found: format!("a column of {}, which holds no decimal exactly", array.data_type()),
+        hint: Some("export the amounts as decimals or as text".to_owned()),
+    })
 }
 
 /// The raw columns of a table's key.

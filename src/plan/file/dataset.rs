@@ -38,17 +38,24 @@ pub(super) fn dataset(name: &str, value: &Value<'_>, calendar: &Calendar) -> Res
     let section = value.table(&KEYS)?;
     let texts = |key| section.get(key).map(|v| v.texts()).transpose().map(Option::unwrap_or_default);
     let key = section.require("key", "key = [\"id\"], or key = [] for a table without one")?.one_or_more()?;
-    let (measures, group_by) = (texts("measures")?, texts("group_by")?);
+    let (mut measures, group_by) = (texts("measures")?, texts("group_by")?);
     let types = section.get("types").map(|v| column_types(&v)).transpose()?.unwrap_or_default();
+    let changes = section.require("ledger", "ledger = { path = \"ledger/*.ndjson.gz\" }")?;
+    let ledger = ledger(&changes, calendar)?;
+    // What postings move is a measure, whether it is listed or not.
+    for (measure, _) in &ledger.postings.amounts {
+        if !measures.contains(measure) {
+            measures.push(measure.clone());
+        }
+    }
     let declared = TableSource { types, numeric: measures.clone(), ..TableSource::default() };
     let current = section.require("current", "current = \"extract/accounts.parquet\"")?;
-    let changes = section.require("ledger", "ledger = { path = \"ledger/*.ndjson.gz\" }")?;
     let figures = FigureNames { measures: &measures, group_by: &group_by };
     Ok(Dataset {
         name: name.to_owned(),
         normalise: section.get("normalise").map(|v| normalise(&v, &key)).transpose()?.unwrap_or_default(),
         current: self::current(&current, calendar, &declared)?,
-        ledger: ledger(&changes, calendar)?,
+        ledger,
         opening: section.get("opening").map(|v| opening(&v, calendar, &declared)).transpose()?,
         references: section.get("references").map(|v| references(&v)).transpose()?.unwrap_or_default(),
         expected: section.get("expected").map(|v| expected(&v, &figures)).transpose()?,

@@ -3,15 +3,17 @@
 use arrow::datatypes::TimeUnit;
 
 use super::document::{Section, Value};
+use super::postings::postings;
 use super::{CSV_KEYS, csv, table_format, types, zone};
 use crate::error::Result;
 use crate::model::Op;
 use crate::plan::{
-    Bound, Calendar, Ledger, LedgerClock, LedgerColumns, LedgerFormat, MissingCells, TableSource, ValueCoding,
+    Bound, Calendar, Ledger, LedgerClock, LedgerColumns, LedgerFormat, MissingCells, Postings, TableSource,
+    ValueCoding,
 };
 
 /// Keys of a ledger, beside those of delimited text.
-pub(super) const KEYS: [&str; 29] = [
+pub(super) const KEYS: [&str; 30] = [
     "path",
     "format",
     "file_format",
@@ -41,9 +43,10 @@ pub(super) const KEYS: [&str; 29] = [
     "fields",
     "key_widths",
     "value_limit",
+    "postings",
 ];
 
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 17] = [
     "position",
     "commit_position",
     "op",
@@ -58,6 +61,9 @@ const COLUMNS: [&str; 14] = [
     "valid_to",
     "deleted",
     "record",
+    "id",
+    "effective_at",
+    "currency",
 ];
 
 const TIME_UNITS: [(&str, TimeUnit); 4] = [
@@ -91,6 +97,10 @@ pub(super) fn ledger(value: &Value<'_>, calendar: &Calendar) -> Result<Ledger> {
     };
     let mut ledger = Ledger { paths, table, ..Ledger::default() };
     recording(&section, &mut ledger)?;
+    ledger.postings = match section.get("postings") {
+        Some(value) => postings(&value, calendar)?,
+        None => Postings { days: calendar.zone, ..Postings::default() },
+    };
     window(&section, calendar, &mut ledger)?;
     values(&section, &mut ledger)?;
     Ok(ledger)
@@ -212,6 +222,9 @@ fn columns(value: &Value<'_>) -> Result<LedgerColumns> {
         valid_to: name("valid_to")?,
         deleted: name("deleted")?,
         record: name("record")?,
+        id: section.get("id").map(|v| v.one_or_more()).transpose()?.unwrap_or_default(),
+        effective_at: name("effective_at")?,
+        currency: name("currency")?,
     })
 }
 
@@ -219,6 +232,7 @@ fn columns(value: &Value<'_>) -> Result<LedgerColumns> {
 fn window(section: &Section<'_>, calendar: &Calendar, ledger: &mut Ledger) -> Result<()> {
     if let Some(value) = section.get("clock") {
         ledger.clock = value.word(LedgerClock::ALL, LedgerClock::name)?;
+        ledger.postings.clock = Some(ledger.clock);
     }
     if let Some(value) = section.get("complete_from") {
         ledger.complete_from = Some(value.placed(Bound::parse_start(&value.when()?, calendar))?);

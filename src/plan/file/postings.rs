@@ -1,0 +1,89 @@
+//! The `postings` of a ledger.
+
+use super::document::{Section, Value};
+use crate::error::Result;
+use crate::plan::{
+    AmountColumns, Bound, Calendar, DateOrder, DecimalSign, Moment, OpeningEntries, Postings, RowsExist,
+};
+
+/// Its keys.
+pub(super) const KEYS: [&str; 11] = [
+    "amounts",
+    "keys",
+    "decimal_sign",
+    "dates",
+    "rows",
+    "opening_entries",
+    "balanced",
+    "skip_empty_keys",
+    "effective_from",
+    "committed_from",
+    "known_at",
+];
+
+const AMOUNT: &str =
+    "amounts = { balance = \"amount\" }, or { balance = { debit = \"debit\", credit = \"credit\" } }";
+
+/// Reads it.
+pub(super) fn postings(value: &Value<'_>, calendar: &Calendar) -> Result<Postings> {
+    let section = value.table(&KEYS)?;
+    let mut postings = Postings { days: calendar.zone, ..Postings::default() };
+    if let Some(value) = section.get("amounts") {
+        for (measure, columns) in value.open_table()?.entries() {
+            postings.amounts.push((measure.to_owned(), amount(&columns)?));
+        }
+    }
+    if let Some(value) = section.get("keys") {
+        for (key, column) in value.open_table()?.entries() {
+            postings.keys.push((key.to_owned(), column.text()?.to_owned()));
+        }
+    }
+    let word = |key| section.get(key);
+    postings.decimal_sign =
+        word("decimal_sign").map(|v| v.word(DecimalSign::ALL, DecimalSign::name)).transpose()?;
+    postings.dates = word("dates").map(|v| v.word(DateOrder::ALL, DateOrder::name)).transpose()?;
+    postings.rows = word("rows").map(|v| v.word(RowsExist::ALL, RowsExist::name)).transpose()?;
+    postings.balanced = word("balanced").map(|v| v.boolean()).transpose()?;
+    postings.skip_empty_keys = word("skip_empty_keys").map(|v| v.boolean()).transpose()?.unwrap_or_default();
+    postings.opening_entries = word("opening_entries").map(|v| opening_entries(&v)).transpose()?;
+    let start = |v: Value<'_>| v.placed(Bound::parse_start(&v.when()?, calendar));
+    postings.effective_from = word("effective_from").map(start).transpose()?;
+    postings.committed_from = word("committed_from").map(start).transpose()?;
+    let moment = |v: Value<'_>| v.placed(Moment::parse_one(&v.when()?, calendar));
+    postings.known_at = word("known_at").map(moment).transpose()?;
+    Ok(postings)
+}
+
+fn amount(value: &Value<'_>) -> Result<AmountColumns> {
+    if !value.is_table() {
+        return Ok(AmountColumns::Signed(value.text()?.to_owned()));
+    }
+    let section = value.table(&["debit", "credit", "amount", "flag", "plus", "minus"])?;
+    let text = |key: &str| -> Result<String> { Ok(section.require(key, AMOUNT)?.text()?.to_owned()) };
+    let words =
+        |key: &str| section.get(key).map(|v| v.one_or_more()).transpose().map(Option::unwrap_or_default);
+    let is_flagged = ["amount", "flag", "plus", "minus"].iter().any(|key| section.get(key).is_some());
+    let is_sides = ["debit", "credit"].iter().any(|key| section.get(key).is_some());
+    match (is_sides, is_flagged) {
+        (true, false) => Ok(AmountColumns::Sides { debit: text("debit")?, credit: text("credit")? }),
+        (false, true) => Ok(AmountColumns::Flagged {
+            amount: text("amount")?,
+            flag: text("flag")?,
+            plus: words("plus")?,
+            minus: words("minus")?,
+        }),
+        _ => Err(value.error(
+            format!("{} names neither debit and credit, nor amount and flag", value.name),
+            format!("write for instance {AMOUNT}"),
+        )),
+    }
+}
+
+fn opening_entries(value: &Value<'_>) -> Result<OpeningEntries> {
+    let section: Section<'_> = value.table(&["column", "words"])?;
+    let example = "opening_entries = { column = \"journal\", words = [\"AN\"] }";
+    Ok(OpeningEntries {
+        column: section.require("column", example)?.text()?.to_owned(),
+        words: section.require("words", example)?.one_or_more()?,
+    })
+}
