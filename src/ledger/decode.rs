@@ -53,6 +53,25 @@ pub enum Missing {
     Null,
 }
 
+/// How much of the images is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Depth {
+    /// All cells.
+    #[default]
+    Whole,
+    /// Those of the key, where all others of the chunk go into their columns without doubt: these stay in the
+    /// text. Debezium alone; elsewhere it is the same as [`Depth::Whole`].
+    Keys,
+    /// All cells of these sides, of records of which a first reading left some in the text: what could be doubtful
+    /// is settled.
+    Again {
+        /// Of the images before changes.
+        before: bool,
+        /// Of the images after changes.
+        after: bool,
+    },
+}
+
 /// What the plan says about reading a ledger, and what earlier chunks told.
 #[derive(Debug, Clone)]
 pub struct DecodeOptions {
@@ -84,6 +103,8 @@ pub struct DecodeOptions {
     pub uuids: Vec<Vec<bool>>,
     /// What other chunks of the same stream told.
     pub facts: Facts,
+    /// How much of the images is decoded.
+    pub depth: Depth,
 }
 
 impl Default for DecodeOptions {
@@ -103,6 +124,7 @@ impl Default for DecodeOptions {
             labels: Vec::new(),
             uuids: Vec::new(),
             facts: Facts::default(),
+            depth: Depth::Whole,
         }
     }
 }
@@ -279,6 +301,9 @@ pub struct Decoded {
     pub changes: Vec<ChangeBatch>,
     /// Which columns their images carry, one per target; empty for formats that prove nothing by that.
     pub shapes: Vec<Shapes>,
+    /// Per target, where in the chunk the record of each change begins and ends; empty unless cells outside the
+    /// key were left there.
+    pub texts: Vec<Vec<[u32; 2]>>,
     /// What is not as it should be.
     pub notes: Vec<Note>,
     /// What the producer says about whole transactions.

@@ -91,6 +91,11 @@ pub(super) trait Writer {
     /// # Errors
     /// The column cannot hold exactly that value; nothing has been pushed.
     fn write(&mut self, cells: &mut CellBuilder, column: usize, raw: &str) -> Result<(), Misfit>;
+
+    /// Whether a value that is not null surely goes into a column of this type; `false` says nothing.
+    fn fits(&self, _column: usize, _data_type: &DataType, _raw: &str) -> bool {
+        false
+    }
 }
 
 /// The names of a table's columns, found fast when they come in order.
@@ -138,10 +143,17 @@ pub(super) struct Column {
     pub(super) states: Vec<u8>,
     /// Whether a record states a cell of it.
     pub(super) stated: bool,
+    /// Its cells stay in the text: nothing is pushed but what has to be tried.
+    pub(super) left: bool,
+    /// Whether a cell that stays in the text is null.
+    pub(super) left_null: bool,
 }
 
 impl Column {
     fn null(&mut self, state: u8) {
+        if self.left {
+            return;
+        }
         if let Some(cells) = &mut self.cells {
             cells.push_null();
         }
@@ -153,6 +165,8 @@ impl Column {
 pub(super) struct Side {
     pub(super) columns: Vec<Column>,
     pub(super) present: Vec<bool>,
+    /// Only which rows have an image is asked for.
+    skipped: bool,
 }
 
 impl Side {
@@ -163,8 +177,10 @@ impl Side {
             data_type: field.data_type().clone(),
             states: Vec::new(),
             stated: false,
+            left: false,
+            left_null: false,
         });
-        Self { columns: columns.collect(), present: Vec::new() }
+        Self { columns: columns.collect(), present: Vec::new(), skipped: false }
     }
 }
 
@@ -185,6 +201,19 @@ pub(super) struct Rows<'o> {
     pub(super) positions: Vec<Option<u128>>,
     pub(super) weak: Vec<bool>,
     pub(super) set_aside: Vec<bool>,
+    /// Where the texts of the changes are, if cells are left there.
+    pub(super) left: Option<Left>,
+}
+
+/// Changes whose cells outside the key stay in the text.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// Where the record at hand begins and ends.
+    pub(super) record: [u32; 2],
+    /// The same for each change.
+    pub(super) texts: Vec<[u32; 2]>,
+    /// Some cell is not simply a value of its column: the chunk has to be decoded after all.
+    pub(super) doubtful: bool,
 }
 
 /// The columns that a list of names stands for.
@@ -227,6 +256,25 @@ impl<'o> Rows<'o> {
             positions: Vec::new(),
             weak: Vec::new(),
             set_aside: Vec::new(),
+            left: None,
+        }
+    }
+
+    /// Leaves the cells outside the key in the text.
+    pub(super) fn leave(&mut self) {
+        self.left = Some(Left::default());
+        for side in [&mut self.before, &mut self.after] {
+            for (index, column) in side.columns.iter_mut().enumerate() {
+                column.left = !self.target.schema.is_key(index);
+            }
+        }
+    }
+
+    /// Goes past the cells of the sides that are not asked for.
+    pub(super) fn skip(&mut self, sides: [bool; 2]) {
+        for (side, skipped) in [&mut self.before, &mut self.after].into_iter().zip(sides) {
+            side.skipped = skipped;
+            side.columns.iter_mut().filter(|_| skipped).for_each(|column| column.left = true);
         }
     }
 
@@ -331,10 +379,20 @@ impl<'o> Rows<'o> {
             return Err(NoKey);
         }
         self.shapes.end_record(true);
-        let mut place =
-            Place { index: self.index, target: self.target, record: meta.record, notes, key_lost: false };
+        let mut place = Place {
+            index: self.index,
+            target: self.target,
+            record: meta.record,
+            notes,
+            key_lost: false,
+            doubtful: false,
+        };
         push_side(&mut self.before, staged.before.as_deref(), writer, &mut place);
         push_side(&mut self.after, staged.after.as_deref(), writer, &mut place);
+        if let Some(left) = &mut self.left {
+            left.doubtful |= place.doubtful || place.key_lost;
+            left.texts.push(left.record);
+        }
         self.set_aside.push(place.key_lost);
         self.weak.push(meta.weak);
         self.batch.ops.push(meta.op.unwrap_or(Op::Upsert) as u8);
@@ -368,6 +426,8 @@ struct Place<'n, 'o> {
     record: u64,
     notes: &'n mut Notes,
     key_lost: bool,
+    /// A cell that should stay in the text is more than a value or null.
+    doubtful: bool,
 }
 
 fn push_side(
@@ -377,11 +437,18 @@ fn push_side(
     place: &mut Place<'_, '_>,
 ) {
     side.present.push(image.is_some());
+    if side.skipped {
+        return;
+    }
     let Some(image) = image else {
         side.columns.iter_mut().for_each(|c| c.null(KNOWN));
         return;
     };
     for (index, (column, stated)) in side.columns.iter_mut().zip(image).enumerate() {
+        if column.left {
+            place.doubtful |= !leave_value(column, index, stated, writer);
+            continue;
+        }
         match stated {
             Stated::Absent => column.null(ABSENT),
             Stated::Unchanged => column.null(UNCHANGED),
@@ -397,6 +464,23 @@ fn push_side(
             }
             Stated::Json(raw) => push_value(column, index, raw, writer, place),
         }
+    }
+}
+
+/// Looks at a cell that stays in the text. Returns whether it is a value that its column holds, or null.
+#[inline]
+fn leave_value(column: &mut Column, index: usize, stated: &Stated<'_>, writer: &mut impl Writer) -> bool {
+    column.stated = true;
+    match stated {
+        Stated::Null => {
+            column.left_null = true;
+            true
+        }
+        Stated::Json(raw) => {
+            writer.fits(index, &column.data_type, raw)
+                || column.cells.as_mut().is_some_and(|cells| writer.write(cells, index, raw).is_ok())
+        }
+        _ => false,
     }
 }
 

@@ -42,6 +42,7 @@ mod spooled;
 mod stitch;
 pub mod store;
 mod tabular;
+mod unread;
 mod unwrap;
 mod wal2json;
 pub mod want;
@@ -52,7 +53,9 @@ mod testing;
 
 use crate::read::JsonChunk;
 
-pub use decode::{Clock, Control, DecodeOptions, Decoded, Facts, Missing, Note, TableTarget, TextEncoding};
+pub use decode::{
+    Clock, Control, DecodeOptions, Decoded, Depth, Facts, Missing, Note, TableTarget, TextEncoding,
+};
 pub use drift::{Begin, Drift, DriftFinder, Place, Shapes};
 pub use halves::Halves;
 pub use mapped::{MappedTable, TwiceTime};
@@ -65,6 +68,7 @@ pub use tabular::postings::{
     Base, Comparable, Derived, Equation, PostingFinding, PostingLedger, PostingTarget, exact_number,
 };
 pub use tabular::{Context as TabularContext, TabularLedger, is_table_folder, tabular_format};
+pub use unread::{TextLedger, Texts};
 pub use words::{numeric_texts, settle_words, uuid_texts};
 
 /// Who wrote a ledger.

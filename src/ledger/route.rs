@@ -40,6 +40,13 @@ impl<'o> Routes<'o> {
         self.seen[at].target
     }
 
+    /// Counts another change of the table that was found last. Returns its target.
+    pub(super) fn again(&mut self) -> Option<usize> {
+        let seen = self.seen.get_mut(self.last)?;
+        seen.changes += 1;
+        seen.target
+    }
+
     /// The target of a table, without counting.
     pub(super) fn target(&self, parts: &[Option<Cow<'_, str>>; 3]) -> Option<usize> {
         let owned = parts.clone().map(|p| p.map(Cow::into_owned));

@@ -24,6 +24,24 @@ pub(super) struct Settle<'a> {
 }
 
 impl Rows<'_> {
+    /// Where the texts of all changes are, if cells were left there and none of them is in doubt.
+    pub(super) fn left_texts(&mut self, settle: &Settle<'_>) -> Option<Vec<[u32; 2]>> {
+        let left = self.left.as_mut().filter(|left| !left.doubtful)?;
+        let texts = std::mem::take(&mut left.texts);
+        let mut known = settle.facts.clone();
+        known.merge(&self.facts);
+        let whole = settle.full_identity.or(known.whole_images()) == Some(true);
+        let is = |flags: &[bool], column: usize| flags.get(column) == Some(&true);
+        let ambiguous = |(index, column): (usize, &Column)| {
+            column.left_null && is(&known.non_finite, index) && settle.non_finite != Some(false)
+        };
+        let columns = || [&self.before, &self.after].into_iter().flat_map(|s| s.columns.iter().enumerate());
+        let sound = (whole || !self.weak.contains(&true))
+            && !settle.refused.contains(&true)
+            && !columns().any(ambiguous);
+        sound.then_some(texts)
+    }
+
     /// The whole chunk, with every doubtful cell settled.
     pub(super) fn finish(mut self, settle: &Settle<'_>) -> (ChangeBatch, TargetFacts, Used) {
         for (column, stated) in self.facts.stated.iter_mut().enumerate() {
@@ -70,6 +88,12 @@ fn finish_side(side: Side, context: &mut SideContext<'_>) -> Images {
         images.present = Some(BooleanBuffer::from(side.present.as_slice()));
     }
     for (index, column) in side.columns.into_iter().enumerate() {
+        if column.left {
+            context.used.plain_nulls[index] |= column.left_null;
+            images.columns.push(None);
+            images.states.push(None);
+            continue;
+        }
         let Column { cells, data_type, mut states, .. } = column;
         let array = cells.map_or_else(|| new_null_array(&data_type, rows), CellBuilder::finish);
         let array = settle_column(index, array, &mut states, context);

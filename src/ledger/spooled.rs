@@ -9,6 +9,7 @@ use arrow::array::{
 };
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt8Type, UInt32Type, UInt64Type};
+use arrow::error::ArrowError;
 
 use super::want::Want;
 use crate::model::{ChangeBatch, Images, TableSchema};
@@ -26,87 +27,187 @@ const BEFORE_PRESENT: usize = 9;
 const AFTER_PRESENT: usize = 10;
 const IMAGES: usize = 11;
 
-/// The schema under which changes of a table are spooled.
-pub(super) fn schema(table: &TableSchema) -> SchemaRef {
-    let mut fields = vec![
-        Field::new("op", DataType::UInt8, false),
-        Field::new("committed_at", DataType::Int64, false),
-        Field::new("transaction", DataType::Utf8, true),
-        Field::new("commit_position", DataType::FixedSizeBinary(16), true),
-        Field::new("position", DataType::FixedSizeBinary(16), true),
-        Field::new("record", DataType::UInt64, false),
-        Field::new("file", DataType::UInt32, false),
-        Field::new("stream", DataType::UInt64, false),
-        Field::new("actor", DataType::Utf8, true),
-        Field::new("before", DataType::Boolean, false),
-        Field::new("after", DataType::Boolean, false),
-    ];
-    for column in 0..table.len() {
-        for side in ["before", "after"] {
-            fields.push(Field::new(format!("{side}.{column}"), table.data_type(column).clone(), true));
-            fields.push(Field::new(format!("{side}.{column}.state"), DataType::UInt8, true));
-        }
-    }
-    Arc::new(Schema::new(fields))
+/// Which parts of changes are spooled: everything, or all but the cells outside the key.
+#[derive(Debug, Clone)]
+pub(super) struct Shelf {
+    table: TableSchema,
+    /// The columns of the table whose cells are kept.
+    kept: Vec<usize>,
+    schema: SchemaRef,
 }
 
-/// Which spooled columns a read needs.
-pub(super) fn columns(table: &TableSchema, want: Want) -> Vec<usize> {
-    let mut columns = vec![OP];
-    if want.order {
-        columns.extend([TIME, TRANSACTION, COMMIT, POSITION, STREAM]);
+impl Shelf {
+    /// A shelf for whole changes.
+    pub(super) fn whole(table: &TableSchema) -> Self {
+        Self::new(table, (0..table.len()).collect(), false)
     }
-    if want.provenance {
-        columns.extend([TIME, TRANSACTION, COMMIT, POSITION, RECORD, FILE, STREAM, ACTOR]);
+
+    /// A shelf for keys, and for the places where the texts of the records are.
+    pub(super) fn keys(table: &TableSchema) -> Self {
+        let mut kept = table.key().to_vec();
+        kept.sort_unstable();
+        Self::new(table, kept, true)
     }
-    for (side, present, wanted) in [(0, BEFORE_PRESENT, want.before), (2, AFTER_PRESENT, want.after)] {
-        columns.push(present);
-        for column in (0..table.len()).filter(|&c| wanted.includes(table, c)) {
-            columns.extend([IMAGES + 4 * column + side, IMAGES + 4 * column + side + 1]);
+
+    fn new(table: &TableSchema, kept: Vec<usize>, texts: bool) -> Self {
+        let mut fields = vec![
+            Field::new("op", DataType::UInt8, false),
+            Field::new("committed_at", DataType::Int64, false),
+            Field::new("transaction", DataType::Utf8, true),
+            Field::new("commit_position", DataType::FixedSizeBinary(16), true),
+            Field::new("position", DataType::FixedSizeBinary(16), true),
+            Field::new("record", DataType::UInt64, false),
+            Field::new("file", DataType::UInt32, false),
+            Field::new("stream", DataType::UInt64, false),
+            Field::new("actor", DataType::Utf8, true),
+            Field::new("before", DataType::Boolean, false),
+            Field::new("after", DataType::Boolean, false),
+        ];
+        for &column in &kept {
+            for side in ["before", "after"] {
+                fields.push(Field::new(format!("{side}.{column}"), table.data_type(column).clone(), true));
+                fields.push(Field::new(format!("{side}.{column}.state"), DataType::UInt8, true));
+            }
         }
-        columns.extend((0..table.len()).filter(|_| want.states).map(|c| IMAGES + 4 * c + side + 1));
+        if texts {
+            fields.push(Field::new("text.start", DataType::UInt32, false));
+            fields.push(Field::new("text.end", DataType::UInt32, false));
+        }
+        Self { table: table.clone(), kept, schema: Arc::new(Schema::new(fields)) }
     }
-    columns.sort_unstable();
-    columns.dedup();
-    columns
+
+    /// The schema of what is spooled.
+    pub(super) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The first of the two columns that say where a text is, where they are kept.
+    fn text_column(&self) -> usize {
+        IMAGES + 4 * self.kept.len()
+    }
+
+    /// Which spooled columns a read needs; `texts`: also the places of the texts.
+    pub(super) fn columns(&self, want: Want, texts: bool) -> Vec<usize> {
+        let mut columns = vec![OP];
+        if want.order {
+            columns.extend([TIME, TRANSACTION, COMMIT, POSITION, STREAM]);
+        }
+        if want.provenance {
+            columns.extend([TIME, TRANSACTION, COMMIT, POSITION, RECORD, FILE, STREAM, ACTOR]);
+        }
+        let kept = || self.kept.iter().enumerate();
+        for (side, present, wanted) in [(0, BEFORE_PRESENT, want.before), (2, AFTER_PRESENT, want.after)] {
+            columns.push(present);
+            for (place, _) in kept().filter(|(_, c)| wanted.includes(&self.table, **c)) {
+                columns.extend([IMAGES + 4 * place + side, IMAGES + 4 * place + side + 1]);
+            }
+            columns.extend(kept().filter(|_| want.states).map(|(place, _)| IMAGES + 4 * place + side + 1));
+        }
+        if texts {
+            columns.extend([self.text_column(), self.text_column() + 1]);
+        }
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+
+    /// The record batch of a change batch, or what Arrow says against it. `places` are those of the texts,
+    /// where they are kept.
+    pub(super) fn pack(&self, batch: &ChangeBatch, places: &[[u32; 2]]) -> Result<RecordBatch, ArrowError> {
+        let rows = batch.len();
+        let mut arrays: Vec<ArrayRef> = vec![
+            Arc::new(UInt8Array::from(batch.ops.clone())),
+            Arc::new(Int64Array::from(batch.committed_at.clone())),
+            text(batch.transaction.as_ref(), rows)?,
+            positions(batch.commit_position.as_deref(), rows)?,
+            positions(batch.position.as_deref(), rows)?,
+            Arc::new(UInt64Array::from(batch.record.clone())),
+            Arc::new(UInt32Array::from(vec![batch.file; rows])),
+            Arc::new(UInt64Array::from(batch.stream.clone())),
+            text(batch.actor.as_ref(), rows)?,
+            present(&batch.before, rows),
+            present(&batch.after, rows),
+        ];
+        for &column in &self.kept {
+            for images in [&batch.before, &batch.after] {
+                let data_type = self.table.data_type(column);
+                let values =
+                    images.column(column).cloned().unwrap_or_else(|| new_null_array(data_type, rows));
+                arrays.push(values);
+                arrays.push(states(images, column, rows));
+            }
+        }
+        if self.schema.fields().len() > arrays.len() {
+            for end in 0..2 {
+                arrays.push(Arc::new(places.iter().map(|place| place[end]).collect::<UInt32Array>()));
+            }
+        }
+        RecordBatch::try_new(Arc::clone(&self.schema), arrays)
+    }
+
+    /// Where the texts of the records are, of a record batch that holds the spooled columns `columns`.
+    pub(super) fn places(&self, record: &RecordBatch, columns: &[usize]) -> Vec<[u32; 2]> {
+        let ends = |column: usize| {
+            let at = columns.binary_search(&column).ok();
+            at.map(|at| record.column(at).as_primitive::<UInt32Type>().values().to_vec()).unwrap_or_default()
+        };
+        let (starts, ends) = (ends(self.text_column()), ends(self.text_column() + 1));
+        starts.into_iter().zip(ends).map(|(start, end)| [start, end]).collect()
+    }
+
+    /// The change batch of a record batch that holds the spooled columns `columns`.
+    pub(super) fn unpack(&self, record: &RecordBatch, columns: &[usize]) -> ChangeBatch {
+        let find = |column: usize| columns.binary_search(&column).ok().map(|at| record.column(at));
+        let rows = record.num_rows();
+        let numbers = |column| {
+            find(column).map_or_else(|| vec![0; rows], |a| a.as_primitive::<UInt64Type>().values().to_vec())
+        };
+        let texts = |column| find(column).filter(|a| a.null_count() < rows).cloned();
+        let marks = |column| find(column).filter(|a| a.null_count() == 0 && rows > 0).map(read_positions);
+        ChangeBatch {
+            ops: find(OP).map(|a| a.as_primitive::<UInt8Type>().values().to_vec()).unwrap_or_default(),
+            before: self.images(record, columns, (0, BEFORE_PRESENT)),
+            after: self.images(record, columns, (2, AFTER_PRESENT)),
+            committed_at: find(TIME).map_or_else(
+                || vec![crate::model::NO_TIME; rows],
+                |a| a.as_primitive::<Int64Type>().values().to_vec(),
+            ),
+            transaction: texts(TRANSACTION),
+            commit_position: marks(COMMIT),
+            position: marks(POSITION),
+            record: numbers(RECORD),
+            file: find(FILE).filter(|_| rows > 0).map_or(0, |a| a.as_primitive::<UInt32Type>().value(0)),
+            stream: numbers(STREAM),
+            actor: texts(ACTOR),
+        }
+    }
+
+    fn images(&self, record: &RecordBatch, columns: &[usize], (side, flag): (usize, usize)) -> Images {
+        let find = |column: usize| columns.binary_search(&column).ok().map(|at| record.column(at));
+        let present = find(flag).map(|a| a.as_boolean().values().clone());
+        let mut images = Images {
+            columns: vec![None; self.table.len()],
+            present: present.filter(|p| p.count_set_bits() < p.len()),
+            states: vec![None; self.table.len()],
+        };
+        for (place, &column) in self.kept.iter().enumerate() {
+            images.columns[column] = find(IMAGES + 4 * place + side).map(Arc::clone);
+            images.states[column] = find(IMAGES + 4 * place + side + 1)
+                .filter(|s| s.null_count() == 0)
+                .map(|s| ScalarBuffer::clone(s.as_primitive::<UInt8Type>().values()));
+        }
+        images
+    }
 }
 
-/// The record batch of a change batch, or what Arrow says against it.
-pub(super) fn pack(batch: &ChangeBatch, schema: &SchemaRef) -> Result<RecordBatch, arrow::error::ArrowError> {
-    let rows = batch.len();
-    let mut arrays: Vec<ArrayRef> = vec![
-        Arc::new(UInt8Array::from(batch.ops.clone())),
-        Arc::new(Int64Array::from(batch.committed_at.clone())),
-        text(batch.transaction.as_ref(), rows)?,
-        positions(batch.commit_position.as_deref(), rows)?,
-        positions(batch.position.as_deref(), rows)?,
-        Arc::new(UInt64Array::from(batch.record.clone())),
-        Arc::new(UInt32Array::from(vec![batch.file; rows])),
-        Arc::new(UInt64Array::from(batch.stream.clone())),
-        text(batch.actor.as_ref(), rows)?,
-        present(&batch.before, rows),
-        present(&batch.after, rows),
-    ];
-    let columns = (schema.fields().len() - IMAGES) / 4;
-    for column in 0..columns {
-        for (side, images) in [&batch.before, &batch.after].into_iter().enumerate() {
-            let data_type = schema.field(IMAGES + 4 * column + 2 * side).data_type();
-            let values = images.column(column).cloned().unwrap_or_else(|| new_null_array(data_type, rows));
-            arrays.push(values);
-            arrays.push(states(images, column, rows));
-        }
-    }
-    RecordBatch::try_new(Arc::clone(schema), arrays)
-}
-
-fn text(array: Option<&ArrayRef>, rows: usize) -> Result<ArrayRef, arrow::error::ArrowError> {
+fn text(array: Option<&ArrayRef>, rows: usize) -> Result<ArrayRef, ArrowError> {
     match array {
         Some(array) => arrow::compute::cast(array, &DataType::Utf8),
         None => Ok(new_null_array(&DataType::Utf8, rows)),
     }
 }
 
-fn positions(positions: Option<&[u128]>, rows: usize) -> Result<ArrayRef, arrow::error::ArrowError> {
+fn positions(positions: Option<&[u128]>, rows: usize) -> Result<ArrayRef, ArrowError> {
     let Some(positions) = positions else {
         return Ok(new_null_array(&DataType::FixedSizeBinary(16), rows));
     };
@@ -131,33 +232,6 @@ fn states(images: &Images, column: usize, rows: usize) -> ArrayRef {
     }
 }
 
-/// The change batch of a record batch that holds the spooled columns `columns`.
-pub(super) fn unpack(record: &RecordBatch, columns: &[usize], table: &TableSchema) -> ChangeBatch {
-    let find = |column: usize| columns.binary_search(&column).ok().map(|at| record.column(at));
-    let rows = record.num_rows();
-    let numbers = |column| {
-        find(column).map_or_else(|| vec![0; rows], |a| a.as_primitive::<UInt64Type>().values().to_vec())
-    };
-    let texts = |column| find(column).filter(|a| a.null_count() < rows).cloned();
-    let marks = |column| find(column).filter(|a| a.null_count() == 0 && rows > 0).map(read_positions);
-    ChangeBatch {
-        ops: find(OP).map(|a| a.as_primitive::<UInt8Type>().values().to_vec()).unwrap_or_default(),
-        before: images(record, columns, table, 0, BEFORE_PRESENT),
-        after: images(record, columns, table, 2, AFTER_PRESENT),
-        committed_at: find(TIME).map_or_else(
-            || vec![crate::model::NO_TIME; rows],
-            |a| a.as_primitive::<Int64Type>().values().to_vec(),
-        ),
-        transaction: texts(TRANSACTION),
-        commit_position: marks(COMMIT),
-        position: marks(POSITION),
-        record: numbers(RECORD),
-        file: find(FILE).filter(|_| rows > 0).map_or(0, |a| a.as_primitive::<UInt32Type>().value(0)),
-        stream: numbers(STREAM),
-        actor: texts(ACTOR),
-    }
-}
-
 fn read_positions(array: &ArrayRef) -> Vec<u128> {
     let bytes = array.as_fixed_size_binary();
     let read = |row| {
@@ -166,20 +240,4 @@ fn read_positions(array: &ArrayRef) -> Vec<u128> {
         u128::from_be_bytes(position)
     };
     (0..array.len()).map(read).collect()
-}
-
-fn images(record: &RecordBatch, columns: &[usize], table: &TableSchema, side: usize, flag: usize) -> Images {
-    let find = |column: usize| columns.binary_search(&column).ok().map(|at| record.column(at));
-    let mut images = Images {
-        columns: vec![None; table.len()],
-        present: find(flag).map(|a| a.as_boolean().values().clone()).filter(|p| p.count_set_bits() < p.len()),
-        states: vec![None; table.len()],
-    };
-    for column in 0..table.len() {
-        images.columns[column] = find(IMAGES + 4 * column + side).map(Arc::clone);
-        images.states[column] = find(IMAGES + 4 * column + side + 1)
-            .filter(|s| s.null_count() == 0)
-            .map(|s| ScalarBuffer::clone(s.as_primitive::<UInt8Type>().values()));
-    }
-    images
 }

@@ -7,11 +7,13 @@
 //! evidence and no changes, are numbered behind them and read the same way.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::drift::Begin;
 use super::mapped::MappedTable;
 use super::reads::TableReads;
-use super::spooled;
+use super::spooled::Shelf;
+use super::unread::{TextLedger, Texts, Unread, UnreadWriter};
 use super::want::{Columns, SegmentRange, Want};
 use crate::error::{Error, Result};
 use crate::model::{ChangeBatch, Op, TableSchema};
@@ -34,7 +36,7 @@ pub struct ChangeStore {
 
 #[derive(Debug)]
 enum Segments {
-    Spooled(SpooledTable),
+    Spooled(SpooledChanges),
     Mapped(Box<MappedTable>),
 }
 
@@ -43,9 +45,9 @@ impl ChangeStore {
     ///
     /// # Errors
     /// More changes than the limit of 2³² − 2.
-    pub fn spooled(schema: TableSchema, table: SpooledTable) -> Result<Self> {
-        let firsts = firsts((0..table.batches()).map(|batch| table.rows(batch)))?;
-        Ok(Self::new(schema, Segments::Spooled(table), firsts))
+    fn spooled(schema: TableSchema, changes: SpooledChanges) -> Result<Self> {
+        let firsts = firsts(changes.rows())?;
+        Ok(Self::new(schema, Segments::Spooled(changes), firsts))
     }
 
     /// Changes that lie in a columnar table.
@@ -171,10 +173,8 @@ impl ChangeStore {
             return opening.read(behind, want, rows);
         }
         match &self.segments {
-            Segments::Spooled(table) => {
-                let columns = spooled::columns(&self.schema, want);
-                let record = table.read(segment, &columns, rows)?;
-                let mut batch = spooled::unpack(&record, &columns, &self.schema);
+            Segments::Spooled(changes) => {
+                let mut batch = changes.read(segment, want, rows)?;
                 if !self.positions {
                     (batch.commit_position, batch.position) = (None, None);
                 }
@@ -213,12 +213,51 @@ fn firsts(rows: impl Iterator<Item = usize>) -> Result<Vec<u32>> {
     Ok(firsts)
 }
 
+/// Changes in a spool, each batch of them whole or with its images left in the text.
+#[derive(Debug)]
+struct SpooledChanges {
+    shelf: Shelf,
+    whole: SpooledTable,
+    unread: Option<Unread>,
+    batches: Vec<Batch>,
+}
+
+/// Where a batch is: its number among those of its kind.
+#[derive(Debug, Clone, Copy)]
+enum Batch {
+    Whole(usize),
+    Unread(usize),
+}
+
+impl SpooledChanges {
+    fn rows(&self) -> impl Iterator<Item = usize> + '_ {
+        self.batches.iter().map(|batch| match (batch, &self.unread) {
+            (Batch::Unread(number), Some(unread)) => unread.rows(*number),
+            (Batch::Whole(number) | Batch::Unread(number), _) => self.whole.rows(*number),
+        })
+    }
+
+    fn read(&self, segment: usize, want: Want, rows: Option<&[u32]>) -> Result<ChangeBatch> {
+        match (self.batches[segment], &self.unread) {
+            (Batch::Unread(number), Some(unread)) => unread.read(number, want, rows),
+            (Batch::Whole(number) | Batch::Unread(number), _) => {
+                let columns = self.shelf.columns(want, false);
+                let record = self.whole.read(number, &columns, rows)?;
+                Ok(self.shelf.unpack(&record, &columns))
+            }
+        }
+    }
+}
+
 /// Parses nothing itself: turns change batches into the record batches of a spool.
 #[derive(Debug)]
 pub struct ChangeSpooler {
     table: TableSchema,
-    schema: arrow::datatypes::SchemaRef,
+    shelf: Shelf,
     writer: crate::read::SpoolWriter,
+    unread: Option<UnreadWriter>,
+    batches: Vec<Batch>,
+    whole: usize,
     reads: bool,
 }
 
@@ -228,9 +267,23 @@ impl ChangeSpooler {
     /// # Errors
     /// The spool cannot be created.
     pub fn new(table: TableSchema, spool: &crate::read::Spool) -> Result<Self> {
-        let schema = spooled::schema(&table);
-        let writer = spool.create(schema.clone())?;
-        Ok(Self { table, schema, writer, reads: false })
+        let shelf = Shelf::whole(&table);
+        let writer = spool.create(Arc::clone(shelf.schema()))?;
+        Ok(Self { table, shelf, writer, unread: None, batches: Vec::new(), whole: 0, reads: false })
+    }
+
+    /// Lets images stay in this text, of which the table is the target of that number.
+    ///
+    /// # Errors
+    /// The spool cannot be created.
+    pub fn leave_in(
+        &mut self,
+        text: Arc<TextLedger>,
+        target: usize,
+        spool: &crate::read::Spool,
+    ) -> Result<()> {
+        self.unread = Some(UnreadWriter::new(text, target, spool)?);
+        Ok(())
     }
 
     /// The table that the images are rows of.
@@ -238,26 +291,39 @@ impl ChangeSpooler {
         &self.table
     }
 
-    /// Adds the next changes.
+    /// Adds the next changes; `texts` says where their images are, if cells outside the key were left there.
     ///
     /// # Errors
     /// The spool cannot be written.
-    pub fn push(&mut self, batch: &ChangeBatch) -> Result<()> {
+    pub fn push(&mut self, batch: &ChangeBatch, texts: Option<Texts<'_>>) -> Result<()> {
         debug_assert!(batch.is_consistent(), "all parts of a batch have one length");
         if batch.is_empty() {
             return Ok(());
         }
         self.reads |= batch.ops.contains(&(Op::Read as u8));
-        let record = spooled::pack(batch, &self.schema).map_err(Error::arrow(Path::new("spooled ledger")))?;
+        if let (Some(texts), Some(unread)) = (texts, &mut self.unread) {
+            self.batches.push(Batch::Unread(unread.push(batch, texts)?));
+            return Ok(());
+        }
+        debug_assert!(texts.is_none(), "images are left only where they can be read again");
+        let record = self.shelf.pack(batch, &[]).map_err(Error::arrow(Path::new("spooled ledger")))?;
+        self.batches.push(Batch::Whole(self.whole));
+        self.whole += 1;
         self.writer.push(&record)
     }
 
     /// The store of all changes added.
     ///
     /// # Errors
-    /// The spool cannot be written.
+    /// The spool cannot be written, or there are more changes than the limit of 2³² − 2.
     pub fn finish(self) -> Result<ChangeStore> {
-        let mut store = ChangeStore::spooled(self.table, self.writer.finish()?)?;
+        let changes = SpooledChanges {
+            shelf: self.shelf,
+            whole: self.writer.finish()?,
+            unread: self.unread.map(UnreadWriter::finish).transpose()?,
+            batches: self.batches,
+        };
+        let mut store = ChangeStore::spooled(self.table, changes)?;
         store.reads = self.reads;
         Ok(store)
     }

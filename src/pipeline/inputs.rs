@@ -1,30 +1,29 @@
 //! Opening what a plan names: tables, ledgers grouped into sources, and everything
 //! that is wrong with them before a single change is looked at.
 
+mod parse;
 mod postings;
 mod stream;
 mod tabular;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::DataType;
-use rayon::prelude::*;
 
+use self::parse::{Parse, parse};
 use self::stream::{lacks_zone, source_of};
+use super::columnar;
 use super::opening;
 use super::postings::ReadPostings;
 use super::progress::Progress;
 use super::scope::{ScopeFilter, ScopeOf, scope};
-use super::{columnar, drift};
 use crate::error::{Error, Result, nearest};
 use crate::ledger::order::OrderRules;
 use crate::ledger::store::{ChangeSpooler, ChangeStore};
 use crate::ledger::want::{Columns, Want};
-use crate::ledger::{
-    self, Carry, DecodeOptions, DriftFinder, Format, Note, PositionKind, Shape, TableTarget, TwiceTime,
-};
+use crate::ledger::{self, DriftFinder, Format, Note, PositionKind, Shape, TableTarget, Texts, TwiceTime};
 use crate::model::lanes::{LaneFinder, Lanes};
 use crate::model::{ChangeBatch, Discrepancy, DiscrepancyKind, LedgerPlace, Op, TableSchema, canon};
 use crate::plan::{Dataset, LedgerClock, LedgerFormat, Normalisation, Plan};
@@ -69,6 +68,15 @@ pub(super) struct SourceInput {
     pub whole_seconds: bool,
 }
 
+/// What the first pass will look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scan {
+    /// All images.
+    Images,
+    /// Keys; images may be left to be read when they are chosen.
+    Keys,
+}
+
 /// Everything a run reads.
 pub(super) struct Inputs {
     pub datasets: Vec<DatasetInput>,
@@ -77,7 +85,7 @@ pub(super) struct Inputs {
 
 impl Inputs {
     /// Opens all datasets of a plan.
-    pub(super) fn open(plan: &Plan, spool: &Spool, progress: &dyn Progress) -> Result<Self> {
+    pub(super) fn open(plan: &Plan, scan: Scan, spool: &Spool, progress: &dyn Progress) -> Result<Self> {
         let mut opened = Vec::new();
         for dataset in &plan.datasets {
             opened.push(open_current(dataset, spool)?);
@@ -88,7 +96,7 @@ impl Inputs {
         for (number, members) in sources(plan).into_iter().enumerate() {
             let tables: Vec<OpenedTable> = members.iter().filter_map(|&d| opened[d].take()).collect();
             let plans: Vec<&Dataset> = members.iter().map(|&d| &plan.datasets[d]).collect();
-            let (source, stores) = open_source(&plans, &tables, &members, spool, progress)?;
+            let (source, stores) = open_source(&plans, &tables, &members, scan, (spool, progress))?;
             for (member, (table, read)) in tables.into_iter().zip(stores).enumerate() {
                 let dataset = members[member];
                 ready[dataset] = Some(dataset_input(&plan.datasets[dataset], table, read, (number, member)));
@@ -239,8 +247,8 @@ fn open_source(
     plans: &[&Dataset],
     tables: &[OpenedTable],
     members: &[usize],
-    spool: &Spool,
-    progress: &dyn Progress,
+    scan: Scan,
+    (spool, progress): (&Spool, &dyn Progress),
 ) -> Result<(SourceInput, Vec<ReadLedger>)> {
     let ledger = &plans[0].ledger;
     if let Some(batches) = &ledger.table.batches {
@@ -263,7 +271,7 @@ fn open_source(
         }
         Shape::Columnar => columnar::open(plans, tables, members, (files, spool)),
         Shape::Tabular(format) => tabular::open(plans, tables, members, (files, format), spool, progress),
-        Shape::Json(format) => open_json(plans, tables, members, (files, format), spool, progress),
+        Shape::Json(format) => open_json(plans, tables, members, (files, format, scan), (spool, progress)),
     }
 }
 
@@ -271,9 +279,8 @@ fn open_json(
     plans: &[&Dataset],
     tables: &[OpenedTable],
     members: &[usize],
-    (files, format): (Vec<InputFile>, Format),
-    spool: &Spool,
-    progress: &dyn Progress,
+    (files, format, scan): (Vec<InputFile>, Format, Scan),
+    (spool, progress): (&Spool, &dyn Progress),
 ) -> Result<(SourceInput, Vec<ReadLedger>)> {
     let alone = plans.len() == 1;
     let mut targets: Vec<TableTarget> =
@@ -293,11 +300,11 @@ fn open_json(
         options.uuids =
             tables.iter().map(|t| ledger::uuid_texts(&t.table, &t.schema)).collect::<Result<_>>()?;
     }
-    let plans_with_numbers = Declared { plans, numbers: &numbers };
-    let mut parsed = parse(&plans_with_numbers, &targets, &files, format, &options, (spool, progress))?;
+    let how = Parse { plans, numbers: &numbers, files: &files, format, scan, spool, progress };
+    let mut parsed = parse(how, &targets, &options)?;
     if parsed.stream.read_again {
         options.facts = parsed.stream.facts.clone();
-        parsed = parse(&plans_with_numbers, &targets, &files, format, &options, (spool, progress))?;
+        parsed = parse(how, &targets, &options)?;
     }
     if let [only] = plans
         && only.ledger.names.is_empty()
@@ -305,10 +312,10 @@ fn open_json(
     {
         targets[0].names = vec![only.name.clone()];
         options.facts = ledger::Facts::default();
-        parsed = parse(&plans_with_numbers, &targets, &files, format, &options, (spool, progress))?;
+        parsed = parse(how, &targets, &options)?;
         if parsed.stream.read_again {
             options.facts = parsed.stream.facts.clone();
-            parsed = parse(&plans_with_numbers, &targets, &files, format, &options, (spool, progress))?;
+            parsed = parse(how, &targets, &options)?;
         }
     }
     refuse_no_table(plans, &parsed.stream)?;
@@ -327,12 +334,6 @@ fn target(((plan, table), dataset): ((&&Dataset, &OpenedTable), &usize), alone: 
     TableTarget { dataset: *dataset, names, schema: table.schema.clone() }
 }
 
-/// The datasets of a source, and per dataset the text columns that hold nothing but numbers.
-struct Declared<'a> {
-    plans: &'a [&'a Dataset],
-    numbers: &'a [Vec<usize>],
-}
-
 struct Parsed {
     ledgers: Vec<ReadLedger>,
     stream: ledger::Stream,
@@ -346,71 +347,6 @@ pub(super) struct Intake {
     entered: Vec<u32>,
     taken: u32,
     drift: DriftFinder,
-}
-
-/// Parses a text ledger into spools: chunks in parallel, stitched in stream order.
-fn parse(
-    declared: &Declared<'_>,
-    targets: &[TableTarget],
-    files: &[InputFile],
-    format: Format,
-    options: &DecodeOptions,
-    (spool, progress): (&Spool, &dyn Progress),
-) -> Result<Parsed> {
-    let plans = declared.plans;
-    let mut carry = Carry::new();
-    let mut intakes = targets.iter().map(|t| Intake::new(&t.schema, spool)).collect::<Result<Vec<_>>>()?;
-    for (number, file) in files.iter().enumerate() {
-        let mut chunks = ledger::chunks(file, format, &plans[0].ledger.table)?;
-        let window = rayon::current_num_threads().max(1) * 3;
-        let mut some = chunks.by_ref().take(window).collect::<Result<Vec<_>>>()?;
-        while !some.is_empty() {
-            // The next chunks are read while these are decoded.
-            let (decoded, next) = rayon::join(
-                || {
-                    some.par_iter()
-                        .map(|chunk| ledger::decode(format, chunk, targets, options))
-                        .collect::<Vec<_>>()
-                },
-                || chunks.by_ref().take(window).collect::<Result<Vec<_>>>(),
-            );
-            for (chunk, mut decoded) in some.iter().zip(decoded) {
-                if let Some(record) = decoded.lacks_zone {
-                    return Err(lacks_zone(&file.path, record));
-                }
-                carry.stitch(&mut decoded);
-                progress.advance(chunk.text.len() as u64);
-                take_notes(&mut intakes, plans, &decoded.notes, &file.path);
-                let shapes = decoded.changes.iter().zip(&decoded.shapes);
-                for (intake, (batch, shapes)) in intakes.iter_mut().zip(shapes) {
-                    intake.drift.observe(batch, shapes, number as u32);
-                }
-                let changes = decoded.changes.into_iter().zip(plans).zip(declared.numbers);
-                for (intake, ((mut batch, plan), numbers)) in intakes.iter_mut().zip(changes) {
-                    ledger::settle_words(&mut batch, numbers);
-                    intake.take(batch, number as u32, plan)?;
-                }
-            }
-            some = next?;
-        }
-    }
-    let stream = carry.finish(options);
-    let first = files.first().map_or_else(PathBuf::new, |f| f.path.clone());
-    take_notes(&mut intakes, plans, &stream.notes, &first);
-    let positions = stream.positions.is_some();
-    let mut ledgers = Vec::new();
-    for (target, mut intake) in intakes.into_iter().enumerate() {
-        let schema = &targets[target].schema;
-        let drifts = std::mem::take(&mut intake.drift).finish(schema, positions);
-        let mut read = intake.finish(positions)?;
-        drift::settle(&mut read, drifts, (plans[target], schema), files);
-        let lost = |&column: &usize| stream.facts.scale_lost(target, column);
-        (0..targets[target].schema.len())
-            .filter(lost)
-            .for_each(|column| read.lanes.compare_as_number(column));
-        ledgers.push(read);
-    }
-    Ok(Parsed { ledgers, stream })
 }
 
 /// A stream that names tables, none of them a dataset's, says nothing about that dataset.
@@ -475,7 +411,18 @@ impl Intake {
         })
     }
 
-    pub(super) fn take(&mut self, mut batch: ChangeBatch, file: u32, plan: &Dataset) -> Result<()> {
+    pub(super) fn take(&mut self, batch: ChangeBatch, file: u32, plan: &Dataset) -> Result<()> {
+        self.take_with(batch, None, file, plan)
+    }
+
+    /// The same for changes some of whose cells may have been left in the ledger's text.
+    pub(super) fn take_with(
+        &mut self,
+        mut batch: ChangeBatch,
+        texts: Option<Texts<'_>>,
+        file: u32,
+        plan: &Dataset,
+    ) -> Result<()> {
         batch.file = file;
         if let Some(filter) = &plan.current.filter {
             let filter = ScopeFilter::bind(filter, plan, self.spooler.table())?;
@@ -489,7 +436,7 @@ impl Intake {
         // The store refuses what a number of 32 bits cannot count.
         self.taken = self.taken.saturating_add(batch.len() as u32);
         self.lanes.observe(&batch);
-        self.spooler.push(&batch)
+        self.spooler.push(&batch, texts)
     }
 
     pub(super) fn finish(self, positions: bool) -> Result<ReadLedger> {

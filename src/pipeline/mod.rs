@@ -25,6 +25,7 @@ mod findings;
 mod gather;
 mod history;
 mod in_memory;
+mod in_order;
 mod inputs;
 mod inspect;
 mod layout;

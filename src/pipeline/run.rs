@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::evidence::{self, Evidence};
 use super::findings::{Collected, Findings, Found, Known};
-use super::inputs::{DatasetInput, Inputs, SourceInput};
+use super::inputs::{DatasetInput, Inputs, Scan, SourceInput};
 use super::opening::{self, Added};
 use super::postings;
 use super::progress::Progress;
@@ -106,7 +106,9 @@ impl Run {
         progress: &dyn Progress,
     ) -> Result<Self> {
         progress.stage("read ledgers", None);
-        let inputs = Inputs::open(plan, spool, progress)?;
+        // Moments are given where nothing but keys is scanned.
+        let scan = if bounds.is_empty() { Scan::Images } else { Scan::Keys };
+        let inputs = Inputs::open(plan, scan, spool, progress)?;
         let seed = Seed::random();
         progress.stage("order changes", None);
         let ordered = inputs

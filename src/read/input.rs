@@ -99,6 +99,17 @@ impl InputFile {
         decompressed(self.handle()?, &self.path)
     }
 
+    /// Whether the file is text as it stands: not compressed, UTF-8, without byte order mark.
+    ///
+    /// # Errors
+    /// The file cannot be opened or read, or has changed.
+    pub(crate) fn is_plain_text(&self) -> Result<bool> {
+        let mut head = Vec::with_capacity(4);
+        let read = self.handle()?.take(4).read_to_end(&mut head);
+        read.map_err(Error::io(&self.path, "read"))?;
+        Ok(!is_gzip(&head) && !is_zstd(&head) && super::text::is_plain(&head))
+    }
+
     /// SHA-256 of the raw bytes, in hexadecimal; of a table in memory, of its Arrow IPC
     /// stream. Reads the file on first use.
     ///
@@ -177,12 +188,10 @@ pub fn open_bytes(path: &Path) -> Result<Box<dyn Read + Send>> {
 fn decompressed(file: File, path: &Path) -> Result<Box<dyn Read + Send>> {
     let mut reader = BufReader::with_capacity(1 << 18, file);
     let start = reader.fill_buf().map_err(Error::io(path, "read"))?;
-    if start.starts_with(&[0x1F, 0x8B]) {
+    if is_gzip(start) {
         return Ok(Box::new(flate2::bufread::MultiGzDecoder::new(reader)));
     }
-    // A Zstandard stream may begin with a skippable frame.
-    let skippable = start.len() >= 4 && start[0] & 0xF0 == 0x50 && start[1..4] == [0x2A, 0x4D, 0x18];
-    if start.starts_with(&[0x28, 0xB5, 0x2F, 0xFD]) || skippable {
+    if is_zstd(start) {
         let decoder = zstd::stream::read::Decoder::with_buffer(reader).map_err(Error::io(path, "read"))?;
         return Ok(Box::new(decoder));
     }
@@ -196,6 +205,16 @@ fn decompressed(file: File, path: &Path) -> Result<Box<dyn Read + Send>> {
         }),
         None => Ok(Box::new(reader)),
     }
+}
+
+fn is_gzip(start: &[u8]) -> bool {
+    start.starts_with(&[0x1F, 0x8B])
+}
+
+fn is_zstd(start: &[u8]) -> bool {
+    // A Zstandard stream may begin with a skippable frame.
+    let skippable = start.len() >= 4 && start[0] & 0xF0 == 0x50 && start[1..4] == [0x2A, 0x4D, 0x18];
+    start.starts_with(&[0x28, 0xB5, 0x2F, 0xFD]) || skippable
 }
 
 /// Formats that are recognised only to say that they are not read.

@@ -42,6 +42,8 @@ pub struct JsonChunk {
     pub text: Vec<u8>,
     /// Where the records are in it, in order.
     pub records: Vec<JsonRecord>,
+    /// Where the text begins in the file, if it stands there as it is.
+    pub offset: Option<u64>,
 }
 
 impl JsonChunk {
@@ -61,6 +63,8 @@ pub struct JsonChunks {
     at_end: bool,
     failed: bool,
     splitter: Option<Splitter>,
+    /// Where the rest begins in the file.
+    offset: Option<u64>,
 }
 
 impl JsonChunks {
@@ -69,7 +73,8 @@ impl JsonChunks {
     /// # Errors
     /// The file cannot be opened, or is in an encoding that is not supported.
     pub fn open(file: &InputFile) -> Result<Self> {
-        Self::new(file.content()?, &file.path)
+        let offset = if file.is_plain_text()? { Some(0) } else { None };
+        Ok(Self { offset, ..Self::new(file.content()?, &file.path)? })
     }
 
     /// The records of a text; `path` is for messages.
@@ -94,6 +99,7 @@ impl JsonChunks {
             at_end: false,
             failed: false,
             splitter: None,
+            offset: None,
         })
     }
 
@@ -146,6 +152,8 @@ impl JsonChunks {
             self.splitter = Layout::of(&self.rest, self.at_end).map(Splitter::new);
         }
         let (records, end) = self.splitter.as_mut()?.split(&self.rest, self.at_end);
+        let offset = self.offset;
+        self.offset = offset.map(|offset| offset + end as u64);
         if records.is_empty() {
             // Blanks alone need not be kept.
             self.rest.drain(..end);
@@ -154,7 +162,7 @@ impl JsonChunks {
         let rest = self.rest[end..].to_vec();
         let mut text = std::mem::replace(&mut self.rest, rest);
         text.truncate(end);
-        Some(JsonChunk { text, records })
+        Some(JsonChunk { text, records, offset })
     }
 }
 

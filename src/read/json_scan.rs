@@ -306,15 +306,14 @@ impl Nesting {
 /// Whether a text begins with another, short one. Most are no longer than two words, so they are compared in place.
 #[inline]
 fn begins_with(text: &[u8], start: &[u8]) -> bool {
-    let word = |bytes: &[u8], at: usize| bytes.get(at..).and_then(<[u8]>::first_chunk::<8>).copied();
+    let Some(text) = text.get(..start.len()) else { return false };
     match start.len() {
+        0..8 => text.iter().zip(start).fold(true, |same, (a, b)| same & (a == b)),
         8..=16 => {
-            let last = start.len() - 8;
-            text.len() >= start.len()
-                && word(text, 0) == word(start, 0)
-                && word(text, last) == word(start, last)
+            text.first_chunk::<8>() == start.first_chunk::<8>()
+                && text.last_chunk::<8>() == start.last_chunk::<8>()
         }
-        _ => text.starts_with(start),
+        _ => text == start,
     }
 }
 
@@ -354,13 +353,26 @@ fn escape_end(bytes: &[u8], at: usize) -> Result<usize, Broken> {
     }
 }
 
+/// The first byte from `at` on that is no digit; eight bytes at a time.
+#[inline]
+fn digits_end(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*word);
+        // The upper half of a digit is 3, also with 6 added to it. A carry comes only from bytes that are marked.
+        let upper = |word: u64| (word & (ONES * 0xF0)) ^ (ONES * 0x30);
+        let other = upper(word) | upper(word.wrapping_add(ONES * 6));
+        if other != 0 {
+            return at + (other.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    at + bytes.get(at..).unwrap_or_default().iter().take_while(|b| b.is_ascii_digit()).count()
+}
+
 /// How many bytes at the beginning of a text are a JSON number.
 #[inline]
 fn number_length(bytes: &[u8]) -> Option<usize> {
-    let digits = |at: usize| {
-        let count = bytes.get(at..).unwrap_or_default().iter().take_while(|b| b.is_ascii_digit()).count();
-        (count > 0).then_some(at + count)
-    };
+    let digits = |at: usize| Some(digits_end(bytes, at)).filter(|end| *end > at);
     let start = usize::from(bytes.first() == Some(&b'-'));
     let mut at = digits(start)?;
     if bytes.get(start) == Some(&b'0') && at > start + 1 {

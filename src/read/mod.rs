@@ -59,6 +59,7 @@ pub use memory::Batches;
 pub use packed::{leaf_count, unpacked};
 pub use parquet::{Packing, ParquetGroup};
 pub use source::{CsvEscape, CsvOptions, TableFormat, TableSource};
+pub(crate) use spool::read_at;
 pub use spool::{Spool, SpoolWriter, SpooledTable};
 pub use table::Table;
 pub(crate) use table::{columns_of, detect as table_format};

@@ -32,6 +32,12 @@ pub(crate) fn utf8(mut reader: Box<dyn Read + Send>, path: &Path) -> Result<Box<
     }
 }
 
+/// Whether a text that begins with these bytes, at least four if it has them, is UTF-8 without byte order mark.
+pub(crate) fn is_plain(head: &[u8]) -> bool {
+    let marks: [&[u8]; 3] = [&[0xEF, 0xBB, 0xBF], &[0xFF, 0xFE], &[0xFE, 0xFF]];
+    !head.contains(&0) && !marks.iter().any(|mark| head.starts_with(mark))
+}
+
 fn not_utf8(path: &Path, found: &str) -> Error {
     Error::Malformed {
         path: path.to_owned(),

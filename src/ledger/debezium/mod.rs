@@ -18,6 +18,7 @@
 mod cloud;
 mod encoding;
 mod envelope;
+mod fits;
 mod flat;
 mod layout;
 mod source;
@@ -32,10 +33,10 @@ pub(super) use self::envelope::is_debezium;
 use self::envelope::{Event, Image, Members, Opened, Wrapping, open};
 pub(super) use self::flat::{Flat, is_flat};
 use self::layout::Layouts;
-use self::source::{Connector, Position};
+use self::source::{Connector, Position, Source};
 use self::values::{Encoding, Values};
 use super::chunk;
-use super::decode::{Control, DecodeOptions, Decoded, Facts, Numbered, Reset, TableTarget, add_few};
+use super::decode::{Control, DecodeOptions, Decoded, Depth, Facts, Numbered, Reset, TableTarget, add_few};
 use super::drift::{Shape, Whole};
 use super::image::{Meta, Rows, Staged, Stated};
 use super::json;
@@ -49,9 +50,31 @@ use crate::read::JsonChunk;
 
 /// Decodes a chunk.
 pub(super) fn decode(chunk: &JsonChunk, targets: &[TableTarget], options: &DecodeOptions) -> Decoded {
+    let left = match options.depth {
+        Depth::Keys if can_be_left(chunk, targets) => read(chunk, targets, options, true),
+        _ => None,
+    };
+    left.or_else(|| read(chunk, targets, options, false)).unwrap_or_default()
+}
+
+/// Whether images can be left in the text: keys tell rows apart, and a record is all that there is of a change.
+fn can_be_left(chunk: &JsonChunk, targets: &[TableTarget]) -> bool {
+    targets.iter().all(|target| !target.schema.is_keyless())
+        && chunk.records.iter().all(|record| record.key.is_none())
+}
+
+/// Decodes a chunk; `leave`: without the cells outside the key, `None` where they may not be left.
+fn read(chunk: &JsonChunk, targets: &[TableTarget], options: &DecodeOptions, leave: bool) -> Option<Decoded> {
     let mut decoder = Decoder::new(chunk, targets, options);
+    decoder.rows.iter_mut().filter(|_| leave).for_each(Rows::leave);
+    if let Depth::Again { before, after } = options.depth {
+        decoder.rows.iter_mut().for_each(|rows| rows.skip([!before, !after]));
+    }
     let mut layouts = Layouts::default();
     for (index, record) in chunk.records.iter().enumerate() {
+        if decoder.doubtful() {
+            return None;
+        }
         (decoder.index, decoder.record) = (index, record.number);
         let Ok(text) = chunk::value(chunk, record) else {
             decoder.notes.unparsable(None, record.number, "the record is not valid UTF-8");
@@ -87,12 +110,23 @@ struct Decoder<'o> {
     searched: Modes<bool>,
     /// The fields of both images of the event at hand, as hashes.
     fields: [u64; 2],
+    last: Option<Last>,
     index: usize,
     record: u64,
 }
 
+/// Of the event before, as written: what says where it comes from.
+struct Last {
+    /// Connector, database, schema and table.
+    named: [Option<String>; 4],
+    connector: Connector,
+}
+
 /// What the decoder remembers per target.
 struct TableState {
+    /// All columns, and those that are written in one of several modes.
+    all: Vec<usize>,
+    by_mode: Vec<usize>,
     encodings: Vec<Encoding>,
     variable: Vec<bool>,
     assumed: Vec<Option<(i64, i64)>>,
@@ -107,7 +141,11 @@ impl TableState {
         let fields = target.schema.arrow().fields();
         let encodings: Vec<Encoding> =
             fields.iter().map(|f| Encoding::of_type(f.data_type(), options.epoch)).collect();
+        let is_by_mode =
+            |c: &usize| matches!(encodings[*c], Encoding::DecimalByMode(_) | Encoding::BytesByMode);
         Self {
+            all: (0..encodings.len()).collect(),
+            by_mode: (0..encodings.len()).filter(is_by_mode).collect(),
             variable: vec![false; encodings.len()],
             assumed: vec![None; encodings.len()],
             defaults: vec![0; encodings.len()],
@@ -146,6 +184,7 @@ impl<'o> Decoder<'o> {
             facts: Facts { decimals: options.decimals, binary: options.binary, ..Facts::default() },
             searched: Modes { decimals: options.decimals.is_some(), binary: options.binary.is_some() },
             fields: [0; 2],
+            last: None,
             index: 0,
             record: 0,
         }
@@ -165,7 +204,7 @@ impl<'o> Decoder<'o> {
 
     fn event(&mut self, event: &Event<'_>) {
         let source = &event.source;
-        let connector = source.connector();
+        let connector = self.connector(source);
         let block = event.transaction_id(connector);
         let op = match event.op.as_ref() {
             "c" if source.is_snapshot() => Op::Read,
@@ -180,14 +219,13 @@ impl<'o> Decoder<'o> {
                 return self.notes.unparsable(None, self.record, message);
             }
         };
-        let table = event.table();
         if let Some((id, Some(number))) = &block {
-            self.number(id, &table, *number);
+            self.number(id, &event.table(), *number);
         }
         let stream = self.decoded.edge.places;
         self.decoded.edge.places += 1;
         let position = self.position(event, connector, op == Op::Read);
-        let Some(target) = self.routes.find(table) else { return };
+        let Some(target) = self.target(event) else { return };
         let committed_at = source.committed_at().unwrap_or_else(|found| {
             let message = format!("expected a time between the years 1677 and 2262, found {found}");
             self.notes.unparsable(Some(target), self.record, message);
@@ -266,6 +304,38 @@ impl<'o> Decoder<'o> {
         position
     }
 
+    /// The database, which is mostly that of the event before.
+    fn connector(&self, source: &Source<'_>) -> Connector {
+        match &self.last {
+            Some(last) if source.connector.is_some() && last.named[0].as_deref() == source.connector => {
+                last.connector
+            }
+            _ => source.connector(),
+        }
+    }
+
+    /// The target of an event's table, which is mostly that of the event before.
+    fn target(&mut self, event: &Event<'_>) -> Option<usize> {
+        let source = &event.source;
+        let named = [source.connector, source.db, source.schema, source.table];
+        if let Some(last) = &self.last
+            && last.named.iter().zip(&named).all(|(last, raw)| last.as_deref() == *raw)
+        {
+            return self.routes.again();
+        }
+        let target = self.routes.find(event.table());
+        self.last = source
+            .table
+            .is_some()
+            .then(|| Last { named: named.map(|raw| raw.map(str::to_owned)), connector: source.connector() });
+        target
+    }
+
+    /// Whether images cannot be left in the text after all.
+    fn doubtful(&self) -> bool {
+        self.rows.iter().any(|rows| rows.left.as_ref().is_some_and(|left| left.doubtful))
+    }
+
     /// Both images as slices, with what the op and the database imply.
     fn stage<'r>(
         &mut self,
@@ -330,13 +400,19 @@ impl<'o> Decoder<'o> {
         note_shapes(&mut self.rows[target], event, (meta.op, self.fields), described);
         let state = &mut self.tables[target];
         let mut values = Values {
-            assuming: described.is_none() && self.options.epoch.is_none(),
+            assuming: described.is_none()
+                && self.options.epoch.is_none()
+                && !matches!(self.options.depth, Depth::Again { .. }),
             encodings: described.map_or(&state.encodings, |d| &d.encodings),
             decimals: self.facts.decimals.or(self.options.facts.decimals),
             binary: self.facts.binary.or(self.options.facts.binary),
             variable: &mut state.variable,
             assumed: &mut state.assumed,
         };
+        if let Some(left) = &mut self.rows[target].left {
+            let record = &self.chunk.records[self.index];
+            left.record = [record.start as u32, record.end as u32];
+        }
         if self.rows[target].push(meta, staged, &mut values, &mut self.notes).is_err() {
             let message = "expected the key in the images or in the message key, found none";
             self.notes.unparsable(Some(target), self.record, message);
@@ -351,9 +427,11 @@ impl<'o> Decoder<'o> {
         let table = self.rows[target].target;
         let described = schema.map(|schema| self.schemas.describe(schema, target, table));
         let encodings = described.map_or(&self.tables[target].encodings, |d| &d.encodings);
+        let state = &self.tables[target];
+        let by_mode: &[usize] = if schema.is_none() { &state.by_mode } else { &state.all };
         let cells = staged.before.iter().chain(&staged.after);
         let mut needed = Modes::default();
-        for (cell, encoding) in cells.flat_map(|cells| cells.iter().zip(encodings)) {
+        for (cell, encoding) in cells.flat_map(|cells| by_mode.iter().map(|&c| (&cells[c], &encodings[c]))) {
             let (decimal, bytes) =
                 (matches!(encoding, Encoding::DecimalByMode(_)), *encoding == Encoding::BytesByMode);
             if (decimal || bytes) && matches!(cell, Stated::Json(raw) if raw.starts_with('"')) {
@@ -362,6 +440,11 @@ impl<'o> Decoder<'o> {
             }
         }
         if needed == Modes::default() {
+            return;
+        }
+        // Fewer records may not prove the same.
+        if let Some(left) = &mut self.rows[target].left {
+            left.doubtful = true;
             return;
         }
         let (rows, tables, routes) = (&self.rows, &self.tables, &self.routes);
@@ -381,8 +464,10 @@ impl<'o> Decoder<'o> {
         self.facts.binary = self.facts.binary.or(found.binary);
     }
 
-    fn finish(mut self) -> Decoded {
-        let full_identity = self.options.full_identity;
+    /// Everything decoded; `None` if images were to be left in the text, and may not be.
+    fn finish(mut self) -> Option<Decoded> {
+        let again = matches!(self.options.depth, Depth::Again { .. });
+        let full_identity = if again { Some(true) } else { self.options.full_identity };
         let non_finite = self.options.non_finite;
         for (index, (mut rows, state)) in self.rows.into_iter().zip(self.tables).enumerate() {
             self.decoded.shapes.push(rows.take_shapes());
@@ -391,6 +476,11 @@ impl<'o> Decoder<'o> {
             let refused = refused_units(&rows, &state, &mut self.notes);
             let facts = self.options.facts.target(index);
             let settle = Settle { facts: &facts, full_identity, non_finite, refused: &refused };
+            if let Some(left) = &rows.left {
+                let variable = state.variable.contains(&true);
+                let texts = if left.doubtful || variable { None } else { rows.left_texts(&settle) };
+                self.decoded.texts.push(texts?);
+            }
             rows.note_unknown(&mut self.notes);
             let (batch, facts, used) = rows.finish(&settle);
             self.decoded.changes.push(batch);
@@ -400,7 +490,7 @@ impl<'o> Decoder<'o> {
         self.decoded.tables = self.routes.finish();
         self.decoded.facts = self.facts;
         self.decoded.notes = self.notes.finish();
-        self.decoded
+        Some(self.decoded)
     }
 }
 

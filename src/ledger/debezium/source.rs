@@ -11,7 +11,7 @@ raw_members! {
     /// The members of a `source` block that matter here, raw: producers and versions differ in their types.
     pub(super) struct Source {
         version = "version",
-        connector = "connector",
+        pub(super) connector = "connector",
         snapshot = "snapshot",
         pub(super) db = "db",
         pub(super) schema = "schema",
@@ -108,7 +108,8 @@ impl<'a> Source<'a> {
             [(self.commit_ts_ms, 1_000_000), (self.ts_ns, 1), (self.ts_us, 1_000), (self.ts_ms, 1_000_000)];
         let stated = clocks.into_iter().find_map(|(raw, factor)| Some((json::raw_text(raw)?, factor)));
         let Some((text, factor)) = stated else { return Ok(None) };
-        let number: i64 = text.trim_matches('"').parse().map_err(|_| text.to_owned())?;
+        let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        let number: i64 = inner.unwrap_or(text).parse().map_err(|_| text.to_owned())?;
         // Old MySQL connectors have no clock for initial reads.
         if number == 0 {
             return Ok(None);
@@ -165,20 +166,9 @@ impl<'a> Source<'a> {
 
     /// `["last commit", "own"]`. The own LSN alone orders nothing: transactions run side by side.
     fn lsn_position(&self, read: bool) -> Option<Position> {
-        let sequence = json::scalar(self.sequence)?;
-        let mut parts = [None, None];
-        let mut count = 0;
-        json::elements(&sequence, |part| {
-            if let Some(slot) = parts.get_mut(count) {
-                // Some connectors print the LSN with a sign.
-                *slot = json::text(part)
-                    .and_then(|t| t.parse().ok().or_else(|| Some(t.parse::<i64>().ok()? as u64)));
-            }
-            count += 1;
-        })
-        .ok()?;
-        let [last_commit, own] = parts;
-        let own: u64 = own.filter(|_| count == 2)?;
+        let raw = self.sequence?;
+        let [last_commit, own] = two_numbers(raw).or_else(|| sequence(raw))?;
+        let own: u64 = own?;
         // Initial reads stand before the changes after the same commit.
         let commit = last_commit.map(|c: u64| u128::from(c) << 1 | u128::from(!read));
         let reset = if commit.is_none() { Some(own) } else { None };
@@ -219,5 +209,59 @@ impl<'a> Source<'a> {
         let transaction = u64::from_str_radix(&json::scalar(self.tx_id)?, 16).ok()?;
         let own = json::integer::<u64>(self.tx_seq).map(u128::from);
         Some(Position { commit: Some(u128::from(commit) << 64 | u128::from(transaction)), own, reset: None })
+    }
+}
+
+/// Both parts of a `sequence`, the last commit and the change's own LSN; `None` unless there are two.
+fn sequence(raw: &str) -> Option<[Option<u64>; 2]> {
+    let text = json::text(raw)?;
+    let mut parts = [None, None];
+    let mut count = 0;
+    json::elements(&text, |part| {
+        if let Some(slot) = parts.get_mut(count) {
+            // Some connectors print the LSN with a sign.
+            *slot =
+                json::text(part).and_then(|t| t.parse().ok().or_else(|| Some(t.parse::<i64>().ok()? as u64)));
+        }
+        count += 1;
+    })
+    .ok()?;
+    (count == 2).then_some(parts)
+}
+
+/// The same where both are there and written as connectors write them: `"[\"24\",\"32\"]"`.
+fn two_numbers(raw: &str) -> Option<[Option<u64>; 2]> {
+    let inner = raw.strip_prefix(r#""[\""#)?.strip_suffix(r#"\"]""#)?;
+    let (commit, own) = inner.split_at(inner.bytes().position(|b| b == b'\\')?);
+    let own = own.strip_prefix(r#"\",\""#)?;
+    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    Some([Some(number(commit)?), Some(number(own)?)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_of_reading_a_sequence_agree() {
+        for raw in [
+            r#""[\"24\",\"32\"]""#,
+            r#""[\"0\",\"18446744073709551615\"]""#,
+            r#""[null,\"32\"]""#,
+            r#""[\"24\", \"32\"]""#,
+            r#""[\"24\",\"\"]""#,
+            r#""[\"24\",\"32\",\"40\"]""#,
+            r#""[\"-1\",\"32\"]""#,
+            r#""[\"99999999999999999999\",\"32\"]""#,
+            r#""[\"24\"]""#,
+            r#""""#,
+            "24",
+        ] {
+            if let Some(two) = two_numbers(raw) {
+                assert_eq!(Some(two), sequence(raw), "{raw}");
+            }
+        }
+        assert_eq!(two_numbers(r#""[\"24\",\"32\"]""#), Some([Some(24), Some(32)]));
+        assert_eq!(sequence(r#""[null,\"-1\"]""#), Some([None, Some(u64::MAX)]));
     }
 }

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use super::super::decode::TextEncoding;
 use super::super::image::Writer;
 use super::super::json::{self, Raw};
+use super::fits::fits;
 use crate::read::cell::{CellBuilder, Misfit};
 
 /// The numbers that stand for PostgreSQL's infinite timestamps.
@@ -160,6 +161,10 @@ pub(super) struct Values<'a> {
 impl Writer for Values<'_> {
     fn write(&mut self, cells: &mut CellBuilder, column: usize, raw: &str) -> Result<(), Misfit> {
         self.value(cells, column, raw)
+    }
+
+    fn fits(&self, column: usize, data_type: &DataType, raw: &str) -> bool {
+        fits(self.encodings.get(column).copied().unwrap_or(Encoding::Json), data_type, raw)
     }
 }
 

@@ -1,0 +1,159 @@
+//! [`Unread`]: changes whose images stay in the text of the ledger until they are asked for.
+//!
+//! A rebuild without verification looks at the keys of all images and at the cells
+//! of few. So where the text can be read again (a plain file), and a first reading
+//! finds that every cell of a chunk goes into its column without doubt, that
+//! chunk's keys alone are kept, with the places of its records. The cells of
+//! those that are chosen are decoded from the text, by the same decoder.
+//!
+//! ```text
+//!  file   [record][record][record][record]…
+//!  spool  op, order, key, place ──────┘ read again: the whole image
+//! ```
+
+use std::sync::Arc;
+
+use super::decode::{Depth, TableTarget};
+use super::spooled::Shelf;
+use super::want::{Columns, Want};
+use super::{DecodeOptions, Format, decode};
+use crate::error::{Error, Result};
+use crate::model::ChangeBatch;
+use crate::read::{InputFile, JsonChunk, JsonRecord, SpoolWriter, SpooledTable};
+
+/// A text ledger that can be read again.
+#[derive(Debug)]
+pub struct TextLedger {
+    files: Vec<InputFile>,
+    format: Format,
+    targets: Vec<TableTarget>,
+    options: DecodeOptions,
+}
+
+impl TextLedger {
+    /// The ledger in these files, read with these options.
+    pub fn new(
+        files: &[InputFile],
+        format: Format,
+        targets: &[TableTarget],
+        options: &DecodeOptions,
+    ) -> Self {
+        Self { files: files.to_vec(), format, targets: targets.to_vec(), options: options.clone() }
+    }
+}
+
+/// Where the texts of a batch's changes are.
+#[derive(Debug, Clone, Copy)]
+pub struct Texts<'a> {
+    /// Where the chunk begins in its file.
+    pub offset: u64,
+    /// Where in the chunk the record of each change begins and ends.
+    pub places: &'a [[u32; 2]],
+}
+
+/// Two records closer than this are read in one piece.
+const GAP: u64 = 16 << 10;
+
+/// Changes of one target, their keys in a spool and their images in the text.
+#[derive(Debug)]
+pub(super) struct Unread {
+    ledger: Arc<TextLedger>,
+    target: usize,
+    shelf: Shelf,
+    table: SpooledTable,
+    /// Per batch, its file and where its chunk begins there.
+    chunks: Vec<(u32, u64)>,
+}
+
+impl Unread {
+    /// Parts of a batch, all of its rows or those with the rising numbers `rows`.
+    pub(super) fn read(&self, batch: usize, want: Want, rows: Option<&[u32]>) -> Result<ChangeBatch> {
+        let whole = want.before == Columns::All || want.after == Columns::All;
+        let keys = |columns: Columns| if columns == Columns::All { Columns::Key } else { columns };
+        let kept = Want { before: keys(want.before), after: keys(want.after), ..want };
+        let columns = self.shelf.columns(kept, whole);
+        let record = self.table.read(batch, &columns, rows)?;
+        let mut changes = self.shelf.unpack(&record, &columns);
+        if !whole {
+            return Ok(changes);
+        }
+        let (file, offset) = self.chunks[batch];
+        let file = &self.ledger.files[file as usize];
+        let chunk = texts(file, offset, &self.shelf.places(&record, &columns))?;
+        let sides = [want.before, want.after].map(|columns| columns == Columns::All);
+        let depth = Depth::Again { before: sides[0], after: sides[1] };
+        let options = DecodeOptions { depth, ..self.ledger.options.clone() };
+        let mut decoded = decode(self.ledger.format, &chunk, &self.ledger.targets, &options);
+        let again = std::mem::take(&mut decoded.changes[self.target]);
+        if again.ops != changes.ops {
+            return Err(Error::InputChanged { path: file.path.clone(), what: "content" });
+        }
+        if sides[0] {
+            changes.before = again.before;
+        }
+        if sides[1] {
+            changes.after = again.after;
+        }
+        Ok(changes)
+    }
+}
+
+/// The records at these rising places behind an offset, as a chunk of their own.
+fn texts(file: &InputFile, offset: u64, places: &[[u32; 2]]) -> Result<JsonChunk> {
+    let handle = file.handle()?;
+    let mut chunk = JsonChunk::default();
+    let mut from = 0;
+    while from < places.len() {
+        let near = |pair: &[[u32; 2]]| u64::from(pair[1][0].saturating_sub(pair[0][1])) < GAP;
+        let upto = from + 1 + places[from..].windows(2).take_while(|pair| near(pair)).count();
+        let (start, end) = (places[from][0], places[upto - 1][1]);
+        let at = chunk.text.len();
+        chunk.text.resize(at + (end - start) as usize, 0);
+        crate::read::read_at(&handle, &mut chunk.text[at..], offset + u64::from(start))
+            .map_err(Error::io(&file.path, "read"))?;
+        for (number, place) in (from + 1..).zip(&places[from..upto]) {
+            let [start, end] = place.map(|p| at + (p - start) as usize);
+            chunk.records.push(JsonRecord { start, end, number: number as u64, line: 0, key: None });
+        }
+        from = upto;
+    }
+    Ok(chunk)
+}
+
+/// Takes changes whose images stay in the text.
+#[derive(Debug)]
+pub(super) struct UnreadWriter {
+    ledger: Arc<TextLedger>,
+    target: usize,
+    shelf: Shelf,
+    writer: SpoolWriter,
+    chunks: Vec<(u32, u64)>,
+}
+
+impl UnreadWriter {
+    pub(super) fn new(ledger: Arc<TextLedger>, target: usize, spool: &crate::read::Spool) -> Result<Self> {
+        let shelf = Shelf::keys(&ledger.targets[target].schema);
+        let writer = spool.create(Arc::clone(shelf.schema()))?;
+        Ok(Self { ledger, target, shelf, writer, chunks: Vec::new() })
+    }
+
+    /// Adds a batch without the cells outside the key. Returns its number.
+    pub(super) fn push(&mut self, batch: &ChangeBatch, texts: Texts<'_>) -> Result<usize> {
+        let record = self.shelf.pack(batch, texts.places);
+        self.writer.push(&record.map_err(Error::arrow("spooled ledger".as_ref()))?)?;
+        self.chunks.push((batch.file, texts.offset));
+        Ok(self.chunks.len() - 1)
+    }
+
+    pub(super) fn finish(self) -> Result<Unread> {
+        let Self { ledger, target, shelf, writer, chunks } = self;
+        Ok(Unread { ledger, target, shelf, table: writer.finish()?, chunks })
+    }
+}
+
+impl Unread {
+    /// How many rows a batch has.
+    pub(super) fn rows(&self, batch: usize) -> usize {
+        self.table.rows(batch)
+    }
+}
