@@ -5,13 +5,15 @@
 //! and tests that read the file back.
 
 mod csv;
+pub(crate) mod in_order;
 mod ipc;
 pub mod package;
 mod parquet;
 pub mod tables;
+pub mod verdicts;
 
 pub use csv::CsvStyle;
-pub use parquet::ParquetStyle;
+pub use parquet::{EncodedGroup, GroupEncoder, GroupFile, ParquetStyle};
 
 use std::fs::File;
 use std::path::Path;

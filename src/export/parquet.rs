@@ -9,16 +9,18 @@
 
 mod bounds;
 mod copy;
+mod delta;
 mod dictionary;
 mod flat;
 mod hybrid;
 mod pages;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -30,11 +32,11 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::{ColumnPath, SchemaDescriptor};
-use rayon::prelude::*;
+use parquet::schema::types::{ColumnDescPtr, ColumnPath, SchemaDescriptor};
 
 use self::flat::ChunkStyle;
 use self::pages::EncodedChunk;
+use super::in_order::in_order;
 use crate::error::{Error, Result};
 use crate::read::{leaf_count, unpacked};
 use crate::snapshot::{Cells, ChunkOfInput, GroupSource};
@@ -46,6 +48,8 @@ pub struct ParquetStyle {
     pub like: Option<Arc<ParquetMetaData>>,
     /// Key-value metadata of the footer, in this order.
     pub metadata: Vec<(String, String)>,
+    /// Whether only columns that come as dictionaries are written as such.
+    pub plain: bool,
 }
 
 /// One leaf of one group, ready to be written.
@@ -55,16 +59,87 @@ enum Chunk {
     Copied(copy::CopiedChunk),
 }
 
-/// What all tasks share.
-struct Encoding<'a> {
-    source: &'a dyn GroupSource,
+/// What encodes columns of one schema.
+pub struct GroupEncoder {
     schema: SchemaRef,
     leaves: Arc<SchemaDescriptor>,
     /// First leaf of each column, and one past the last.
     first_leaf: Vec<usize>,
     properties: Arc<WriterProperties>,
     factory: ArrowRowGroupWriterFactory,
-    path: &'a Path,
+    path: PathBuf,
+}
+
+/// A row group ready to be written.
+pub struct EncodedGroup(Vec<Chunk>);
+
+/// A file that takes row groups one after the other.
+pub struct GroupFile {
+    writer: SerializedFileWriter<BufWriter<File>>,
+    encoder: Arc<GroupEncoder>,
+}
+
+impl GroupFile {
+    /// A new file at `path`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn create(path: &Path, schema: SchemaRef, style: &ParquetStyle) -> Result<Self> {
+        let file = File::create(path).map_err(Error::io(path, "write"))?;
+        Self::new(file, path, schema, style)
+    }
+
+    fn new(file: File, path: &Path, schema: SchemaRef, style: &ParquetStyle) -> Result<Self> {
+        let failed = |e: ParquetError| Error::parquet(path)(e);
+        let mut properties = properties(style);
+        add_encoded_arrow_schema_to_metadata(&schema, &mut properties);
+        let properties = Arc::new(properties);
+        let leaves = Arc::new(ArrowSchemaConverter::new().convert(&schema).map_err(failed)?);
+        let file = BufWriter::with_capacity(1 << 20, file);
+        let writer = SerializedFileWriter::new(file, leaves.root_schema_ptr(), Arc::clone(&properties))
+            .map_err(failed)?;
+        let encoder = GroupEncoder {
+            first_leaf: first_leaves(&schema),
+            leaves,
+            properties,
+            factory: ArrowRowGroupWriterFactory::new(&writer, Arc::clone(&schema)),
+            schema,
+            path: path.to_owned(),
+        };
+        Ok(Self { writer, encoder: Arc::new(encoder) })
+    }
+
+    /// What encodes groups for this file, from any thread.
+    pub fn encoder(&self) -> Arc<GroupEncoder> {
+        Arc::clone(&self.encoder)
+    }
+
+    /// Writes a group.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn append(&mut self, group: EncodedGroup) -> Result<()> {
+        let written = || -> Result<(), ParquetError> {
+            let mut writer = self.writer.next_row_group()?;
+            for chunk in group.0 {
+                match chunk {
+                    Chunk::Flat(chunk) => writer.append_column(&chunk.bytes, chunk.close)?,
+                    Chunk::General(chunk) => chunk.append_to_row_group(&mut writer)?,
+                    Chunk::Copied(chunk) => writer.append_column(&chunk.file, chunk.close)?,
+                }
+            }
+            writer.close().map(|_| ())
+        };
+        written().map_err(Error::parquet(&self.encoder.path))
+    }
+
+    /// Completes the file.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn finish(self) -> Result<()> {
+        self.writer.close().map(|_| ()).map_err(Error::parquet(&self.encoder.path))
+    }
 }
 
 pub(super) fn write(
@@ -74,116 +149,99 @@ pub(super) fn write(
     path: &Path,
     done: &(dyn Fn(u64) + Sync),
 ) -> Result<()> {
-    let failed = |e: ParquetError| Error::parquet(path)(e);
-    let mut properties = properties(style);
-    add_encoded_arrow_schema_to_metadata(source.schema(), &mut properties);
-    let properties = Arc::new(properties);
-    let leaves = Arc::new(ArrowSchemaConverter::new().convert(source.schema()).map_err(failed)?);
-    let file = BufWriter::with_capacity(1 << 20, file);
-    let mut writer =
-        SerializedFileWriter::new(file, leaves.root_schema_ptr(), Arc::clone(&properties)).map_err(failed)?;
-    let encoding = Encoding {
-        source,
-        schema: Arc::clone(source.schema()),
-        first_leaf: first_leaves(source.schema()),
-        leaves,
-        properties,
-        factory: ArrowRowGroupWriterFactory::new(&writer, Arc::clone(source.schema())),
-        path,
-    };
-    let groups: Vec<usize> = (0..source.groups()).collect();
-    // A window of groups is encoded while the one before it is written.
-    let mut finished: Vec<(usize, Vec<Chunk>)> = Vec::new();
-    for window in groups.chunks(2 * rayon::current_num_threads().max(1)) {
-        let (written, encoded) = rayon::join(
-            || {
-                finished
-                    .drain(..)
-                    .try_for_each(|(group, chunks)| append(&mut writer, chunks, source.rows(group), done))
-            },
-            || encoding.groups(window),
-        );
-        written.map_err(failed)?;
-        finished = encoded?;
+    let mut file = GroupFile::new(file, path, Arc::clone(source.schema()), style)?;
+    let (encoder, columns) = (file.encoder(), source.schema().fields().len());
+    if columns > 0 {
+        let task = |number: usize| encoder.column_of(source, number / columns, number % columns);
+        let mut writing = Writing { file: &mut file, columns, source, done, group: 0, chunks: Vec::new() };
+        in_order(source.groups() * columns, task, |chunks| writing.take(chunks))?;
     }
-    finished
-        .into_iter()
-        .try_for_each(|(group, chunks)| append(&mut writer, chunks, source.rows(group), done))
-        .map_err(failed)?;
-    writer.close().map_err(failed)?;
-    Ok(())
+    file.finish()
 }
 
-fn append(
-    writer: &mut SerializedFileWriter<BufWriter<File>>,
-    chunks: Vec<Chunk>,
-    rows: usize,
-    done: &(dyn Fn(u64) + Sync),
-) -> Result<(), ParquetError> {
-    let mut group = writer.next_row_group()?;
-    for chunk in chunks {
-        match chunk {
-            Chunk::Flat(chunk) => group.append_column(&chunk.bytes, chunk.close)?,
-            Chunk::General(chunk) => chunk.append_to_row_group(&mut group)?,
-            Chunk::Copied(chunk) => group.append_column(&chunk.file, chunk.close)?,
+/// The file under way: chunks come column by column, group by group.
+struct Writing<'a> {
+    file: &'a mut GroupFile,
+    columns: usize,
+    source: &'a dyn GroupSource,
+    done: &'a (dyn Fn(u64) + Sync),
+    group: usize,
+    /// Those of the group's columns that are here.
+    chunks: Vec<Vec<Chunk>>,
+}
+
+impl Writing<'_> {
+    fn take(&mut self, chunks: Vec<Chunk>) -> Result<()> {
+        self.chunks.push(chunks);
+        if self.chunks.len() < self.columns {
+            return Ok(());
         }
+        self.file.append(EncodedGroup(self.chunks.drain(..).flatten().collect()))?;
+        (self.done)(self.source.rows(self.group) as u64);
+        self.group += 1;
+        Ok(())
     }
-    group.close()?;
-    done(rows as u64);
-    Ok(())
 }
 
-impl Encoding<'_> {
-    /// Encodes some groups: per group, the chunks of all leaves in order.
-    fn groups(&self, window: &[usize]) -> Result<Vec<(usize, Vec<Chunk>)>> {
-        let columns = self.schema.fields().len();
-        let tasks: Vec<(usize, usize)> =
-            window.iter().flat_map(|&group| (0..columns).map(move |column| (group, column))).collect();
-        let encoded: Vec<Result<Vec<Chunk>>> =
-            tasks.par_iter().with_max_len(1).map(|&(group, column)| self.column(group, column)).collect();
-        let mut encoded = encoded.into_iter();
-        window
-            .iter()
-            .map(|&group| {
-                let chunks = encoded.by_ref().take(columns).collect::<Result<Vec<_>>>()?;
-                Ok((group, chunks.into_iter().flatten().collect()))
-            })
-            .collect()
+impl GroupEncoder {
+    /// Encodes a row group. Text and bytes may come as dictionaries.
+    ///
+    /// # Errors
+    /// A column is not of its type.
+    pub fn group(&self, columns: &[ArrayRef]) -> Result<EncodedGroup> {
+        let mut chunks = Vec::with_capacity(columns.len());
+        for (column, array) in columns.iter().enumerate() {
+            chunks.extend(self.array(column, array)?);
+        }
+        Ok(EncodedGroup(chunks))
     }
 
-    fn column(&self, group: usize, column: usize) -> Result<Vec<Chunk>> {
+    fn column_of(&self, source: &dyn GroupSource, group: usize, column: usize) -> Result<Vec<Chunk>> {
         let leaves = self.first_leaf[column]..self.first_leaf[column + 1];
-        let failed = |e: ParquetError| Error::parquet(self.path)(e);
+        let failed = |e: ParquetError| Error::parquet(&self.path)(e);
         let target = &self.leaves.columns()[leaves.clone()];
         let can_copy = |chunk: &ChunkOfInput<'_>| copy::is_copyable(chunk, target);
-        match self.source.cells(group, column, &can_copy)? {
+        match source.cells(group, column, &can_copy)? {
             Cells::Chunk(chunk) => {
                 let copied = copy::chunks(&chunk, target)?;
                 Ok(copied.map_err(failed)?.into_iter().map(Chunk::Copied).collect())
             }
-            Cells::Array(array) => {
-                if leaves.len() == 1 {
-                    let leaf = &target[0];
-                    let style = ChunkStyle {
-                        compression: self.properties.compression(leaf.path()),
-                        dictionary: self.properties.dictionary_enabled(leaf.path()),
-                    };
-                    if let Some(chunk) = flat::encode(&array, leaf, style) {
-                        return Ok(vec![Chunk::Flat(chunk.map_err(failed)?)]);
-                    }
+            Cells::Array(array) => self.array(column, &array),
+            Cells::Parts(parts) => {
+                let parts = parts.gathering().map_err(Error::arrow(&self.path))?;
+                if let [leaf] = target
+                    && let Some(chunk) = flat::encode_parts(&parts, leaf, self.style(leaf))
+                {
+                    return Ok(vec![Chunk::Flat(chunk.map_err(failed)?)]);
                 }
-                self.general(group, column, &array)
+                self.array(column, &parts.array().map_err(Error::arrow(&self.path))?)
             }
         }
     }
 
+    fn style(&self, leaf: &ColumnDescPtr) -> ChunkStyle {
+        ChunkStyle {
+            compression: self.properties.compression(leaf.path()),
+            dictionary: self.properties.dictionary_enabled(leaf.path()),
+        }
+    }
+
+    fn array(&self, column: usize, array: &ArrayRef) -> Result<Vec<Chunk>> {
+        if let [leaf] = &self.leaves.columns()[self.first_leaf[column]..self.first_leaf[column + 1]]
+            && let Some(chunk) = flat::encode(array, leaf, self.style(leaf))
+        {
+            return Ok(vec![Chunk::Flat(chunk.map_err(Error::parquet(&self.path))?)]);
+        }
+        self.general(column, array)
+    }
+
     /// Encodes a column through the general writer.
-    fn general(&self, group: usize, column: usize, array: &ArrayRef) -> Result<Vec<Chunk>> {
-        let failed = |e: ParquetError| Error::parquet(self.path)(e);
+    fn general(&self, column: usize, array: &ArrayRef) -> Result<Vec<Chunk>> {
+        let failed = |e: ParquetError| Error::parquet(&self.path)(e);
         let field = self.schema.field(column);
-        let array = unpacked(array, field.data_type()).map_err(Error::arrow(self.path))?;
+        let array = unpacked(array, field.data_type()).map_err(Error::arrow(&self.path))?;
         let leaves = self.first_leaf[column]..self.first_leaf[column + 1];
-        let writers = self.factory.create_column_writers(group).map_err(failed)?;
+        let writers = self.factory.create_column_writers(0).map_err(failed)?;
         let writers = writers.into_iter().skip(leaves.start).take(leaves.len());
         let arrays = compute_leaves(field, &array).map_err(failed)?;
         writers
@@ -209,6 +267,7 @@ fn properties(style: &ParquetStyle) -> WriterProperties {
     let mut builder = WriterProperties::builder()
         .set_created_by(format!("asof {}", env!("CARGO_PKG_VERSION")))
         .set_key_value_metadata(Some(metadata))
+        .set_dictionary_enabled(!style.plain)
         .set_compression(Compression::ZSTD(ZstdLevel::default()));
     let first = style.like.as_ref().and_then(|like| like.row_groups().first());
     for chunk in first.into_iter().flat_map(|group| group.columns()) {

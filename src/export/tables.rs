@@ -1,4 +1,4 @@
-//! The tables of evidence: discrepancies and verdicts, as Parquet and CSV.
+//! The table of discrepancies, as Parquet and CSV.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -15,7 +15,6 @@ use parquet::file::properties::WriterProperties;
 use super::csv::{self, CsvStyle};
 use crate::error::{Error, Result};
 use crate::model::{CellDifference, Discrepancy, canon};
-use crate::snapshot::{CellVerdict, KeyVerdict};
 
 /// Rows after which a row group is written out, as evidence can be as long as a table.
 const ROW_GROUP: usize = 1 << 16;
@@ -200,97 +199,4 @@ fn side(cells: &[CellDifference], of: impl Fn(&CellDifference) -> Option<&String
         cells.iter().filter(|c| c.expected.is_some() || c.found.is_some()).collect();
     let pair = |c: &&CellDifference| format!("{}={}", c.column, of(c).map_or("null", String::as_str));
     (!stated.is_empty()).then(|| stated.iter().map(pair).collect::<Vec<_>>().join(", "))
-}
-
-/// The columns of the verdicts table.
-pub fn verdict_schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("dataset", DataType::Utf8, false),
-        Field::new("key", DataType::Utf8, false),
-        Field::new("column", DataType::Utf8, true),
-        Field::new("verdict", DataType::Utf8, false),
-        Field::new("present", DataType::Boolean, true),
-        Field::new("source", DataType::Utf8, true),
-    ]))
-}
-
-/// Takes verdicts as they come.
-pub struct VerdictWriter {
-    /// `None`: batches are kept.
-    writer: Option<ArrowWriter<BufWriter<File>>>,
-    kept: Vec<RecordBatch>,
-    schema: SchemaRef,
-    path: PathBuf,
-}
-
-impl VerdictWriter {
-    /// A new verdicts file.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn create(path: &Path) -> Result<Self> {
-        let schema = verdict_schema();
-        let writer = Some(parquet_writer(path, &schema)?);
-        Ok(Self { writer, kept: Vec::new(), schema, path: path.to_owned() })
-    }
-
-    /// Verdicts that stay in memory.
-    pub fn in_memory() -> Self {
-        Self { writer: None, kept: Vec::new(), schema: verdict_schema(), path: "verdicts".into() }
-    }
-
-    /// Adds verdicts on keys, then on cells.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn write(&mut self, dataset: &str, keys: &[KeyVerdict], cells: &[CellVerdict]) -> Result<()> {
-        let count = keys.len() + cells.len();
-        if count == 0 {
-            return Ok(());
-        }
-        let text = |values: Vec<Option<&str>>| -> ArrayRef { Arc::new(StringArray::from(values)) };
-        let columns: Vec<ArrayRef> = vec![
-            text(vec![Some(dataset); count]),
-            text(keys.iter().map(|k| Some(&*k.key)).chain(cells.iter().map(|c| Some(&*c.key))).collect()),
-            text(keys.iter().map(|_| None).chain(cells.iter().map(|c| Some(&*c.column))).collect()),
-            text(
-                keys.iter()
-                    .map(|k| Some(k.verdict.name()))
-                    .chain(cells.iter().map(|c| Some(c.verdict.name())))
-                    .collect(),
-            ),
-            Arc::new(
-                keys.iter()
-                    .map(|k| k.present)
-                    .chain(cells.iter().map(|_| Some(true)))
-                    .collect::<BooleanArray>(),
-            ),
-            text(
-                keys.iter()
-                    .map(|k| k.source.as_deref())
-                    .chain(cells.iter().map(|c| c.source.as_deref()))
-                    .collect(),
-            ),
-        ];
-        let batch =
-            RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(Error::arrow(&self.path))?;
-        match &mut self.writer {
-            Some(writer) => writer.write(&batch).map_err(Error::parquet(&self.path)),
-            None => {
-                self.kept.push(batch);
-                Ok(())
-            }
-        }
-    }
-
-    /// Completes the file, or hands over what was kept.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn finish(self) -> Result<Vec<RecordBatch>> {
-        if let Some(writer) = self.writer {
-            writer.close().map_err(Error::parquet(&self.path))?;
-        }
-        Ok(self.kept)
-    }
 }

@@ -90,6 +90,14 @@ impl Order {
         }
     }
 
+    /// The lowest index of a dataset's change at or behind a rank, if the order says so.
+    pub fn first_index_from(&self, dataset: usize, rank: u32) -> Option<u32> {
+        match self.ranks.get(dataset) {
+            Some(Some(table)) => table.iter().position(|&r| r >= rank && r != DROPPED).map(|i| i as u32),
+            _ => Some(rank),
+        }
+    }
+
     /// Takes a redelivered change out of the order.
     pub fn drop_change(&mut self, dataset: u16, index: u32) {
         if let Some(Some(ranks)) = self.ranks.get_mut(usize::from(dataset)) {

@@ -569,20 +569,32 @@ impl<'a> KeyTexts<'a> {
     /// The key of a row.
     pub fn of(&self, row: usize) -> String {
         let mut text = String::new();
-        for (number, (name, array, printed)) in self.columns.iter().enumerate() {
-            text.push_str(if number > 0 { ", " } else { "" });
-            text.push_str(name);
-            text.push('=');
-            let start = text.len();
-            if let Some(printed) = printed {
-                if printed.value(row).write(&mut text).is_ok() {
-                    continue;
-                }
-                text.truncate(start);
-            }
-            text.push_str(cell_text(*array, row).as_deref().unwrap_or("null"));
+        if self.write(row, &mut text).is_err() {
+            debug_assert!(false, "a text takes what is written to it");
         }
         text
+    }
+
+    /// Prints the key of a row.
+    ///
+    /// # Errors
+    /// `out` takes no more.
+    pub fn write(&self, row: usize, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+        for (number, (name, array, printed)) in self.columns.iter().enumerate() {
+            out.write_str(if number > 0 { ", " } else { "" })?;
+            out.write_str(name)?;
+            out.write_str("=")?;
+            match (printed, array.as_primitive_opt::<arrow::datatypes::Int64Type>()) {
+                (_, Some(numbers)) if numbers.is_valid(row) => write!(out, "{}", numbers.value(row))?,
+                (Some(printed), _) => {
+                    // What cannot be printed says so itself.
+                    let cell = printed.value(row).try_to_string().ok().or_else(|| cell_text(*array, row));
+                    out.write_str(cell.as_deref().unwrap_or("null"))?;
+                }
+                (None, _) => out.write_str(cell_text(*array, row).as_deref().unwrap_or("null"))?,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -5,62 +5,97 @@
 //! still the same chunk if every cell that a record supplies equals the current
 //! one. Only what is left is put together and encoded anew.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 
-use arrow::array::{Array, ArrayRef, new_null_array};
+use arrow::array::{ArrayRef, new_null_array};
 use arrow::datatypes::SchemaRef;
 
 use super::fetch::{FOREIGN, NOTHING};
-use super::gather::{GroupPieces, Pieces, gather};
 use super::layout::Row;
 use super::rebuild::Rebuilt;
 use crate::error::{Error, Result};
+use crate::model::canon;
 use crate::read::{Packing, unpacked};
-use crate::snapshot::{CanCopy, Cells, ChunkOfInput, GroupSource};
+use crate::snapshot::{Assembly, CanCopy, Cells, ChunkOfInput, Gathering, GroupSource, Pieces};
+
+/// Groups under way at a time need no more than this.
+const RECENT_MAX: usize = 16;
+
+/// Pieces of output groups and lanes, made once for all columns of a lane.
+#[derive(Debug, Default)]
+pub(super) struct RecentPieces(Mutex<VecDeque<OfLane>>);
+
+/// Group, lane, and their pieces.
+type OfLane = ((usize, usize), Arc<Pieces>);
+
+impl RecentPieces {
+    /// The pieces of a group and lane, made if they are not known.
+    fn of(&self, key: (usize, usize), make: impl FnOnce() -> Pieces) -> Arc<Pieces> {
+        let lock = || self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((_, known)) = lock().iter().find(|(k, _)| *k == key) {
+            return Arc::clone(known);
+        }
+        let made = Arc::new(make());
+        let mut recent = lock();
+        if recent.len() >= RECENT_MAX {
+            recent.pop_front();
+        }
+        recent.push_back((key, Arc::clone(&made)));
+        made
+    }
+}
 
 impl Rebuilt<'_> {
     fn lane(&self, column: usize) -> usize {
+        if self.is_whole {
+            return 0;
+        }
         self.input.lanes.of_column(column).map_or(0, |lane| 1 + lane)
     }
 
-    /// The array and row of a row's cell in a lane. Arrays: the group's own, images, foreign rows, a null.
-    fn cell(&self, row: Row, lane: usize) -> (u32, u32) {
+    /// The array and row of a patch's cell in a lane. Arrays: the group's own, images, foreign rows, a null.
+    fn cell(&self, patch: u32, lane: usize) -> (u32, u32) {
         let images = self.fetched.array_count() as u32;
-        match row {
-            Row::Keep(row) => (0, row),
-            Row::Patch(number) => match self.references[number as usize * self.stride() + lane] {
-                NOTHING => (2 + images, 0),
-                (FOREIGN, row) => (1 + images, row),
-                (array, row) => (array, row),
-            },
+        match self.references[patch as usize * self.stride() + lane] {
+            NOTHING => (2 + images, 0),
+            (FOREIGN, row) => (1 + images, row),
+            place => place,
         }
     }
 
-    fn pieces(&self, rows: &[Row], lane: usize, in_place: bool) -> GroupPieces {
-        let mut pieces = GroupPieces::default();
-        for (at, &row) in rows.iter().enumerate() {
-            let (array, from) = self.cell(row, lane);
-            pieces.all.push(array, from);
-            if in_place && array != 0 {
-                pieces.supplied.push(array, from);
-                pieces.replaced.push(0, at as u32);
+    fn pieces(&self, rows: &[Row], lane: usize) -> Pieces {
+        // References lie all over memory: a loop of nothing else has many of them under way at a time.
+        let patches = rows.iter().filter_map(|row| match row {
+            Row::Patch(number) => Some(*number),
+            Row::Keep(_) => None,
+        });
+        let cells: Vec<(u32, u32)> = patches.map(|number| self.cell(number, lane)).collect();
+        let mut cells = cells.into_iter();
+        let mut pieces = Pieces::default();
+        for row in rows {
+            match row {
+                Row::Keep(row) => pieces.keep(*row),
+                Row::Patch(_) => {
+                    let (array, row) = cells.next().unwrap_or_default();
+                    pieces.supply(array, row);
+                }
             }
         }
         pieces
     }
 
-    /// As [`Rebuilt::pieces`] of an output group, shared by the columns of a lane.
-    fn group_pieces(&self, group: usize, rows: &[Row], lane: usize) -> Arc<GroupPieces> {
-        self.recent.of((group, lane), || self.pieces(rows, lane, self.layouts[group].in_place))
-    }
-
-    fn gather(&self, column: usize, own: Option<&ArrayRef>, pieces: &Pieces) -> Result<ArrayRef> {
-        let null = new_null_array(&self.types[column], 1);
-        let foreign = self.foreign.as_ref().map(|batch| batch.column(column));
+    /// The arrays that the cells of a column come from. The null stands last.
+    fn arrays<'a>(
+        &'a self,
+        column: usize,
+        own: Option<&'a ArrayRef>,
+        null: &'a ArrayRef,
+    ) -> Vec<Option<&'a ArrayRef>> {
         let mut arrays = vec![own];
         arrays.extend(self.fetched.arrays(column));
-        arrays.extend([foreign, Some(&null)]);
-        gather(&arrays, pieces).map_err(Error::arrow(self.input.current_path()))
+        arrays.extend([self.foreign.as_ref().map(|batch| batch.column(column)), Some(null)]);
+        arrays
     }
 
     /// The key columns of present patches; all columns where there is no key.
@@ -74,7 +109,11 @@ impl Rebuilt<'_> {
         columns
             .into_iter()
             .map(|column| {
-                let cells = self.gather(column, None, &self.pieces(&rows, self.lane(column), false).all)?;
+                let (pieces, null) =
+                    (self.pieces(&rows, self.lane(column)), new_null_array(&self.types[column], 1));
+                let cells = Gathering::new(self.arrays(column, None, &null), &pieces)
+                    .and_then(|cells| cells.array())
+                    .map_err(Error::arrow(self.input.current_path()))?;
                 self.plain(column, &cells)
             })
             .collect()
@@ -87,29 +126,29 @@ impl Rebuilt<'_> {
     /// A column of the group of the current state that an output group comes from.
     fn own(&self, group: usize, column: usize) -> Result<Option<ArrayRef>> {
         let Some(group) = self.layouts[group].group else { return Ok(None) };
-        let batch = self.input.read_current_as(group, &[column], Packing::Packed)?;
-        let own = unpacked(batch.column(0), &self.types[column]);
+        let read = || {
+            let batch = self.input.read_current_as(group, &[column], Packing::Packed)?;
+            Ok(ArrayRef::clone(batch.column(0)))
+        };
+        let own = unpacked(&self.shared.column((group, column), read)?, &self.types[column]);
         own.map(Some).map_err(Error::arrow(self.input.current_path()))
     }
 
-    /// A column of an output group; `own` is that of the current state.
-    fn array(&self, group: usize, column: usize, own: Option<ArrayRef>) -> Result<ArrayRef> {
-        match &self.layouts[group].rows {
-            None => Ok(own.unwrap_or_else(|| new_null_array(&self.types[column], 0))),
-            Some(rows) => {
-                let pieces = self.group_pieces(group, rows, self.lane(column));
-                self.gather(column, own.as_ref(), &pieces.all)
-            }
-        }
+    /// A column of an output group in parts; `own` is that of the current state. `None`: it is `own`.
+    fn assembly(&self, group: usize, column: usize, own: Option<&ArrayRef>) -> Option<Assembly> {
+        let rows = self.layouts[group].rows.as_ref()?;
+        let lane = self.lane(column);
+        let pieces = self.recent.of((group, lane), || self.pieces(rows, lane));
+        let null = new_null_array(&self.types[column], 1);
+        let arrays = self.arrays(column, own, &null).into_iter().map(|array| array.cloned()).collect();
+        Some(Assembly { arrays, pieces })
     }
 
-    /// Whether every cell that a record supplies equals the one that stands there.
-    fn is_unchanged(&self, group: usize, column: usize, own: Option<&ArrayRef>) -> Result<bool> {
-        let Some(rows) = &self.layouts[group].rows else { return Ok(true) };
-        let pieces = self.group_pieces(group, rows, self.lane(column));
-        let supplied = self.gather(column, own, &pieces.supplied)?;
-        let replaced = self.gather(column, own, &pieces.replaced)?;
-        Ok(supplied.to_data() == replaced.to_data())
+    /// Whether rows that stand where they stood have the same cell by being the same row.
+    fn is_identity(&self, column: usize) -> bool {
+        let schema = &self.input.schema;
+        let is_plain = self.input.normalise.iter().all(|how| how.is_empty());
+        schema.key() == [column] && is_plain && canon::is_ordered_id(schema.data_type(column))
     }
 
     /// The chunk of the current state that a column of an output group may be.
@@ -147,7 +186,14 @@ impl GroupSource for Rebuilt<'_> {
             return Ok(new_null_array(self.input.schema.data_type(column), self.rows(group)));
         }
         let own = self.own(group, column)?;
-        self.plain(column, &self.array(group, column, own)?)
+        let array = match self.assembly(group, column, own.as_ref()) {
+            Some(parts) => parts
+                .gathering()
+                .and_then(|cells| cells.array())
+                .map_err(Error::arrow(self.input.current_path()))?,
+            None => own.unwrap_or_else(|| new_null_array(&self.types[column], 0)),
+        };
+        self.plain(column, &array)
     }
 
     fn cells(&self, group: usize, column: usize, can_copy: &CanCopy<'_>) -> Result<Cells<'_>> {
@@ -158,10 +204,19 @@ impl GroupSource for Rebuilt<'_> {
         if let (None, Some(chunk)) = (&self.layouts[group].rows, chunk) {
             return Ok(Cells::Chunk(chunk));
         }
+        if let Some(chunk) = chunk.filter(|_| self.is_identity(column)) {
+            return Ok(Cells::Chunk(chunk));
+        }
         let own = self.own(group, column)?;
+        let Some(parts) = self.assembly(group, column, own.as_ref()) else {
+            return Ok(Cells::Array(own.unwrap_or_else(|| new_null_array(&self.types[column], 0))));
+        };
+        let is_own = || parts.gathering()?.is_array_0();
         match chunk {
-            Some(chunk) if self.is_unchanged(group, column, own.as_ref())? => Ok(Cells::Chunk(chunk)),
-            _ => Ok(Cells::Array(self.array(group, column, own)?)),
+            Some(chunk) if is_own().map_err(Error::arrow(self.input.current_path()))? => {
+                Ok(Cells::Chunk(chunk))
+            }
+            _ => Ok(Cells::Parts(parts)),
         }
     }
 }

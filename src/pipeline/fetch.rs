@@ -1,8 +1,8 @@
 //! Third pass: the images that survive, read once each.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use rayon::prelude::*;
@@ -16,17 +16,17 @@ use crate::model::{CellState, ChangeBatch};
 use crate::read::unpacked;
 use crate::replay::select::{Choice, Source};
 
-/// Images of chosen changes, by segment.
-#[derive(Debug, Default)]
+/// Images of chosen changes, by segment. Clones share them.
+#[derive(Debug, Default, Clone)]
 pub(super) struct Fetched {
-    segments: Vec<Segment>,
+    segments: Arc<Vec<Segment>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Segment {
     first: u32,
-    /// Per change of the segment, its row in the batch; [`NOT_FETCHED`] for most.
-    places: Vec<u32>,
+    /// Per change of the segment, its row in the batch, [`NOT_FETCHED`] for most; none: all are there.
+    places: Option<Arc<Vec<u32>>>,
     batch: ChangeBatch,
 }
 
@@ -56,23 +56,48 @@ impl Fetched {
                 let first = input.store.first(segment);
                 let mut places = vec![NOT_FETCHED; (input.store.first(segment + 1) - first) as usize];
                 needed.rows.iter().zip(0..).for_each(|(&row, place)| places[row as usize] = place);
-                Ok(Segment { first, places, batch })
+                Ok(Segment { first, places: Some(Arc::new(places)), batch })
             })
             .collect();
-        Ok(Self { segments: segments.into_iter().collect::<Result<_>>()? })
+        Self::of(segments)
+    }
+
+    /// Reads the images before all changes from a segment on.
+    pub(super) fn all_before(input: &DatasetInput, from: usize, progress: &dyn Progress) -> Result<Self> {
+        let want = Want { before: Columns::All, packed: true, ..Want::default() };
+        let read = |segment: usize| {
+            let batch = input.read_changes(segment, want, None)?;
+            progress.advance(batch.len() as u64);
+            Ok(Segment { first: input.store.first(segment), places: None, batch })
+        };
+        Self::of((from..input.store.segments()).into_par_iter().with_max_len(1).map(read).collect())
+    }
+
+    fn of(segments: Vec<Result<Segment>>) -> Result<Self> {
+        Ok(Self { segments: Arc::new(segments.into_iter().collect::<Result<_>>()?) })
+    }
+
+    /// Whether all images that the choices name are here, if all images before changes are.
+    pub(super) fn serves(&self, input: &DatasetInput, choices: &[Choice]) -> bool {
+        let first = self.segments.first().map_or(u32::MAX, |segment| segment.first);
+        choices.par_iter().all(|choice| match choice.source {
+            Source::Before(index) => index >= first && index < input.store.len(),
+            Source::After(_) => false,
+            Source::Current(_) | Source::Nothing => true,
+        })
     }
 
     /// Where the image of a change stands: 1 + 2 × segment (+ 1 for after), and its row.
     pub(super) fn find(&self, index: u32, after: bool) -> Reference {
         let segment = self.segments.partition_point(|s| s.first <= index).wrapping_sub(1);
         let Some(found) = self.segments.get(segment) else { return NOTHING };
-        match found.places.get((index - found.first) as usize) {
-            Some(&row) if row != NOT_FETCHED => (1 + 2 * segment as u32 + u32::from(after), row),
-            _ => {
-                debug_assert!(false, "every chosen image is fetched");
-                NOTHING
-            }
-        }
+        let row = index - found.first;
+        let row = match &found.places {
+            Some(places) => places.get(row as usize).copied().filter(|&row| row != NOT_FETCHED),
+            None => Some(row).filter(|_| (row as usize) < found.batch.len()),
+        };
+        debug_assert!(row.is_some(), "every chosen image is fetched");
+        row.map_or(NOTHING, |row| (1 + 2 * segment as u32 + u32::from(after), row))
     }
 
     /// The arrays of one column, in the order of references from 1 on.
@@ -85,7 +110,15 @@ impl Fetched {
 
     /// Brings the arrays of every column to the type given for it.
     pub(super) fn bring_to(&mut self, types: &[DataType]) -> Result<(), ArrowError> {
-        for segment in &mut self.segments {
+        let is_of = |(array, data_type): (&Option<ArrayRef>, &DataType)| {
+            array.as_ref().is_none_or(|array| array.data_type() == data_type)
+        };
+        let mut sides = self.segments.iter().flat_map(|s| [&s.batch.before, &s.batch.after]);
+        if sides.all(|images| images.columns.iter().zip(types).all(is_of)) {
+            return Ok(());
+        }
+        drop(sides);
+        for segment in Arc::make_mut(&mut self.segments) {
             for images in [&mut segment.batch.before, &mut segment.batch.after] {
                 for (array, data_type) in images.columns.iter_mut().zip(types) {
                     if let Some(array) = array {
@@ -111,36 +144,37 @@ impl Fetched {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Needed {
     rows: Vec<u32>,
     before: Columns,
     after: Columns,
 }
 
+/// Which images of each segment the choices name. Bits by index of the change spare sorting them.
 fn wanted(store: &ChangeStore, choices: &[Choice]) -> Vec<(usize, Needed)> {
-    let mut by_segment: BTreeMap<usize, Needed> = BTreeMap::new();
+    let segments = store.opening_segments().end;
+    let words = (store.first(segments) as usize).div_ceil(64);
+    let mut images = [vec![0_u64; words], vec![0_u64; words]];
     for choice in choices {
-        let (index, after) = match choice.source {
-            Source::Before(index) => (index, false),
-            Source::After(index) => (index, true),
+        let (index, side) = match choice.source {
+            Source::Before(index) => (index as usize, 0),
+            Source::After(index) => (index as usize, 1),
             Source::Current(_) | Source::Nothing => continue,
         };
-        let (segment, row) = store.locate(index);
-        let needed = by_segment.entry(segment).or_default();
-        // Key and lanes of one change follow each other.
-        if needed.rows.last() != Some(&row) {
-            needed.rows.push(row);
-        }
-        if after {
-            needed.after = Columns::All;
-        } else {
-            needed.before = Columns::All;
-        }
+        images[side][index / 64] |= 1 << (index % 64);
     }
-    for needed in by_segment.values_mut() {
-        needed.rows.sort_unstable();
-        needed.rows.dedup();
-    }
-    by_segment.into_iter().collect()
+    let [before, after] = images;
+    let needed = |segment: usize| {
+        let (first, next) = (store.first(segment), store.first(segment + 1));
+        let has = |bits: &[u64], index: u32| bits[index as usize / 64] >> (index % 64) & 1 == 1;
+        let any = |bits: &[u64]| {
+            if (first..next).any(|index| has(bits, index)) { Columns::All } else { Columns::default() }
+        };
+        let rows = (first..next).filter(|&index| has(&before, index) || has(&after, index));
+        let rows: Vec<u32> = rows.map(|index| index - first).collect();
+        let sides = Needed { before: any(&before), after: any(&after), rows };
+        (!sides.rows.is_empty()).then_some((segment, sides))
+    };
+    (0..segments).into_par_iter().filter_map(needed).collect()
 }

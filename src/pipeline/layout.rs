@@ -11,8 +11,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
-use arrow_row::{OwnedRow, RowConverter};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::Int64Type;
+use arrow_row::{RowConverter, Rows};
 use rayon::prelude::*;
 
 use super::inputs::DatasetInput;
@@ -90,7 +91,8 @@ pub(super) fn lay_out(
             one_group(input, standing.sorted, (group, touched), &restored, joining)
         })
         .collect();
-    let mut layouts = groups.into_iter().collect::<Result<Vec<_>>>()?.concat();
+    let groups = groups.into_iter().collect::<Result<Vec<_>>>()?;
+    let mut layouts: Vec<Layout> = groups.into_iter().flatten().collect();
     if input.table.groups() == 0 && !restored.numbers.is_empty() {
         layouts.extend(split(None, restored.numbers.iter().map(|&n| Row::Patch(n)).collect(), false));
     }
@@ -100,7 +102,12 @@ pub(super) fn lay_out(
 /// Restored rows in key order.
 struct Restored {
     numbers: Vec<u32>,
-    keys: Vec<OwnedRow>,
+    /// Their keys, comparable, in the order in which they came.
+    keys: Rows,
+    /// Per restored row, where its key is.
+    order: Vec<u32>,
+    /// The keys in order, if they are single numbers.
+    integers: Option<Vec<i64>>,
     converter: RowConverter,
 }
 
@@ -112,18 +119,32 @@ impl Restored {
     ) -> Result<Self> {
         let converter = key_order(input)?;
         if numbers.is_empty() {
-            return Ok(Self { numbers, keys: Vec::new(), converter });
+            let keys = converter.empty_rows(0, 0);
+            return Ok(Self { numbers, keys, order: Vec::new(), integers: None, converter });
         }
         let columns = keys(&numbers)?;
         let rows = converter.convert_columns(&columns).map_err(Error::arrow(input.current_path()))?;
-        let mut order: Vec<usize> = (0..numbers.len()).collect();
+        let mut order: Vec<u32> = (0..numbers.len() as u32).collect();
         // Equal keys cannot be; equal rows of a keyless table are alike. Numbers settle the rest.
-        order.sort_by(|&a, &b| rows.row(a).cmp(&rows.row(b)).then(numbers[a].cmp(&numbers[b])));
+        let number = |at: u32| numbers[at as usize];
+        let integers = integers(&columns);
+        match integers {
+            Some(keys) => order.par_sort_unstable_by_key(|&at| (keys[at as usize], number(at))),
+            None => order.par_sort_unstable_by(|&a, &b| {
+                rows.row(a as usize).cmp(&rows.row(b as usize)).then(number(a).cmp(&number(b)))
+            }),
+        }
         Ok(Self {
-            numbers: order.iter().map(|&o| numbers[o]).collect(),
-            keys: order.iter().map(|&o| rows.row(o).owned()).collect(),
+            numbers: order.iter().map(|&at| number(at)).collect(),
+            integers: integers.map(|keys| order.iter().map(|&at| keys[at as usize]).collect()),
+            keys: rows,
+            order,
             converter,
         })
+    }
+
+    fn key(&self, number: usize) -> arrow_row::Row<'_> {
+        self.keys.row(self.order[number] as usize)
     }
 
     /// How many restored rows belong to the groups up to this one: in a table sorted by
@@ -133,9 +154,19 @@ impl Restored {
         match later.iter().flatten().next() {
             None => self.numbers.len(),
             Some(_) if !standing.sorted => 0,
-            Some(next) => self.keys.partition_point(|key| key < next),
+            Some(next) => {
+                let below = |&at: &u32| self.keys.row(at as usize) < next.row();
+                self.order.partition_point(below)
+            }
         }
     }
+}
+
+/// The values of a key of one 64-bit integer column without nulls.
+fn integers(key: &[ArrayRef]) -> Option<&[i64]> {
+    let [column] = key else { return None };
+    let column = column.as_primitive_opt::<Int64Type>()?;
+    (column.null_count() == 0).then(|| column.values().as_ref())
 }
 
 fn one_group(
@@ -162,14 +193,22 @@ fn one_group(
     };
     let mut joining = joining.zip(places).peekable();
     let mut touched = touched.iter().peekable();
-    for row in 0..count as u32 {
-        while let Some((number, _)) = joining.next_if(|(_, place)| *place <= row as usize) {
-            rows.push(Row::Patch(restored.numbers[number]));
+    let mut row = 0;
+    loop {
+        let joins = joining.peek().map_or(count, |(_, place)| *place) as u32;
+        let changes = touched.peek().map_or(count as u32, |(at, _)| *at);
+        let next = joins.min(changes);
+        rows.extend((row..next).map(Row::Keep));
+        row = next;
+        if row == count as u32 {
+            break;
         }
-        match touched.next_if(|(at, _)| *at == row) {
-            Some((_, None)) => {}
-            Some((_, Some(patch))) => rows.push(Row::Patch(*patch)),
-            None => rows.push(Row::Keep(row)),
+        match joining.next_if(|(_, place)| *place as u32 == row) {
+            Some((number, _)) => rows.push(Row::Patch(restored.numbers[number])),
+            None => {
+                rows.extend(touched.next().and_then(|(_, present)| *present).map(Row::Patch));
+                row += 1;
+            }
         }
     }
     rows.extend(joining.map(|(number, _)| Row::Patch(restored.numbers[number])));
@@ -186,11 +225,17 @@ fn joining_places(
 ) -> Result<Vec<usize>> {
     let batch = input.read_current(group, input.schema.key())?;
     let columns: Vec<ArrayRef> = batch.columns().iter().map(Arc::clone).collect();
+    let (mut at, mut places) = (0, Vec::with_capacity(joining.len()));
+    if let (Some(own), Some(keys)) = (integers(&columns), &restored.integers) {
+        for &key in &keys[joining] {
+            at += own[at..].iter().take_while(|&&own| own < key).count();
+            places.push(at);
+        }
+        return Ok(places);
+    }
     let rows = restored.converter.convert_columns(&columns).map_err(Error::arrow(input.current_path()))?;
-    let mut at = 0;
-    let mut places = Vec::with_capacity(joining.len());
     for number in joining {
-        let key = restored.keys[number].row();
+        let key = restored.key(number);
         while at < count && rows.row(at) < key {
             at += 1;
         }

@@ -12,6 +12,7 @@
 //! nothing is declared, that it does is an assumption that every output names.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use arrow::array::{Array, BooleanArray};
 use rayon::prelude::*;
@@ -60,10 +61,10 @@ pub(super) fn open(input: &mut DatasetInput, ledger_files: usize, spool: &Spool)
 /// Names of records, where rows of an opening are among them.
 impl DatasetInput {
     /// A short name of the record with this index, as verdicts give it.
-    pub(super) fn record_name(&self, index: u32) -> String {
+    pub(super) fn record_name(&self, index: u32) -> RecordName {
         match index.checked_sub(self.store.len()) {
-            Some(row) => format!("opening row {}", u64::from(row) + 1),
-            None => format!("change {}", u64::from(index) + 1),
+            Some(row) => RecordName("opening row", u64::from(row) + 1),
+            None => RecordName("change", u64::from(index) + 1),
         }
     }
 
@@ -71,7 +72,7 @@ impl DatasetInput {
     pub(super) fn source_name(&self, source: Source) -> Option<String> {
         match source {
             Source::Before(index) => Some(format!("{} before", self.record_name(index))),
-            Source::After(index) if index >= self.store.len() => Some(self.record_name(index)),
+            Source::After(index) if index >= self.store.len() => Some(self.record_name(index).to_string()),
             Source::After(index) => Some(format!("{} after", self.record_name(index))),
             Source::Current(_) => Some("current".to_owned()),
             Source::Nothing => None,
@@ -83,6 +84,16 @@ impl DatasetInput {
         let opening = self.store.opening().map_or(&[][..], |o| o.files());
         let file = source.files.iter().chain(opening).nth(number as usize);
         file.map_or_else(String::new, |f| f.path.display().to_string())
+    }
+}
+
+/// What a record is called in evidence: its kind and its number, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RecordName(&'static str, u64);
+
+impl fmt::Display for RecordName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {}", self.0, self.1)
     }
 }
 

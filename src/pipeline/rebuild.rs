@@ -8,13 +8,14 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use rayon::prelude::*;
 
+use super::emit::RecentPieces;
 use super::fetch::{FOREIGN, Fetched, NOTHING, Reference};
-use super::gather::RecentPieces;
 use super::inputs::DatasetInput;
 use super::layout::{self, Layout, Placed};
 use super::postings;
 use super::progress::Progress;
 use super::scan::Histories;
+use super::series::Shared;
 use super::standing::{Standing, locator, place};
 use crate::error::{Error, Result};
 use crate::model::canon;
@@ -36,6 +37,8 @@ pub(super) struct Rebuilt<'a> {
     pub choices: Vec<Choice>,
     /// Per choice: where its cells are.
     pub(super) references: Vec<Reference>,
+    /// Whether key and lanes of every patch lie together, so that all columns have the same pieces.
+    pub(super) is_whole: bool,
     pub fetched: Fetched,
     /// Rows of the current state that stand under another key now.
     pub(super) foreign: Option<RecordBatch>,
@@ -54,6 +57,8 @@ pub(super) struct Rebuilt<'a> {
     pub(super) unborn: Vec<bool>,
     pub(super) schema: SchemaRef,
     pub(super) recent: RecentPieces,
+    /// What this moment has in common with others.
+    pub(super) shared: &'a Shared,
 }
 
 /// The kernel's view of a dataset.
@@ -85,10 +90,10 @@ impl<'a> Rebuilt<'a> {
         standing: &'a Standing,
         (timeline, cut): (Timeline<'a>, u32),
         distrusted: Option<&[u32]>,
-        progress: &dyn Progress,
+        (shared, progress): (&'a Shared, &dyn Progress),
     ) -> Result<Self> {
         if input.schema.is_keyless() {
-            return Self::keyless(input, histories, standing, (timeline, cut), progress);
+            return Self::keyless(input, histories, standing, (timeline, cut), (shared, progress));
         }
         let world = world(input, histories, standing, timeline, distrusted.unwrap_or_default());
         let selections: Vec<select::Selection> = (0..histories.shards.len())
@@ -116,7 +121,7 @@ impl<'a> Rebuilt<'a> {
             histories,
             standing,
             Parts { patches, choices, placed, left: Vec::new() },
-            progress,
+            (shared, progress),
         )
     }
 
@@ -125,7 +130,7 @@ impl<'a> Rebuilt<'a> {
         histories: &'a Histories,
         standing: &'a Standing,
         (timeline, cut): (Timeline<'a>, u32),
-        progress: &dyn Progress,
+        shared: (&'a Shared, &dyn Progress),
     ) -> Result<Self> {
         let mut parts = Parts::default();
         let mut overdrawn = Vec::new();
@@ -140,7 +145,7 @@ impl<'a> Rebuilt<'a> {
             }
         }
         let doubtful = doubtful(input, std::mem::take(&mut parts.left))?;
-        let mut rebuilt = Self::assemble(input, histories, standing, parts, progress)?;
+        let mut rebuilt = Self::assemble(input, histories, standing, parts, shared)?;
         rebuilt.overdrawn = overdrawn;
         rebuilt.doubtful = doubtful;
         Ok(rebuilt)
@@ -151,9 +156,12 @@ impl<'a> Rebuilt<'a> {
         histories: &'a Histories,
         standing: &'a Standing,
         parts: Parts,
-        progress: &dyn Progress,
+        (shared, progress): (&'a Shared, &dyn Progress),
     ) -> Result<Self> {
-        let fetched = Fetched::read(input, &parts.choices, progress)?;
+        let fetched = match &shared.images {
+            Some(images) if images.serves(input, &parts.choices) => images.clone(),
+            _ => Fetched::read(input, &parts.choices, progress)?,
+        };
         let mut rebuilt = Self {
             input,
             histories,
@@ -163,6 +171,7 @@ impl<'a> Rebuilt<'a> {
                 .collect(),
             patches: parts.patches,
             references: Vec::new(),
+            is_whole: false,
             choices: parts.choices,
             fetched,
             foreign: None,
@@ -175,6 +184,7 @@ impl<'a> Rebuilt<'a> {
             doubtful: Vec::new(),
             schema: Arc::clone(input.schema.arrow()),
             recent: RecentPieces::default(),
+            shared,
         };
         rebuilt.resolve(&parts.placed)?;
         rebuilt.settle_types()?;
@@ -219,6 +229,7 @@ impl<'a> Rebuilt<'a> {
             foreign.push(self.standing.rows[reference.1 as usize]);
             reference.1 = foreign.len() as u32 - 1;
         }
+        self.is_whole = references.par_chunks(stride).all(|of| of.iter().all(|r| r == &of[0]));
         self.references = references;
         self.foreign = self.read_foreign(&foreign)?;
         Ok(())

@@ -14,12 +14,14 @@ use super::provenance::WithProvenance;
 use super::rebuild::Rebuilt;
 use super::request::{Output, OutputFormat, SnapshotRequest, Trust};
 use super::run::{Analysed, Run, RunPlan};
+use super::series::Shared;
 use super::verdicts::{Judge, VerdictCounts};
 use super::window::{self, SourceCut};
 use super::{columnar, drift};
 use crate::error::{Error, Result};
 use crate::export::package::Staged;
-use crate::export::tables::{DiscrepancyFile, VerdictWriter};
+use crate::export::tables::DiscrepancyFile;
+use crate::export::verdicts::VerdictWriter;
 use crate::export::{self, CsvStyle, ParquetStyle, TableStyle};
 use crate::model::{Discrepancy, DiscrepancyKind as Kind, NO_TIME, time};
 use crate::plan::{Bound, Moment};
@@ -61,6 +63,7 @@ fn run(request: &SnapshotRequest, progress: &dyn Progress) -> Result<SnapshotOut
         verified: request.verify,
         refused: Vec::new(),
     };
+    let shared = Shared::of_series(&run, &bounds, request.options.memory_limit, progress)?;
     for moment in &request.moments {
         let series = request.moments.len() > 1;
         let place = |s: &Staged| if series { s.path().join(&moment.label) } else { s.path().to_owned() };
@@ -69,7 +72,8 @@ fn run(request: &SnapshotRequest, progress: &dyn Progress) -> Result<SnapshotOut
             std::fs::create_dir_all(folder).map_err(Error::io(folder, "write"))?;
         }
         let folder = folder.as_deref();
-        let writing = Writing { request, run: &run, moment, folder, spool: &spool, progress };
+        let writing =
+            Writing { request, run: &run, shared: &shared, moment, folder, spool: &spool, progress };
         let written = writing.moment(&mut outcome.refused)?;
         outcome.moments.push(written);
     }
@@ -104,6 +108,8 @@ fn file_name(dataset: &str, format: OutputFormat) -> String {
 struct Writing<'a> {
     request: &'a SnapshotRequest,
     run: &'a Run,
+    /// Per dataset, what the moments have in common.
+    shared: &'a [Shared],
     moment: &'a Moment,
     /// `None`: nothing is written.
     folder: Option<&'a Path>,
@@ -223,7 +229,7 @@ impl Writing<'_> {
             &analysed.standing,
             (timeline, cut.rank.min(analysed.end)),
             distrusted,
-            self.progress,
+            (&self.shared[number], self.progress),
         )?;
         rebuilt.set_unborn(drift::unborn(input, order, cut.rank)?);
         let refill_proven = self.refill_proven(number, &cut);
@@ -412,6 +418,7 @@ impl Writing<'_> {
                     .then(|| input.table.parquet(0).map(|group| group.metadata.clone()))
                     .flatten(),
                 metadata: manifest::footer(self.run, self.moment, input),
+                plain: false,
             }),
             OutputFormat::Csv => {
                 let csv = &input.plan.current.source.csv;

@@ -1,10 +1,11 @@
 //! The verdict on every touched key and every cell that is not exact.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt::{self, Write};
+use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef};
 use arrow_row::RowConverter;
-
 use rayon::prelude::*;
 
 use super::layout::Row;
@@ -13,10 +14,11 @@ use super::rebuild::Rebuilt;
 use super::run::Analysed;
 use super::standing::{key_order, place};
 use crate::error::{Error, Result};
-use crate::export::tables::VerdictWriter;
+use crate::export::in_order::in_order;
+use crate::export::verdicts::{MadeVerdicts, VerdictMaker, VerdictRows, VerdictWriter};
 use crate::ledger::want::Want;
 use crate::replay::select::{Fate, NO_ROW, Source};
-use crate::snapshot::{CellVerdict, GroupSource, KeyVerdict, Verdict};
+use crate::snapshot::{GroupSource, Verdict};
 
 /// How many keys and cells have each verdict.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -76,15 +78,18 @@ pub(super) type ColumnCounts = Vec<[u64; 3]>;
 /// Where a key is wanted, its row in a group or segment, and whether the before image has it.
 type Wanted = (usize, u32, bool);
 
-/// What was found in one output group.
+/// Rows of the snapshot whose verdicts are made at a time.
+const ROWS: usize = 1 << 18;
+
+/// What was found in some output groups.
 #[derive(Debug, Default)]
 struct Judged {
     counts: VerdictCounts,
     columns: ColumnCounts,
     /// Every touched key; empty unless listed.
-    rows: Vec<KeyVerdict>,
+    rows: VerdictRows,
     /// Every cell that is not exact; empty unless listed.
-    cells: Vec<CellVerdict>,
+    cells: VerdictRows,
 }
 
 /// Judges one rebuilt dataset.
@@ -112,27 +117,60 @@ impl Judge<'_> {
         if writer.is_none() && self.is_sure_of_kept(&touched) {
             self.count_patches(&mut counts, &mut columns);
         } else {
-            let listed = writer.is_some();
-            let groups: Vec<usize> = (0..self.rebuilt.groups()).collect();
-            for window in groups.chunks(2 * rayon::current_num_threads().max(1)) {
-                let of_group = |&group: &usize| self.judge_group(group, known, listed);
-                let judged: Vec<Result<Judged>> = window.par_iter().with_max_len(1).map(of_group).collect();
-                for judged in judged {
-                    let judged = judged?;
-                    counts.merge(judged.counts);
-                    columns.iter_mut().zip(judged.columns).for_each(|(all, own)| merge(all, own));
-                    if let Some(writer) = &mut writer {
-                        writer.write(self.dataset(), &judged.rows, &judged.cells)?;
-                    }
+            let maker = writer.as_ref().map(|writer| writer.maker());
+            let parts = self.parts();
+            let make = |part: usize| self.judge_groups(parts[part].clone(), known, maker.as_ref());
+            let take = |(judged, made): (Judged, Vec<MadeVerdicts>)| {
+                counts.merge(judged.counts);
+                columns.iter_mut().zip(judged.columns).for_each(|(all, own)| merge(all, own));
+                match &mut writer {
+                    Some(writer) => made.into_iter().try_for_each(|made| writer.write(made)),
+                    None => Ok(()),
                 }
-            }
+            };
+            in_order(parts.len(), make, take)?;
         }
         self.judge_absent(&mut counts, writer)?;
         Ok((counts, columns))
     }
 
-    fn dataset(&self) -> &str {
-        &self.rebuilt.input.plan.name
+    /// The output groups in parts of a fair number of rows.
+    fn parts(&self) -> Vec<Range<usize>> {
+        let (mut parts, mut from, mut rows) = (Vec::new(), 0, 0);
+        for group in 0..self.rebuilt.groups() {
+            rows += self.rebuilt.rows(group);
+            if rows >= ROWS {
+                parts.push(from..group + 1);
+                (from, rows) = (group + 1, 0);
+            }
+        }
+        parts.push(from..self.rebuilt.groups());
+        parts
+    }
+
+    /// Judges some groups, and makes the table's rows if they are wanted.
+    fn judge_groups(
+        &self,
+        groups: Range<usize>,
+        known: (&[u64], &HashSet<u64>),
+        maker: Option<&VerdictMaker>,
+    ) -> Result<(Judged, Vec<MadeVerdicts>)> {
+        let columns = vec![[0; 3]; self.rebuilt.input.schema.len()];
+        let mut all = Judged { columns, ..Judged::default() };
+        for group in groups {
+            self.judge_group(group, known, maker.is_some(), &mut all)?;
+        }
+        let lists = [std::mem::take(&mut all.rows), std::mem::take(&mut all.cells)];
+        let Some(maker) = maker else { return Ok((all, Vec::new())) };
+        let made = lists.into_iter().filter(|rows| !rows.is_empty()).map(|rows| self.make(maker, rows));
+        let made = made.collect::<Result<_>>()?;
+        Ok((all, made))
+    }
+
+    fn make(&self, maker: &VerdictMaker, rows: VerdictRows) -> Result<MadeVerdicts> {
+        let input = self.rebuilt.input;
+        let columns: Vec<&str> = input.schema.names().collect();
+        maker.make(&input.plan.name, &columns, rows)
     }
 
     fn contradicted(&self, slot: u32) -> bool {
@@ -170,7 +208,7 @@ impl Judge<'_> {
         counts.unchanged += self.rebuilt.count().saturating_sub(u64::from(present));
         for number in 0..present {
             counts.add(self.patch_verdict(number));
-            self.judge_cells(number, &String::new, columns, counts, None);
+            self.judge_cells(number, &|_: &mut dyn Write| Ok(()), columns, counts, None);
         }
     }
 
@@ -179,9 +217,9 @@ impl Judge<'_> {
         group: usize,
         (touched, mentioned): (&[u64], &HashSet<u64>),
         listed: bool,
-    ) -> Result<Judged> {
+        all: &mut Judged,
+    ) -> Result<()> {
         let layout = &self.rebuilt.layouts[group];
-        let mut all = Judged { columns: vec![[0; 3]; self.rebuilt.input.schema.len()], ..Judged::default() };
         let counts = &mut all.counts;
         let base = layout.group.map_or(0, |g| (g as u64) << 32);
         let mut judged: Vec<(usize, Verdict, Option<u32>)> = Vec::new();
@@ -189,7 +227,7 @@ impl Judge<'_> {
         let is_sure = self.is_sure_of_kept(touched);
         if let (true, None) = (is_sure, &layout.rows) {
             counts.unchanged += self.rebuilt.rows(group) as u64;
-            return Ok(all);
+            return Ok(());
         }
         let outside = self.outside(layout.group)?;
         for row in 0..self.rebuilt.rows(group) {
@@ -221,9 +259,9 @@ impl Judge<'_> {
             judged.push((row, verdict, patch));
         }
         if !judged.is_empty() {
-            self.judge_rows(group, judged, &uncovered, &mut all, listed)?;
+            self.judge_rows(group, judged, &uncovered, all, listed)?;
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Judges the cells of judged rows of a group, and lists both if asked.
@@ -239,40 +277,38 @@ impl Judge<'_> {
         let texts = self.rebuilt.input.key_texts(&keys);
         let Judged { counts, columns, rows, cells } = all;
         for (row, verdict, patch) in judged {
-            let key = || texts.of(row);
+            let key = |out: &mut dyn Write| texts.write(row, out);
             if let Some(number) = patch {
                 self.judge_cells(number, &key, columns, counts, listed.then_some(&mut *cells));
             }
-            if listed && patch.is_none() {
-                let doubtful = verdict == Verdict::Inferred;
-                cells.extend(self.kept_cells(doubtful, uncovered, &key));
+            if !listed {
+                continue;
             }
-            if listed {
-                let first =
-                    patch.map(|n| self.rebuilt.patches[self.rebuilt.present[n as usize] as usize].first);
-                let source =
-                    first.filter(|&f| f != u32::MAX).map_or_else(|| "current".to_owned(), |f| self.source(f));
-                rows.push(KeyVerdict { key: key(), verdict, present: Some(true), source: Some(source) });
+            if patch.is_none() {
+                self.list_kept(verdict == Verdict::Inferred, uncovered, &key, cells);
             }
+            let first = patch.map(|n| self.rebuilt.patches[self.rebuilt.present[n as usize] as usize].first);
+            let source = |out: &mut dyn Write| match first.filter(|&first| first != u32::MAX) {
+                Some(first) => write!(out, "{}", self.rebuilt.input.record_name(first)),
+                None => out.write_str("current"),
+            };
+            printed(rows.push((None, verdict, Some(true)), &key, Some(source)));
         }
         Ok(())
     }
 
-    /// The marks on the cells of a row that stays: columns that no image carries, and, in a row that an
-    /// ambiguous null may have meant, those that such nulls occur in.
-    fn kept_cells(&self, doubtful: bool, uncovered: &[usize], key: &dyn Fn() -> String) -> Vec<CellVerdict> {
+    /// Lists the marks on the cells of a row that stays: columns that no image carries, and, in a row that
+    /// an ambiguous null may have meant, those that such nulls occur in.
+    fn list_kept(&self, doubtful: bool, uncovered: &[usize], key: &Printer<'_>, cells: &mut VerdictRows) {
         let input = self.rebuilt.input;
         let ambiguous = (0..input.schema.len()).filter(|&c| doubtful && input.lanes.is_ambiguous(c));
         let marks = ambiguous
             .map(|c| (c, Verdict::Inferred))
             .chain(uncovered.iter().map(|&c| (c, Verdict::NotCovered)));
-        let mark = |(column, verdict)| CellVerdict {
-            key: key(),
-            column: input.schema.name(column).to_owned(),
-            verdict,
-            source: Some("current".to_owned()),
-        };
-        marks.map(mark).collect()
+        for (column, verdict) in marks {
+            let source = |out: &mut dyn Write| out.write_str("current");
+            printed(cells.push((Some(column), verdict, Some(true)), key, Some(source)));
+        }
     }
 
     fn count_doubtful(&self, counts: &mut VerdictCounts, columns: &mut ColumnCounts) {
@@ -313,11 +349,6 @@ impl Judge<'_> {
         columns.into_iter().map(|column| self.rebuilt.column(group, column)).collect()
     }
 
-    /// A short name of the record with this index: its number in the dataset's ledger.
-    fn source(&self, index: u32) -> String {
-        self.rebuilt.input.record_name(index)
-    }
-
     fn patch_verdict(&self, number: u32) -> Verdict {
         let rebuilt = self.rebuilt;
         let patch = &rebuilt.patches[rebuilt.present[number as usize] as usize];
@@ -356,10 +387,10 @@ impl Judge<'_> {
     fn judge_cells(
         &self,
         number: u32,
-        key: &dyn Fn() -> String,
+        key: &Printer<'_>,
         columns: &mut ColumnCounts,
         counts: &mut VerdictCounts,
-        mut cells: Option<&mut Vec<CellVerdict>>,
+        mut cells: Option<&mut VerdictRows>,
     ) {
         let rebuilt = self.rebuilt;
         if rebuilt.is_stated(number) {
@@ -397,8 +428,8 @@ impl Judge<'_> {
             };
             if let Some(cells) = cells.as_deref_mut() {
                 let source = rebuilt.input.source_name(choice.source);
-                let column = rebuilt.input.schema.name(column).to_owned();
-                cells.push(CellVerdict { key: key(), column, verdict, source });
+                let source = source.map(|source| move |out: &mut dyn Write| out.write_str(&source));
+                printed(cells.push((Some(column), verdict, Some(true)), key, source));
             }
         }
     }
@@ -443,20 +474,18 @@ impl Judge<'_> {
         }
         let slots: Vec<u32> = judged.iter().map(|j| j.0).collect();
         let (keys, order) = self.keys_of(&slots)?;
-        let texts = rebuilt.input.key_texts(&keys);
-        let verdicts: Vec<KeyVerdict> = order
-            .into_iter()
-            .map(|at| KeyVerdict {
-                key: texts.of(at),
-                verdict: judged[at].1,
-                present: judged[at].2,
-                source: None,
-            })
-            .collect();
-        for chunk in verdicts.chunks(1 << 16) {
-            writer.write(self.dataset(), chunk, &[])?;
-        }
-        Ok(())
+        let maker = writer.maker();
+        let make = |part: usize| {
+            let texts = rebuilt.input.key_texts(&keys);
+            let mut rows = VerdictRows::default();
+            for &at in &order[part * ROWS..((part + 1) * ROWS).min(order.len())] {
+                let (_, verdict, present) = judged[at];
+                let no_source = None::<fn(&mut dyn Write) -> fmt::Result>;
+                printed(rows.push((None, verdict, present), |out| texts.write(at, out), no_source));
+            }
+            self.make(&maker, rows)
+        };
+        in_order(order.len().div_ceil(ROWS), make, |made| writer.write(made))
     }
 
     /// The key columns of some slots, from the current row or else from a record, and their order.
@@ -510,7 +539,14 @@ impl Judge<'_> {
         let converter: RowConverter = key_order(input)?;
         let rows = converter.convert_columns(&columns).map_err(Error::arrow(path))?;
         let mut order: Vec<usize> = (0..slots.len()).collect();
-        order.sort_by(|&a, &b| rows.row(a).cmp(&rows.row(b)));
+        order.par_sort_by(|&a, &b| rows.row(a).cmp(&rows.row(b)));
         Ok((columns, order))
     }
+}
+
+/// Prints the key of a row.
+type Printer<'a> = dyn Fn(&mut dyn Write) -> fmt::Result + 'a;
+
+fn printed(result: fmt::Result) {
+    debug_assert!(result.is_ok(), "a column in memory takes what is printed into it");
 }

@@ -5,9 +5,13 @@
 //! one (group, column) at a time by whoever writes them. Exporters see only
 //! [`GroupSource`].
 
+mod gather;
+mod pieces;
 mod verdict;
 
-pub use verdict::{CellVerdict, KeyVerdict, Verdict};
+pub use gather::{Assembly, Gathering};
+pub use pieces::{Kept, Pieces, Run, Supplied};
+pub use verdict::Verdict;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
@@ -56,6 +60,8 @@ pub struct ChunkOfInput<'a> {
 pub enum Cells<'a> {
     /// They are exactly those of a chunk of an input.
     Chunk(ChunkOfInput<'a>),
-    /// They had to be put together.
+    /// They had to be made.
     Array(ArrayRef),
+    /// They are rows of several arrays.
+    Parts(Assembly),
 }

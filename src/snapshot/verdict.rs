@@ -18,6 +18,16 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// All of them, by rising strength.
+    pub const ALL: [Self; 6] = [
+        Self::Unchanged,
+        Self::Restored,
+        Self::Inferred,
+        Self::NotCovered,
+        Self::Unrecoverable,
+        Self::Contradicted,
+    ];
+
     /// The word for it, as used in every output.
     pub fn name(self) -> &'static str {
         match self {
@@ -29,30 +39,4 @@ impl Verdict {
             Self::Contradicted => "contradicted",
         }
     }
-}
-
-/// The verdict on one touched key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyVerdict {
-    /// The key as `column=value` pairs.
-    pub key: String,
-    /// The verdict.
-    pub verdict: Verdict,
-    /// Whether the snapshot has the row; `None` if that cannot be known.
-    pub present: Option<bool>,
-    /// Which record supplies the row: `file:record`, or `current`.
-    pub source: Option<String>,
-}
-
-/// The verdict on one cell that is not exact.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CellVerdict {
-    /// The key of its row.
-    pub key: String,
-    /// The column.
-    pub column: String,
-    /// The verdict.
-    pub verdict: Verdict,
-    /// Which record supplies the cell, if any does.
-    pub source: Option<String>,
 }

@@ -87,23 +87,8 @@ pub(super) fn wider<T: PartialOrd>(a: Option<(T, T)>, b: Option<(T, T)>) -> Opti
     }
 }
 
-/// The smallest and largest of some byte strings. Most are told apart by their first eight bytes.
-pub(super) fn byte_extremes<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Option<(&'a [u8], &'a [u8])> {
-    let first = values.next()?;
-    let (mut min, mut max) = ((prefix(first), first), (prefix(first), first));
-    for value in values {
-        let value = (prefix(value), value);
-        if value < min {
-            min = value;
-        } else if value > max {
-            max = value;
-        }
-    }
-    Some((min.1, max.1))
-}
-
 /// The first eight bytes as a number in their order; shorter values are filled up with zeros.
-fn prefix(value: &[u8]) -> u64 {
+pub(super) fn prefix(value: &[u8]) -> u64 {
     match value.first_chunk::<8>() {
         Some(first) => u64::from_be_bytes(*first),
         None => value.iter().rev().fold(0, |sum, &byte| sum >> 8 | u64::from(byte) << 56),

@@ -4,7 +4,8 @@
 //! builder. A column that is not nested needs neither: cells are already one
 //! buffer, nulls are already the bits of the definition levels, and a column
 //! that comes as dictionary keys leaves as dictionary keys. Entries are numbered
-//! by first use, so that no entry of a row that has gone stays behind.
+//! by first use, so that no entry of a row that has gone stays behind. Integers
+//! are written as bit-packed differences where that takes less room.
 //!
 //! Limits: flat booleans, numbers of 32 and 64 bits, decimals stored in them,
 //! text and bytes; Zstandard, Snappy or no compression. Everything else goes
@@ -19,14 +20,14 @@ use parquet::basic::{Compression, Encoding, Type as PhysicalType};
 use parquet::errors::ParquetError;
 use parquet::schema::types::ColumnDescPtr;
 
-use super::bounds::{Bounds, Number, byte_extremes, extremes, wider};
+use super::bounds::{Bounds, Number, extremes, wider};
 use super::dictionary::Indexed;
 use super::pages::{EncodedChunk, Page, Pages};
+use super::{delta, text};
+use crate::snapshot::{Gathering, Pieces};
 
 /// Rows per page at most.
-const PAGE_ROWS: usize = 1 << 15;
-/// Bytes of cells per page aimed at.
-const PAGE_BYTES: usize = 1 << 20;
+pub(super) const PAGE_ROWS: usize = 1 << 15;
 
 /// Entries of a dictionary beyond this are written as values: one page has to hold them all.
 const DICTIONARY_MEMORY_MAX: usize = 64 << 20;
@@ -143,6 +144,48 @@ fn numbers(
     }
 }
 
+/// Text or bytes: as a dictionary if that stays small, else as they are.
+fn texts<T: ByteArrayType>(
+    pages: Pages,
+    values: &GenericByteArray<T>,
+    style: ChunkStyle,
+    is_text: bool,
+) -> Result<EncodedChunk, ParquetError> {
+    let nulls = values.nulls();
+    if style.dictionary
+        && let Some(indexed) = Indexed::of_texts(values)
+    {
+        return entries(pages, &indexed, values, nulls, is_text);
+    }
+    text::plain(pages, &[Some(values)], &Pieces::whole(values.len()), nulls, is_text)
+}
+
+/// Encodes a column of text or bytes without a dictionary from its parts; `None` if it is no such column.
+pub(super) fn encode_parts(
+    parts: &Gathering<'_>,
+    leaf: &ColumnDescPtr,
+    style: ChunkStyle,
+) -> Option<Result<EncodedChunk, ParquetError>> {
+    let flat = leaf.max_rep_level() == 0 && leaf.max_def_level() <= 1;
+    if style.dictionary || !flat || leaf.physical_type() != PhysicalType::BYTE_ARRAY {
+        return None;
+    }
+    let text = match parts.data_type() {
+        DataType::Utf8 => text::of_parts::<t::Utf8Type>,
+        DataType::LargeUtf8 => text::of_parts::<t::LargeUtf8Type>,
+        DataType::Binary => text::of_parts::<t::BinaryType>,
+        DataType::LargeBinary => text::of_parts::<t::LargeBinaryType>,
+        _ => return None,
+    };
+    let nulls = parts.nulls();
+    if !Pages::can_compress(style.compression) || (leaf.max_def_level() == 0 && nulls.is_some()) {
+        return None;
+    }
+    let is_text = matches!(parts.data_type(), DataType::Utf8 | DataType::LargeUtf8);
+    let pages = Pages::new(leaf, style.compression, parts.rows());
+    Some(pages.and_then(|pages| text(pages, parts, nulls.as_ref(), is_text)))
+}
+
 /// The rows of a page that have a value, as runs.
 fn runs(nulls: Option<&NullBuffer>, from: usize, upto: usize) -> Vec<(usize, usize)> {
     match nulls {
@@ -167,6 +210,7 @@ fn fixed<T: Number + ArrowNativeType>(
         pages.dictionary(&plain, indexed.entries.len())?;
     }
     let (width, bytes) = (size_of::<T>(), values.inner().as_slice());
+    let packed = indexed.is_none() && pays_to_pack(&pages, values, nulls)?;
     let mut all = None;
     for from in (0..values.len()).step_by(PAGE_ROWS) {
         let upto = (from + PAGE_ROWS).min(values.len());
@@ -178,65 +222,62 @@ fn fixed<T: Number + ArrowNativeType>(
             extremes(cells())
         };
         let mut body = pages.begin(from, upto, nulls);
-        match &indexed {
-            Some(indexed) => indexed.write(&runs, &mut body),
-            None => runs.iter().for_each(|r| body.extend_from_slice(&bytes[r.0 * width..r.1 * width])),
-        }
+        let encoding = match &indexed {
+            Some(indexed) => {
+                indexed.write(&runs, &mut body);
+                Encoding::RLE_DICTIONARY
+            }
+            // A page without values is the same in both, but not every reader takes an empty packed one.
+            None if packed && !runs.is_empty() => {
+                pack(values, &runs, &mut body);
+                Encoding::DELTA_BINARY_PACKED
+            }
+            None => {
+                runs.iter().for_each(|r| body.extend_from_slice(&bytes[r.0 * width..r.1 * width]));
+                Encoding::PLAIN
+            }
+        };
         let nans = if T::HAS_NAN { cells().filter(|v| !v.is_ordered()).count() } else { 0 };
         let bounds = found.map(Bounds::of_numbers);
-        pages.end(
-            body,
-            Page { from, upto, present: present(&runs), nans, bounds, encoding: encoding(&indexed) },
-        )?;
+        pages.end(body, Page { from, upto, present: present(&runs), nans, bounds, encoding })?;
         all = wider(all, found);
     }
     pages.finish(all.map(Bounds::of_numbers).as_ref(), width)
 }
 
-fn encoding(indexed: &Option<Indexed>) -> Encoding {
-    if indexed.is_some() { Encoding::RLE_DICTIONARY } else { Encoding::PLAIN }
+/// Values by which a chunk's encoding is chosen.
+const SAMPLE: usize = 1 << 12;
+
+/// Whether bit-packed differences of the first values take less room than the values, both compressed.
+fn pays_to_pack<T: Number + ArrowNativeType>(
+    pages: &Pages,
+    values: &ScalarBuffer<T>,
+    nulls: Option<&NullBuffer>,
+) -> Result<bool, ParquetError> {
+    if T::HAS_NAN {
+        return Ok(false);
+    }
+    let runs = runs(nulls, 0, values.len().min(SAMPLE));
+    let (mut packed, mut plain) = (Vec::new(), Vec::new());
+    pack(values, &runs, &mut packed);
+    let width = size_of::<T>();
+    let bytes = values.inner().as_slice();
+    runs.iter().for_each(|r| plain.extend_from_slice(&bytes[r.0 * width..r.1 * width]));
+    Ok(packed.len() < plain.len() && pages.compressed_size(&packed)? <= pages.compressed_size(&plain)?)
+}
+
+fn pack<T: Number + ArrowNativeType>(values: &ScalarBuffer<T>, runs: &[(usize, usize)], out: &mut Vec<u8>) {
+    match runs {
+        [(from, upto)] => delta::encode(values[*from..*upto].iter().copied(), out),
+        runs => {
+            let cells: Vec<T> = runs.iter().flat_map(|&(from, upto)| &values[from..upto]).copied().collect();
+            delta::encode(cells.into_iter(), out);
+        }
+    }
 }
 
 fn present(runs: &[(usize, usize)]) -> usize {
     runs.iter().map(|(from, upto)| upto - from).sum()
-}
-
-fn texts<T: ByteArrayType>(
-    mut pages: Pages,
-    values: &GenericByteArray<T>,
-    style: ChunkStyle,
-    is_text: bool,
-) -> Result<EncodedChunk, ParquetError> {
-    let nulls = values.nulls();
-    if style.dictionary
-        && let Some(indexed) = Indexed::of_texts(values)
-    {
-        return entries(pages, &indexed, values, nulls, is_text);
-    }
-    let (offsets, data) = (values.value_offsets(), values.value_data());
-    let value = |row: usize| &data[offsets[row].as_usize()..offsets[row + 1].as_usize()];
-    let (mut all, mut longest, mut from) = (None, 0, 0);
-    while from < values.len() {
-        let full = offsets[from].as_usize() + PAGE_BYTES;
-        let rows = &offsets[from + 1..(from + 1 + PAGE_ROWS).min(offsets.len())];
-        let upto = from + rows.partition_point(|o| o.as_usize() <= full).max(1);
-        let runs = runs(nulls, from, upto);
-        let mut body = pages.begin(from, upto, nulls);
-        body.reserve(offsets[upto].as_usize() - offsets[from].as_usize() + 4 * (upto - from));
-        for row in runs.iter().flat_map(|&(from, upto)| from..upto) {
-            let value = value(row);
-            longest = longest.max(value.len());
-            body.extend_from_slice(&(value.len() as u32).to_le_bytes());
-            body.extend_from_slice(value);
-        }
-        let found = byte_extremes(runs.iter().flat_map(|&(from, upto)| from..upto).map(value));
-        let bounds = found.and_then(|found| Bounds::of_bytes(found, is_text));
-        let page = Page { from, upto, present: present(&runs), nans: 0, bounds, encoding: Encoding::PLAIN };
-        pages.end(body, page)?;
-        all = wider(all, found);
-        from = upto;
-    }
-    pages.finish(all.and_then(|found| Bounds::of_bytes(found, is_text)).as_ref(), longest)
 }
 
 /// A dictionary's keys and entries.

@@ -1,5 +1,7 @@
 //! Pages of a flat chunk: levels, compression, headers, and the indexes over them.
 
+use std::cell::RefCell;
+
 use arrow::buffer::NullBuffer;
 use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, Type as PhysicalType};
@@ -52,10 +54,19 @@ pub(super) struct Pages {
     offsets: OffsetIndexBuilder,
 }
 
+#[derive(Debug, Clone, Copy)]
 enum Compressor {
     None,
-    Snappy(Box<snap::raw::Encoder>),
-    Zstd(zstd::bulk::Compressor<'static>),
+    Snappy,
+    Zstd(i32),
+}
+
+/// Tables of a compressor are dear to set up and need no clearing between pages.
+type Zstd = zstd::bulk::Compressor<'static>;
+
+thread_local! {
+    /// The compressor that this thread used last, by level.
+    static ZSTD: RefCell<Option<(i32, Zstd)>> = const { RefCell::new(None) };
 }
 
 impl Pages {
@@ -71,10 +82,8 @@ impl Pages {
         rows: usize,
     ) -> Result<Self, ParquetError> {
         let compressor = match compression {
-            Compression::ZSTD(level) => {
-                Compressor::Zstd(zstd::bulk::Compressor::new(level.compression_level())?)
-            }
-            Compression::SNAPPY => Compressor::Snappy(Box::new(snap::raw::Encoder::new())),
+            Compression::ZSTD(level) => Compressor::Zstd(level.compression_level()),
+            Compression::SNAPPY => Compressor::Snappy,
             _ => Compressor::None,
         };
         Ok(Self {
@@ -201,13 +210,24 @@ impl Pages {
         Ok(EncodedChunk { bytes, close })
     }
 
-    fn compress(&mut self, plain: &[u8]) -> Result<Vec<u8>, ParquetError> {
-        Ok(match &mut self.compressor {
+    /// How many bytes this would be in the file.
+    pub(super) fn compressed_size(&self, plain: &[u8]) -> Result<usize, ParquetError> {
+        Ok(self.compress(plain)?.len())
+    }
+
+    fn compress(&self, plain: &[u8]) -> Result<Vec<u8>, ParquetError> {
+        Ok(match self.compressor {
             Compressor::None => plain.to_vec(),
-            Compressor::Snappy(encoder) => {
-                encoder.compress_vec(plain).map_err(|e| ParquetError::External(e.into()))?
+            Compressor::Snappy => {
+                snap::raw::Encoder::new().compress_vec(plain).map_err(|e| ParquetError::External(e.into()))?
             }
-            Compressor::Zstd(compressor) => compressor.compress(plain)?,
+            Compressor::Zstd(level) => ZSTD.with_borrow_mut(|last| -> std::io::Result<Vec<u8>> {
+                let (_, compressor) = match last.take_if(|(l, _)| *l == level) {
+                    Some(known) => last.insert(known),
+                    None => last.insert((level, Zstd::new(level)?)),
+                };
+                compressor.compress(plain)
+            })?,
         })
     }
 
