@@ -15,7 +15,7 @@ mod words;
 
 use std::collections::{BTreeMap, HashMap};
 
-use arrow::array::{Array, ArrayRef, AsArray, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::DataType;
 use parquet::file::statistics::Statistics;
@@ -395,6 +395,47 @@ impl MappedTable {
         let columns = self.map.roots(want, &self.schema, !order_alone);
         let packing = if want.packed { Packing::Packed } else { Packing::Plain };
         let batch = self.tables[table].read_as(group, &columns, chosen.as_deref(), packing)?;
+        let numbers: Vec<u32> = chosen.unwrap_or_else(|| (0..batch.num_rows() as u32).collect());
+        self.changes(segment, want, (&columns, &batch), &numbers, rows)
+    }
+
+    /// Reads a segment in parts of about so many changes; `take` is told the row of the first.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and what `take` returns.
+    pub fn read_parts(
+        &self,
+        segment: usize,
+        want: Want,
+        rows: usize,
+        take: &mut dyn FnMut(usize, ChangeBatch) -> Result<()>,
+    ) -> Result<()> {
+        // Halves of one change, and rows that are left out, are sorted out in whole segments.
+        if self.map.rows.is_some() || self.selected[segment].is_some() {
+            return take(0, self.read(segment, want, None)?);
+        }
+        let (table, group) = self.segments[segment];
+        let columns = self.map.roots(want, &self.schema, want != Want::ORDER || self.has_reads());
+        let packing = if want.packed { Packing::Packed } else { Packing::Plain };
+        let mut from = 0;
+        self.tables[table].read_parts(group, &columns, (packing, rows), &mut |batch| {
+            let numbers: Vec<u32> = (from as u32..(from + batch.num_rows()) as u32).collect();
+            take(from, self.changes(segment, want, (&columns, &batch), &numbers, Some(&numbers))?)?;
+            from += batch.num_rows();
+            Ok(())
+        })
+    }
+
+    /// The changes in some rows of a segment's table, which have these numbers there; `rows`: those asked for.
+    fn changes(
+        &self,
+        segment: usize,
+        want: Want,
+        (columns, batch): (&[usize], &RecordBatch),
+        numbers: &[u32],
+        rows: Option<&[u32]>,
+    ) -> Result<ChangeBatch> {
+        let (table, group) = self.segments[segment];
         let root = |column: usize| columns.binary_search(&column).ok().map(|at| batch.column(at));
         let count = batch.num_rows();
         // The order alone does not depend on ops, unless initial reads are among them.
@@ -403,10 +444,6 @@ impl MappedTable {
             None => vec![Some(OpWord { op: Op::Update, before: None }); count],
         };
         let sides = self.sides(&codes, &root);
-        let numbers: Vec<u64> = match &chosen {
-            Some(rows) => rows.iter().map(|&r| u64::from(r)).collect(),
-            None => (0..count as u64).collect(),
-        };
         let (file, _) = self.tables[table].place(group);
         let ordered = want.order || want.provenance;
         let optional = |column: Option<usize>| column.filter(|_| ordered).and_then(root);
@@ -425,7 +462,7 @@ impl MappedTable {
             position: optional(self.map.position).map(|p| self.positions(p, segment, rows)).transpose()?,
             record: numbers.iter().map(|&n| self.tables[table].record(group, n as usize)).collect(),
             file: (first_file + file) as u32,
-            stream: numbers.iter().map(|n| self.bases[segment] + n).collect(),
+            stream: numbers.iter().map(|&n| self.bases[segment] + u64::from(n)).collect(),
             actor: self.map.actor.filter(|_| want.provenance).and_then(root).cloned(),
             // An unknown op changes nothing: a read without an image.
             ops: codes.into_iter().map(|word| word.map_or(Op::Read, |w| w.op) as u8).collect(),

@@ -184,6 +184,26 @@ impl ChangeStore {
         }
     }
 
+    /// Reads a segment in parts of about so many changes, if it is one of a columnar table, else in one;
+    /// `take` is told the row of the first.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and what `take` returns.
+    pub fn read_parts(
+        &self,
+        segment: usize,
+        want: Want,
+        rows: usize,
+        take: &mut dyn FnMut(usize, ChangeBatch) -> Result<()>,
+    ) -> Result<()> {
+        match &self.segments {
+            Segments::Mapped(table) if segment < self.own && !want.states => {
+                table.read_parts(segment, want, rows, take)
+            }
+            _ => take(0, self.read(segment, want, None)?),
+        }
+    }
+
     /// What the file's own statistics say of a segment's order; `None` if they do not say enough.
     pub fn range(&self, segment: usize) -> Option<SegmentRange> {
         match &self.segments {

@@ -118,7 +118,7 @@ impl Evidence<'_> {
     fn indices(&self, conflict: &Conflict) -> Vec<u32> {
         let (shard, key) = self.histories.of_slot(conflict.slot);
         let shard = &self.histories.shards[shard];
-        let upto = |f: &usize| conflict.rank == u32::MAX || shard.rank[*f] <= conflict.rank;
+        let upto = |f: &usize| conflict.rank == u32::MAX || shard.rank(*f) <= conflict.rank;
         let mut indices: Vec<u32> =
             shard.history(key).filter(upto).map(|f| shard.facts.index[f]).rev().take(LOOK_BACK).collect();
         indices.extend(Some(conflict.index).filter(|&i| i != u32::MAX));

@@ -29,6 +29,9 @@ use crate::model::{ChangeBatch, Discrepancy, DiscrepancyKind, LedgerPlace, Op, T
 use crate::plan::{Dataset, LedgerClock, LedgerFormat, Normalisation, Plan};
 use crate::read::{InputFile, Packing, Spool, Table};
 
+/// Changes that are decoded and hashed at a time: their cells should stay in the cache between the two.
+const SCAN_ROWS: usize = 1 << 13;
+
 /// One dataset, opened.
 pub(super) struct DatasetInput {
     pub plan: Dataset,
@@ -514,6 +517,26 @@ impl DatasetInput {
         arrow::compute::filter_record_batch(&batch, &mask).map_err(Error::arrow(self.current_path()))
     }
 
+    /// All columns of a group of the current state, packed, in parts that stay in the cache; `take` is told
+    /// the first row.
+    pub(super) fn current_parts(
+        &self,
+        group: usize,
+        take: &mut dyn FnMut(usize, &RecordBatch),
+    ) -> Result<()> {
+        let all: Vec<usize> = (0..self.schema.len()).collect();
+        if self.scope.is_some() {
+            take(0, &self.read_current_as(group, &all, Packing::Packed)?);
+            return Ok(());
+        }
+        let mut from = 0;
+        self.table.read_parts(group, &all, (Packing::Packed, SCAN_ROWS), &mut |batch| {
+            take(from, &batch);
+            from += batch.num_rows();
+            Ok(())
+        })
+    }
+
     /// All columns of the rows with these rising numbers, as [`Self::read_current`] numbers them.
     pub(super) fn read_current_rows(&self, group: usize, rows: &[u32]) -> Result<RecordBatch> {
         let all: Vec<usize> = (0..self.schema.len()).collect();
@@ -562,14 +585,36 @@ impl DatasetInput {
 
     /// Changes as the scan needs them: keys normalised.
     pub(super) fn read_for_scan(&self, segment: usize, verify: bool) -> Result<ChangeBatch> {
+        let mut batch = self.store.read(segment, self.wanted_by_scan(verify), None)?;
+        self.normalise_keys(&mut batch);
+        Ok(batch)
+    }
+
+    /// As [`Self::read_for_scan`], in parts that stay in the cache; `take` is told the row of the first change.
+    pub(super) fn scan_parts(
+        &self,
+        segment: usize,
+        verify: bool,
+        take: &mut dyn FnMut(usize, &ChangeBatch),
+    ) -> Result<()> {
+        self.store.read_parts(segment, self.wanted_by_scan(verify), SCAN_ROWS, &mut |from, mut batch| {
+            self.normalise_keys(&mut batch);
+            take(from, &batch);
+            Ok(())
+        })
+    }
+
+    fn wanted_by_scan(&self, verify: bool) -> Want {
         // Without hashes, a fact still says which cells its images know.
         let keys = Want { states: self.lanes.is_partial(), ..Want::KEYS };
         let mut want = if verify { Want::IMAGES } else { keys };
         if self.schema.is_keyless() {
             want = Want { before: Columns::All, after: Columns::All, ..want };
         }
-        want.packed = true;
-        let mut batch = self.store.read(segment, want, None)?;
+        Want { packed: true, ..want }
+    }
+
+    fn normalise_keys(&self, batch: &mut ChangeBatch) {
         for images in [&mut batch.before, &mut batch.after] {
             for (&column, how) in self.schema.key().iter().zip(&self.normalise) {
                 if let (false, Some(array)) = (how.is_empty(), images.columns[column].as_mut()) {
@@ -577,7 +622,6 @@ impl DatasetInput {
                 }
             }
         }
-        Ok(batch)
     }
 
     /// Key columns as they are compared.

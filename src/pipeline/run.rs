@@ -603,7 +603,7 @@ impl Analysed {
         let undone = |rank: u32| rank >= cut && rank < self.end;
         let mut counts = vec![0; Op::ALL.len()];
         for shard in &self.histories.shards {
-            for (fact, &rank) in shard.rank.iter().enumerate() {
+            for (fact, rank) in (0..shard.facts.len()).map(|fact| (fact, shard.rank(fact))) {
                 // A key change is two facts and one change.
                 let of_opening = u64::from(shard.facts.index[fact]) >= self.counts.changes;
                 if undone(rank) && !shard.facts.has(fact, LEAVES) && !of_opening {
@@ -625,7 +625,7 @@ impl Analysed {
                 let slot = self.histories.bases[number] + key as u32;
                 let of_ledger = |&f: &usize| !self.opening.is_some_and(|o| o.has(shard.facts.index[f]));
                 let Some(last) = shard.history(key).rev().find(of_ledger) else { continue };
-                let last = shard.rank[last];
+                let last = shard.rank(last);
                 count += u64::from(last >= moment && !disagreeing.contains(&slot));
             }
         }

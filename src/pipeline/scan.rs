@@ -294,9 +294,12 @@ pub(super) fn histories(
             if matches!(ranks, Ranks::AsRead) && next <= options.from_rank {
                 return Ok(facts::Scanned::default());
             }
-            let batch = input.read_for_scan(segment, scan.verify)?;
+            let mut scanned = facts::Scanned::with_room((next - first) as usize, shards, scan);
+            input.scan_parts(segment, scan.verify, &mut |from, batch| {
+                facts::scan_into(&mut scanned, batch, first + from as u32, scan, keep);
+            })?;
             progress.advance(u64::from(next - first));
-            Ok(facts::scan(&batch, first, shards, scan, keep))
+            Ok(scanned)
         })
         .collect();
     let mut histories = collect(scanned, shards, input.lanes.count(), ranks)?;

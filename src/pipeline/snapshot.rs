@@ -342,8 +342,11 @@ impl Writing<'_> {
         if self.refill_proven(number, cut) {
             return Ok(None);
         }
-        let known =
-            analysed.histories.shards.iter().any(|shard| shard.rank.iter().any(|&rank| rank < undone));
+        let known = analysed
+            .histories
+            .shards
+            .iter()
+            .any(|shard| (0..shard.facts.len()).any(|fact| shard.rank(fact) < undone));
         if !known {
             return Err(Error::Refused {
                 dataset: input.plan.name.clone(),

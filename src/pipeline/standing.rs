@@ -208,7 +208,7 @@ fn read_group(
 ) -> Result<Group> {
     let all: Vec<usize> = (0..input.schema.len()).collect();
     let keyless = input.schema.is_keyless();
-    let columns: Vec<usize> = if scan.verify || keyless { all } else { input.schema.key().to_vec() };
+    let columns: Vec<usize> = if keyless { all } else { input.schema.key().to_vec() };
     let batch = input.read_current_as(group, &columns, Packing::Packed)?;
     let column = |c: usize| columns.binary_search(&c).ok().map(|at| batch.column(at));
     let arrays: Vec<Option<&ArrayRef>> = (0..input.schema.len()).map(column).collect();
@@ -242,7 +242,7 @@ fn read_group(
         found.set_outside(group, recorded);
     }
     if scan.verify {
-        let hashes = found.hash(&arrays, scan, batch.num_rows());
+        let hashes = found.hash(input, group, scan)?;
         if let Some(lanes) = &histories.summed_lanes {
             let known =
                 |row| nulls.binary_search(&row).is_err() && opening::is_recorded(recorded.as_ref(), row);
@@ -373,19 +373,21 @@ impl Group {
         }
     }
 
-    fn hash(&mut self, arrays: &[Option<&ArrayRef>], scan: ScanOptions<'_>, rows: usize) -> Vec<Vec<u64>> {
+    fn hash(&mut self, input: &DatasetInput, group: usize, scan: ScanOptions<'_>) -> Result<Vec<Vec<u64>>> {
         let lanes = scan.lanes.count();
-        let mut sums = vec![vec![0; rows]; lanes];
-        for (column, array) in arrays.iter().enumerate() {
-            if let (Some(lane), Some(array)) = (scan.lanes.of_column(column), array) {
-                facts::add_column(array, column, scan, &mut sums[lane]);
+        let mut sums = vec![vec![0; self.rows]; lanes];
+        input.current_parts(group, &mut |from, batch| {
+            for (column, array) in batch.columns().iter().enumerate() {
+                if let Some(lane) = scan.lanes.of_column(column) {
+                    facts::add_column(array, column, scan, &mut sums[lane][from..from + array.len()]);
+                }
             }
-        }
+        })?;
         self.hashes.reserve_exact(self.found.len() * lanes);
         for &(_, row) in &self.found {
             self.hashes.extend(sums.iter().map(|sums| sums[row as usize]));
         }
-        sums
+        Ok(sums)
     }
 
     /// Keeps apart the rows that the ledger was not recorded of: it says nothing of them.

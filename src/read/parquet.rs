@@ -15,7 +15,8 @@ use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    RowSelection,
 };
 use parquet::basic::{Compression, Type as PhysicalType};
 use parquet::errors::ParquetError;
@@ -155,6 +156,60 @@ impl ParquetFile {
         })
     }
 
+    /// Reads a group in parts of so many rows, without ever holding the whole of it.
+    pub(crate) fn read_parts(
+        &self,
+        group: usize,
+        columns: &[usize],
+        (packing, rows): (Packing, usize),
+        take: &mut dyn FnMut(Vec<ArrayRef>) -> Result<()>,
+    ) -> Result<()> {
+        debug_assert!(columns.is_sorted_by(|a, b| a < b), "columns rise");
+        let path = &self.file.path;
+        let total = self.metadata().row_group(group).num_rows() as usize;
+        let mut reader = guarded(path, || self.reader(group, columns, (None, rows), packing))?;
+        let mut count = 0;
+        while let Some(part) =
+            guarded(path, || reader.next().transpose().map_err(|error| arrow_error(path, error)))?
+        {
+            count += part.num_rows();
+            take(part.columns().to_vec())?;
+        }
+        if count == total { Ok(()) } else { Err(self.miscounted(group, total, count)) }
+    }
+
+    fn miscounted(&self, group: usize, wanted: usize, found: usize) -> Error {
+        let expected = format!("{wanted} rows in row group {}", group + 1);
+        malformed(&self.file.path, At::default(), expected, found.to_string())
+    }
+
+    fn reader(
+        &self,
+        group: usize,
+        columns: &[usize],
+        (rows, batch): (Option<&[u32]>, usize),
+        packing: Packing,
+    ) -> Result<ParquetRecordBatchReader> {
+        let metadata = match packing {
+            Packing::Plain => &self.metadata,
+            Packing::Packed => &self.packed,
+        };
+        let total = self.metadata().row_group(group).num_rows() as usize;
+        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), columns.iter().copied());
+        let builder =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.handle()?, metadata.clone())
+                .with_row_groups(vec![group])
+                .with_projection(mask)
+                .with_batch_size(batch.max(1));
+        let builder = match rows.filter(|r| r.len() < total) {
+            Some(rows) => {
+                builder.with_row_selection(RowSelection::from_consecutive_ranges(runs(rows), total))
+            }
+            None => builder,
+        };
+        builder.build().map_err(Error::parquet(&self.file.path))
+    }
+
     fn read_group(
         &self,
         group: usize,
@@ -163,25 +218,9 @@ impl ParquetFile {
         packing: Packing,
     ) -> Result<RecordBatch> {
         let path = &self.file.path;
-        let metadata = match packing {
-            Packing::Plain => &self.metadata,
-            Packing::Packed => &self.packed,
-        };
         let total = self.metadata().row_group(group).num_rows() as usize;
         let wanted = rows.map_or(total, <[u32]>::len);
-        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), columns.iter().copied());
-        let builder =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.handle()?, metadata.clone())
-                .with_row_groups(vec![group])
-                .with_projection(mask)
-                .with_batch_size(wanted.max(1));
-        let builder = match rows.filter(|r| r.len() < total) {
-            Some(rows) => {
-                builder.with_row_selection(RowSelection::from_consecutive_ranges(runs(rows), total))
-            }
-            None => builder,
-        };
-        let reader = builder.build().map_err(Error::parquet(path))?;
+        let reader = self.reader(group, columns, (rows, wanted), packing)?;
         let schema = arrow::record_batch::RecordBatchReader::schema(&reader);
         let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|e| arrow_error(path, e))?;
         let batch = match <[RecordBatch; 1]>::try_from(batches) {
@@ -189,12 +228,7 @@ impl ParquetFile {
             Err(batches) => concat_batches(&schema, &batches).map_err(Error::arrow(path))?,
         };
         if batch.num_rows() != wanted {
-            return Err(malformed(
-                path,
-                At::default(),
-                format!("{wanted} rows in row group {}", group + 1),
-                batch.num_rows().to_string(),
-            ));
+            return Err(self.miscounted(group, wanted, batch.num_rows()));
         }
         Ok(batch)
     }

@@ -158,20 +158,13 @@ impl Table {
         packing: Packing,
     ) -> Result<RecordBatch> {
         debug_assert!(rows.is_none_or(|r| r.is_sorted_by(|a, b| a < b)), "row numbers rise");
-        let own = self.schema.fields().len() - self.partitions.values.len();
-        let inner: Vec<usize> = columns.iter().copied().filter(|c| *c < own).collect();
+        let inner = self.inner(columns);
         let place = &self.groups[group];
         let path = &self.files[place.file].path;
         let values = match &self.body {
             Body::Parquet(files) => {
                 let values = files[place.file].read(place.index, &inner, rows, packing)?;
-                let wanted = |&c: &usize| match packing {
-                    Packing::Plain => self.schema.field(c).data_type(),
-                    Packing::Packed => self.packed_type(c),
-                };
-                let values = values.into_iter().zip(inner.iter().map(wanted));
-                let values = values.map(|(v, t)| nullability::relabelled(v, t));
-                values.collect::<Result<_, _>>().map_err(Error::arrow(path))?
+                self.relabelled(&inner, values, packing).map_err(Error::arrow(path))?
             }
             Body::Spooled(table) => table.read(place.index, &inner, rows)?.columns().to_vec(),
             Body::Memory(batches) => {
@@ -179,6 +172,71 @@ impl Table {
             }
         };
         let count = rows.map_or(place.rows, <[u32]>::len);
+        self.batch(group, columns, values, count)
+    }
+
+    /// As [`Table::read_as`], all rows in parts of about so many; `columns` rise.
+    ///
+    /// # Errors
+    /// As [`Table::read`], and what `take` returns.
+    pub fn read_parts(
+        &self,
+        group: usize,
+        columns: &[usize],
+        (packing, rows): (Packing, usize),
+        take: &mut dyn FnMut(RecordBatch) -> Result<()>,
+    ) -> Result<()> {
+        let place = &self.groups[group];
+        let inner = self.inner(columns);
+        match &self.body {
+            Body::Parquet(files) if !inner.is_empty() => {
+                files[place.file].read_parts(place.index, &inner, (packing, rows), &mut |values| {
+                    let count = values[0].len();
+                    let values = self.relabelled(&inner, values, packing);
+                    let values = values.map_err(Error::arrow(&self.files[place.file].path))?;
+                    take(self.batch(group, columns, values, count)?)
+                })
+            }
+            _ => {
+                let batch = self.read_as(group, columns, None, packing)?;
+                (0..batch.num_rows())
+                    .step_by(rows.max(1))
+                    .try_for_each(|from| take(batch.slice(from, rows.min(batch.num_rows() - from))))
+            }
+        }
+    }
+
+    /// Those of some columns that are in the files.
+    fn inner(&self, columns: &[usize]) -> Vec<usize> {
+        let own = self.schema.fields().len() - self.partitions.values.len();
+        columns.iter().copied().filter(|c| *c < own).collect()
+    }
+
+    fn relabelled(
+        &self,
+        inner: &[usize],
+        values: Vec<ArrayRef>,
+        packing: Packing,
+    ) -> Result<Vec<ArrayRef>, ArrowError> {
+        let wanted = |&c: &usize| match packing {
+            Packing::Plain => self.schema.field(c).data_type(),
+            Packing::Packed => self.packed_type(c),
+        };
+        let values = values.into_iter().zip(inner.iter().map(wanted));
+        values.map(|(v, t)| nullability::relabelled(v, t)).collect()
+    }
+
+    /// Columns of the files and those that folders state as one batch.
+    fn batch(
+        &self,
+        group: usize,
+        columns: &[usize],
+        values: Vec<ArrayRef>,
+        count: usize,
+    ) -> Result<RecordBatch> {
+        let own = self.schema.fields().len() - self.partitions.values.len();
+        let place = &self.groups[group];
+        let path = &self.files[place.file].path;
         let mut values = values.into_iter();
         let of_folder = |c: usize| self.partitions.column(c - own, place.file, count);
         let arrays: Vec<ArrayRef> = columns

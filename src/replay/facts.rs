@@ -239,9 +239,21 @@ pub fn scan(
     options: ScanOptions<'_>,
     keep: impl Fn(u32) -> bool,
 ) -> Scanned {
+    let mut scanned = Scanned::with_room(batch.len(), shards, options);
+    scan_into(&mut scanned, batch, first, options, keep);
+    scanned
+}
+
+/// As [`scan`], added to what earlier batches gave.
+pub fn scan_into(
+    scanned: &mut Scanned,
+    batch: &ChangeBatch,
+    first: u32,
+    options: ScanOptions<'_>,
+    keep: impl Fn(u32) -> bool,
+) {
     let before = Side::new(&batch.before, batch.len(), options, None);
     let after = Side::new(&batch.after, batch.len(), options, Some(&before));
-    let mut scanned = Scanned { shards: room(&before, &after, shards, options), ..Scanned::default() };
     for row in 0..batch.len() {
         let index = first + row as u32;
         if !keep(index) {
@@ -257,21 +269,19 @@ pub fn scan(
         }
         let changes_row = matches!(Op::from_code(batch.ops[row]), Some(Op::Update | Op::Delete | Op::Upsert));
         scanned.lacks_before |= changes_row && !batch.before.is_present(row);
-        push_change(&mut scanned, batch.ops[row], index, (&before, &after), row);
+        push_change(scanned, batch.ops[row], index, (&before, &after), row);
     }
-    scanned
 }
 
-/// Shards with room for as many facts as the keys of a batch ask for.
-fn room(before: &Side<'_>, after: &Side<'_>, shards: usize, options: ScanOptions<'_>) -> Vec<Facts> {
-    let mut counts = vec![0_usize; shards];
-    for row in 0..before.keys.len() {
-        let (old, new) = (before.key(row), after.key(row));
-        for key in old.into_iter().chain(new.filter(|_| old != new)) {
-            counts[shard_of(key, shards)] += 1;
-        }
+impl Scanned {
+    /// Nothing yet, with room for the facts of so many changes.
+    pub fn with_room(changes: usize, shards: usize, options: ScanOptions<'_>) -> Self {
+        // Keys fall evenly into shards but for chance; a hot key makes its shard grow.
+        let mean = changes / shards;
+        let room = mean + 4 * mean.isqrt() + 8;
+        let shards = (0..shards).map(|_| Facts::with_room(room, options)).collect();
+        Self { shards, ..Self::default() }
     }
-    counts.into_iter().map(|count| Facts::with_room(count, options)).collect()
 }
 
 fn push_change(scanned: &mut Scanned, op: u8, index: u32, sides: (&Side<'_>, &Side<'_>), row: usize) {

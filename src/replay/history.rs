@@ -117,7 +117,7 @@ pub fn begins(facts: &Facts, step: Step) -> bool {
 /// Fills `steps` with the history of a key. `standing` says whether the current state has it.
 pub fn steps(shard: &Shard, key: usize, standing: bool, timeline: Timeline<'_>, steps: &mut Vec<Step>) {
     steps.clear();
-    steps.extend(shard.history(key).map(|f| Step { fact: Some(f as u32), rank: shard.rank[f] }));
+    steps.extend(shard.history(key).map(|f| Step { fact: Some(f as u32), rank: shard.rank(f) }));
     let read = steps.iter().position(|&s| timeline.is_opening(&shard.facts, s)).map(|at| steps.remove(at));
     if has_begin_then_end(&shard.facts, steps, timeline) {
         put_ends_first(&shard.facts, steps, standing, timeline);

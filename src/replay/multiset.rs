@@ -30,7 +30,7 @@ pub fn recount(shard: &Shard, base: u32, cut: u32, end: u32, copies: &[u32]) -> 
         let slot = base + key as u32;
         let mut recount = Recount { slot, change: 0, before: u32::MAX, after: u32::MAX, missing: 0 };
         let mut undone = 0;
-        for fact in shard.history(key).filter(|&f| (cut..end).contains(&shard.rank[f])) {
+        for fact in shard.history(key).filter(|&f| (cut..end).contains(&shard.rank(f))) {
             undo(&shard.facts, fact, &mut recount);
             undone += 1;
         }

@@ -147,7 +147,7 @@ pub fn select(world: World<'_>, shard: usize, cut: u32) -> Selection {
     let this = &world.shards[shard];
     for key in 0..this.keys() {
         let slot = world.bases[shard] + key as u32;
-        let last_rank = this.rank[this.history(key).end - 1];
+        let last_rank = this.rank(this.history(key).end - 1);
         let distrusted = world.distrusted.binary_search(&slot).is_ok();
         if world.duplicates.binary_search(&slot).is_ok() {
             continue;

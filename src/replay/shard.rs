@@ -12,8 +12,8 @@ use crate::model::rank::{DROPPED, Ranks};
 pub struct Shard {
     /// Those of one key follow each other, in order of rank.
     pub facts: Facts,
-    /// Rank of each fact.
-    pub rank: Vec<u32>,
+    /// Rank of each fact; none: that of its index.
+    ranks: Option<Vec<u32>>,
     /// Where the history of each key starts, and one past the last.
     pub starts: Vec<u32>,
     /// Fingerprint of a key in the high half, its number in the low half.
@@ -71,8 +71,9 @@ impl Shard {
             ranked.sort_unstable();
         }
         let ranked = by_key(&facts.key, &ranked);
-        let rank = ranked.iter().map(|&(rank, _)| rank).collect();
-        Self::sorted(facts, ranked.into_iter().map(|(_, fact)| fact).collect(), rank)
+        let table = matches!(ranks, Ranks::Table(_));
+        let ranks = table.then(|| ranked.iter().map(|&(rank, _)| rank).collect());
+        Self::sorted(facts, ranked.into_iter().map(|(_, fact)| fact).collect(), ranks)
     }
 
     /// This shard with rows of an opening sorted in. The rows must be of its keys, once each, or new ones.
@@ -80,24 +81,36 @@ impl Shard {
         let mut facts = self.facts.clone();
         facts.append(rows.clone());
         // A row stands between the last rank that the opening knows of and the next.
-        let place = |f: usize| match self.rank.get(f) {
-            Some(&rank) => 2 * u64::from(rank) + 1,
-            None => 2 * u64::from(opening.rank),
+        let own = self.facts.len();
+        let place = |f: usize| match f < own {
+            true => 2 * u64::from(self.rank(f)) + 1,
+            false => 2 * u64::from(opening.rank),
         };
         let mut order: Vec<(u128, u64, u32)> =
             (0..facts.len()).map(|f| (facts.key[f], place(f), f as u32)).collect();
         order.sort_unstable();
         let order: Vec<u32> = order.into_iter().map(|(_, _, fact)| fact).collect();
-        let rank_of = |&f: &u32| self.rank.get(f as usize).copied().unwrap_or(opening.rank_of_rows());
-        let rank = order.iter().map(rank_of).collect();
-        Self::sorted(&facts, order, rank)
+        let rank_of = |&f: &u32| match (f as usize) < own {
+            true => self.rank(f as usize),
+            false => opening.rank_of_rows(),
+        };
+        let ranks = order.iter().map(rank_of).collect();
+        Self::sorted(&facts, order, Some(ranks))
     }
 
-    fn sorted(facts: &Facts, order: Vec<u32>, rank: Vec<u32>) -> Self {
+    fn sorted(facts: &Facts, order: Vec<u32>, ranks: Option<Vec<u32>>) -> Self {
         let facts = facts.reorder(&order);
         let starts = starts(&facts.key);
         let table = table(&facts.key, &starts);
-        Self { facts, rank, starts, table }
+        Self { facts, ranks, starts, table }
+    }
+
+    /// Where a fact's change stands in its source's order.
+    pub fn rank(&self, fact: usize) -> u32 {
+        match &self.ranks {
+            Some(ranks) => ranks[fact],
+            None => self.facts.index[fact],
+        }
     }
 
     /// How many keys have a history here.
