@@ -9,6 +9,7 @@
 //! | `field_histories` | histories of fields against a forward history that remembers every state |
 //! | `findings` | what becomes of findings: files, memory, terminal, acceptance |
 //! | `harness` | temporary folders, hermetic runs of the program |
+//! | `init` | proposed plans: right or asking, loadable, never over a file |
 //! | `kernel` | the kernel alone against the oracle, without files |
 //! | `memory` | record batches in, record batches out |
 //! | `parquet_output` | what is copied, what is encoded, and what other readers make of both |
@@ -38,6 +39,7 @@ mod docs;
 mod field_histories;
 mod findings;
 mod harness;
+mod init;
 mod kernel;
 mod memory;
 mod parquet_output;

@@ -10,6 +10,7 @@ mod explain;
 mod failure;
 mod findings;
 mod history;
+mod init;
 mod inspect;
 mod layout;
 mod man;
@@ -82,6 +83,7 @@ enum Command {
     Verify(verify::Args),
     Explain(explain::Args),
     Inspect(inspect::Args),
+    Init(init::Args),
     History(history::Args),
     Demo(demo::Args),
     Completions(completions::Args),
@@ -95,6 +97,7 @@ impl Command {
             Self::Verify(args) => args.console,
             Self::Explain(args) => args.console,
             Self::Inspect(args) => args.console,
+            Self::Init(args) => args.console,
             Self::History(args) => args.console,
             Self::Demo(args) => args.console,
             Self::Completions(_) | Self::Man(_) => ConsoleArgs::default(),
@@ -107,6 +110,7 @@ impl Command {
             Self::Verify(args) => verify::run(args, console),
             Self::Explain(args) => explain::run(args, console),
             Self::Inspect(args) => inspect::run(args, console),
+            Self::Init(args) => init::run(args, console),
             Self::History(args) => history::run(args, console),
             Self::Demo(args) => demo::run(args, console),
             Self::Completions(args) => completions::run(args, console),

@@ -293,7 +293,7 @@ impl Mapping {
 }
 
 /// The op that a usual word for one names, in any case.
-pub(super) fn usual_op(word: &str) -> Option<Op> {
+pub(crate) fn usual_op(word: &str) -> Option<Op> {
     usual_word(&word.trim().to_ascii_lowercase(), false).filter(|w| w.before.is_none()).map(|w| w.op)
 }
 

@@ -34,6 +34,7 @@ mod outcome;
 mod postings;
 mod prefix;
 pub mod progress;
+mod propose;
 mod provenance;
 mod rebuild;
 pub mod request;
@@ -54,6 +55,7 @@ pub use outcome::{
     DatasetOutcome, Discrepancies, KindCount, MeasureTotal, MomentOutcome, SnapshotBatches, SnapshotOutcome,
     TableBatches, VerifiedDataset, VerifyOutcome,
 };
+pub use propose::{Proposal, ProposeRequest, ProposedDataset, QUESTION, propose};
 pub use snapshot::snapshot;
 pub use verdicts::VerdictCounts;
 pub use verify::verify;

@@ -22,7 +22,7 @@ pub fn verify(request: &VerifyRequest, progress: &dyn Progress) -> Result<Verify
     super::in_pool(&request.options, || run(request, progress))
 }
 
-fn run(request: &VerifyRequest, progress: &dyn Progress) -> Result<VerifyOutcome> {
+pub(super) fn run(request: &VerifyRequest, progress: &dyn Progress) -> Result<VerifyOutcome> {
     let spool = Spool::new(request.options.spool.as_deref());
     let plan = RunPlan { plan: &request.plan, verify: true, now: request.options.now, moments: &[] };
     let file = request.discrepancies.as_deref().map(|path| DiscrepanciesFile::create(path, request.replace));
