@@ -38,6 +38,7 @@ fn snapshot(plan: &Plan, moments: &[Moment], path: &Path, verify: bool, threads:
         verify,
         provenance: false,
         csv_safe: false,
+        schema: asof::pipeline::request::SchemaAt::Current,
         policy: Policy::default(),
         options: options(threads),
     };

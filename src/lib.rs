@@ -88,6 +88,7 @@
 //!     verify: true,
 //!     provenance: false,
 //!     csv_safe: false,
+//!     schema: asof::pipeline::request::SchemaAt::Current,
 //!     policy: Policy::default(),
 //!     options: RunOptions::at(now),
 //! };
@@ -151,6 +152,7 @@
 //!     verify: true,
 //!     provenance: false,
 //!     csv_safe: false,
+//!     schema: asof::pipeline::request::SchemaAt::Current,
 //!     policy: Policy::default(),
 //!     options: RunOptions::at(now),
 //! };

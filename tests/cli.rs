@@ -254,3 +254,59 @@ fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
+
+/// `added` begins on the 5th: every event of Debezium has all columns of its table.
+#[test]
+fn the_schema_at_the_date_has_no_column_that_was_not_there_yet() {
+    let folder = Folder::new();
+    let (schema, _) = table::parse_header("*id int64 | qty int64 | added text");
+    let rows = ["1 | 9 | x".to_owned(), "2 | 4 | new".to_owned()];
+    table::write_parquet(&folder.join("t.parquet"), &table::parse_rows(&schema, &rows));
+    let event = |before: &str, after: &str, at: &str, lsn: u64, last: &str| {
+        let millis = asof::model::time::parse_instant(at, None).unwrap() / 1_000_000;
+        format!(
+            "{{\"before\":{before},\"after\":{after},\"source\":{{\"connector\":\"postgresql\",\"name\":\"s\",\
+             \"ts_ms\":{millis},\"snapshot\":\"false\",\"db\":\"d\",\"sequence\":\"[{last}, \\\"{lsn}\\\"]\",\
+             \"schema\":\"public\",\"table\":\"t\",\"txId\":{lsn},\"lsn\":{lsn}}},\"op\":\"u\",\"ts_ms\":{millis}}}\n"
+        )
+    };
+    let first = event(r#"{"id":1,"qty":4}"#, r#"{"id":1,"qty":5}"#, "2025-01-03T00:00:00Z", 101, "null");
+    let (old, new) = (r#"{"id":1,"qty":5,"added":"new"}"#, r#"{"id":1,"qty":9,"added":"x"}"#);
+    let second = event(old, new, "2025-01-05T00:00:00Z", 201, "\\\"101\\\"");
+    folder.write("t.ndjson", first + &second);
+    folder.write(
+        "plan.toml",
+        "[datasets.t]\nkey = [\"id\"]\ncurrent = { path = \"t.parquet\", at = \"2025-02-01T00:00:00Z\" }\n\
+         [datasets.t.ledger]\npath = \"t.ndjson\"\ncomplete_from = \"2025-01-01T00:00:00Z\"\n\
+         complete_to = \"2025-02-01T00:00:00Z\"\n",
+    );
+    let run = |more: &[&str]| {
+        let moments = "2025-01-01,2025-01-05";
+        let mut all = vec!["snapshot", "plan.toml", "--as-of", moments, "--out", "out", "--replace"];
+        all.extend(more);
+        let output = folder.run(&all);
+        assert_eq!(output.status, 0, "{output:?}");
+        output.stdout
+    };
+    let columns = |day: &str| {
+        let batch = table::read_parquet(&folder.join("out").join(day).join("t.parquet"));
+        let names = batch.schema().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>().join(" ");
+        (names, table::texts(&batch).iter().map(|row| table::show_row(row)).collect::<Vec<_>>())
+    };
+    run(&[]);
+    assert_eq!(columns("2025-01-01").0, "id qty added");
+    let said = run(&["--schema", "at-date"]);
+    assert!(said.contains("t: left out, as not there yet: added"), "{said}");
+    assert_eq!(columns("2025-01-01"), ("id qty".to_owned(), vec!["1 | 4".to_owned(), "2 | 4".to_owned()]));
+    let later = vec!["1 | 9 | x".to_owned(), "2 | 4 | new".to_owned()];
+    assert_eq!(columns("2025-01-05"), ("id qty added".to_owned(), later));
+    let manifest = std::fs::read_to_string(folder.join("out/2025-01-01/manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    assert_eq!(manifest["schema"], "at-date");
+    assert_eq!(manifest["datasets"][0]["totals"]["columns_left_out"], serde_json::json!(["added"]));
+    run(&["--schema", "at-date", "--provenance"]);
+    assert_eq!(columns("2025-01-01").0, "id qty asof_verdict asof_source");
+    run(&["--schema", "at-date", "--format", "csv"]);
+    let text = std::fs::read_to_string(folder.join("out/2025-01-01/t.csv")).unwrap();
+    assert_eq!(text, "id,qty\n1,4\n2,4\n");
+}

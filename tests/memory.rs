@@ -63,6 +63,7 @@ fn run(mut dataset: Dataset, output: Output) -> Result<SnapshotOutcome, Error> {
         verify: true,
         provenance: false,
         csv_safe: false,
+        schema: asof::pipeline::request::SchemaAt::Current,
         policy: Policy::default(),
         options: RunOptions::at(0),
     };

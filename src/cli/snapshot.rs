@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use asof::pipeline::request::{Output, OutputFormat, SnapshotRequest};
+use asof::pipeline::request::{Output, OutputFormat, SchemaAt, SnapshotRequest};
 use asof::pipeline::{DatasetOutcome, MeasureTotal, MomentOutcome, SnapshotOutcome, VerdictCounts};
 use serde_json::{Value, json};
 
@@ -69,6 +69,14 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "Output")]
     csv_safe: bool,
 
+    /// Which columns the snapshot has
+    ///
+    /// `current`: those of the current state; one that did not exist yet at the moment is null.
+    /// `at-date`: those in force at the moment, as far as the ledger shows it; one that did not
+    /// exist yet is left out. A column that was dropped since does not come back in either.
+    #[arg(long, value_name = "WHICH", default_value = "current", help_heading = "Output")]
+    schema: SchemaArg,
+
     /// Only rebuild, without checking the ledger
     ///
     /// Faster; the manifest then says that nothing was verified.
@@ -83,6 +91,13 @@ pub(crate) struct Args {
     run: RunArgs,
     #[command(flatten)]
     pub(crate) console: ConsoleArgs,
+}
+
+/// Which columns a snapshot has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SchemaArg {
+    Current,
+    AtDate,
 }
 
 /// Rebuilds, writes, and prints what came out.
@@ -123,7 +138,13 @@ fn moment_text(moment: &MomentOutcome) -> String {
         true => "discrepancies.csv in the folder has all",
         false => "a folder as --out, or asof verify --discrepancies FILE, has all",
     };
-    head + &table + &measures(moment) + &findings::text(&moment.discrepancies, whole)
+    let left_out: String = moment
+        .datasets
+        .iter()
+        .filter(|d| !d.left_out.is_empty())
+        .map(|d| format!("{}: left out, as not there yet: {}\n", d.name, d.left_out.join(", ")))
+        .collect();
+    head + &table + &left_out + &measures(moment) + &findings::text(&moment.discrepancies, whole)
 }
 
 fn words(words: &[&str]) -> Vec<String> {
@@ -200,6 +221,7 @@ fn dataset_document(d: &DatasetOutcome) -> Value {
                       "contradicted": v.contradicted },
         "cells": { "inferred": v.inferred_cells, "ambiguous": v.ambiguous_cells,
                    "unrecoverable": v.unrecoverable_cells },
+        "columns_left_out": d.left_out,
         "measures": d.measures.iter().map(measure).collect::<Vec<_>>(),
     })
 }
@@ -228,6 +250,10 @@ fn request(args: &Args) -> Result<SnapshotRequest, Failure> {
         verify: !args.no_verify,
         provenance: args.provenance,
         csv_safe: args.csv_safe,
+        schema: match args.schema {
+            SchemaArg::Current => SchemaAt::Current,
+            SchemaArg::AtDate => SchemaAt::AtDate,
+        },
         policy: args.policy.policy(),
         options: args.run.options(),
     })

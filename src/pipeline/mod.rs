@@ -23,6 +23,7 @@ mod explain;
 mod fetch;
 mod findings;
 mod history;
+mod in_force;
 mod in_memory;
 mod in_order;
 mod inputs;

@@ -120,6 +120,8 @@ pub struct DatasetOutcome {
     pub deletes_undone: u64,
     /// Rows that stand on both sides and have undone changes.
     pub rows_changed: u64,
+    /// Columns that did not exist yet and are left out (`--schema at-date`).
+    pub left_out: Vec<String>,
     /// Rows of the snapshot.
     pub rows: u64,
     /// Changes in the ledger.

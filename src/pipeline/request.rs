@@ -50,6 +50,27 @@ impl Trust {
     }
 }
 
+/// Which columns a snapshot has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SchemaAt {
+    /// Those of the current state: one that did not exist yet is null.
+    #[default]
+    Current,
+    /// Those in force at the moment: one that did not exist yet is left out. A column that was
+    /// dropped since does not come back, as the current state lacks it.
+    AtDate,
+}
+
+impl SchemaAt {
+    /// The word for it, as flags and outputs write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::AtDate => "at-date",
+        }
+    }
+}
+
 /// What rebuilding does in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Policy {
@@ -134,6 +155,8 @@ pub struct SnapshotRequest {
     pub provenance: bool,
     /// Whether text that starts a formula is escaped in CSV output.
     pub csv_safe: bool,
+    /// Which columns the snapshot has.
+    pub schema: SchemaAt,
     /// What to do in doubt.
     pub policy: Policy,
     /// How to run.

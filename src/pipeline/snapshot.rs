@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::checks;
 use super::findings::{Findings, Found, Gathered, Known};
+use super::in_force::InForce;
 use super::in_memory;
 use super::manifest;
 use super::outcome::{DatasetOutcome, MomentOutcome, SnapshotBatches, SnapshotOutcome, TableBatches};
@@ -12,7 +13,7 @@ use super::postings;
 use super::progress::Progress;
 use super::provenance::WithProvenance;
 use super::rebuild::Rebuilt;
-use super::request::{Output, OutputFormat, SnapshotRequest, Trust};
+use super::request::{Output, OutputFormat, SchemaAt, SnapshotRequest, Trust};
 use super::run::{Analysed, Run, RunPlan};
 use super::series::Shared;
 use super::verdicts::{Judge, VerdictCounts};
@@ -27,6 +28,7 @@ use crate::model::{Discrepancy, DiscrepancyKind as Kind, NO_TIME, time};
 use crate::plan::{Bound, Moment};
 use crate::read::Spool;
 use crate::replay::select::{Fate, NO_ROW};
+use crate::snapshot::GroupSource;
 
 /// Rebuilds every dataset at every moment and writes the output.
 ///
@@ -249,6 +251,7 @@ impl Writing<'_> {
         parts.keys.collect(&self.request.plan, number, &rebuilt)?;
         let mut outcome = outcome(&rebuilt, counts, analysed);
         outcome.undone = analysed.undone(cut.rank);
+        outcome.left_out = self.left_out(&rebuilt);
         let totals = checks::totals(&rebuilt, &columns)?;
         outcome.measures = totals.measures();
         found.extend(checks::cells(input, &columns));
@@ -390,10 +393,8 @@ impl Writing<'_> {
         let source = &rebuilt.input.plan.current.source;
         let given = source.batches.as_ref().map(|batches| batches.schema().as_ref());
         self.progress.stage(&format!("collect {}", rebuilt.input.plan.name), Some(rebuilt.count()));
-        let (schema, batches) = match self.request.provenance {
-            true => in_memory::batches(&WithProvenance::new(rebuilt), given, self.progress)?,
-            false => in_memory::batches(rebuilt, given, self.progress)?,
-        };
+        let (schema, batches) =
+            self.exported(rebuilt, |source| in_memory::batches(source, given, self.progress))?;
         Ok(TableBatches { name: rebuilt.input.plan.name.clone(), schema, batches })
     }
 
@@ -407,10 +408,34 @@ impl Writing<'_> {
         let file = File::create(&path).map_err(Error::io(&path, "write"))?;
         self.progress.stage(&format!("write {}", rebuilt.input.plan.name), Some(rebuilt.count()));
         let done = |rows| self.progress.advance(rows);
-        if self.request.provenance {
-            return export::write_table(&WithProvenance::new(rebuilt), &style, file, &path, &done);
+        self.exported(rebuilt, |source| export::write_table(source, &style, file, &path, &done))
+    }
+
+    /// Hands the table with the columns that were asked for to `export`.
+    fn exported<T>(
+        &self,
+        rebuilt: &Rebuilt<'_>,
+        export: impl FnOnce(&dyn GroupSource) -> Result<T>,
+    ) -> Result<T> {
+        let provenance = self.request.provenance.then(|| WithProvenance::new(rebuilt));
+        let source: &dyn GroupSource = match &provenance {
+            Some(with_provenance) => with_provenance,
+            None => rebuilt,
+        };
+        match self.left_out(rebuilt).as_slice() {
+            [] => export(source),
+            some => export(&InForce::without(source, some)),
         }
-        export::write_table(rebuilt, &style, file, &path, &done)
+    }
+
+    /// The columns that did not exist yet, if the snapshot shall not have them.
+    fn left_out(&self, rebuilt: &Rebuilt<'_>) -> Vec<String> {
+        let schema = &rebuilt.input.schema;
+        let unborn = |&column: &usize| rebuilt.unborn[column] && !schema.is_key(column);
+        match self.request.schema {
+            SchemaAt::Current => Vec::new(),
+            SchemaAt::AtDate => (0..schema.len()).filter(unborn).map(|c| schema.name(c).to_owned()).collect(),
+        }
     }
 
     fn style(&self, format: OutputFormat, rebuilt: &Rebuilt<'_>) -> TableStyle {
@@ -459,6 +484,7 @@ fn outcome(rebuilt: &Rebuilt<'_>, verdicts: VerdictCounts, analysed: &Analysed) 
         rows: rebuilt.count(),
         changes: analysed.counts.changes,
         undone: Vec::new(),
+        left_out: Vec::new(),
         verdicts,
         measures: Vec::new(),
     }

@@ -201,4 +201,8 @@ fn delta(name: &str, key: &[&str], versions: &[u64]) {
 fn delta_change_data_feeds() {
     delta("cdf-table", &["id"], &[0, 1, 2, 3]);
     delta("cdf-table", &[], &[0, 1, 2, 3]);
+    delta("cdf-table-non-partitioned", &["id"], &[0, 1, 2, 3, 4]);
+    delta("cdf-table-non-partitioned", &[], &[0, 1, 2, 3, 4]);
+    delta("cdc_ict_table", &["name"], &[1, 2, 3]);
+    delta("cdc_ict_table", &[], &[1, 2, 3]);
 }

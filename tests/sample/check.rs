@@ -46,6 +46,7 @@ fn run(moment: &str, folder: &Path) -> asof::pipeline::SnapshotOutcome {
         verify: true,
         provenance: false,
         csv_safe: false,
+        schema: asof::pipeline::request::SchemaAt::Current,
         policy: Policy::default(),
         options: RunOptions::at(0),
     };
