@@ -11,6 +11,7 @@
 
 mod clock;
 mod exact;
+mod one_key;
 mod words;
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,6 +24,7 @@ use rayon::prelude::*;
 
 use self::clock::{positions, times};
 pub(super) use self::exact::{exact, same_values};
+pub use self::one_key::RisingMarks;
 use self::words::{OpWords, image_words};
 use super::columns::{Cell, ColumnMap};
 use super::mapping::OpWord;
@@ -71,6 +73,7 @@ pub struct MappedTable {
     lanes: Option<Lanes>,
     /// Set while the ops are looked over, from several threads.
     reads: std::sync::atomic::AtomicBool,
+    truncates: std::sync::atomic::AtomicBool,
 }
 
 impl MappedTable {
@@ -119,6 +122,7 @@ impl MappedTable {
             discrepancies: Vec::new(),
             lanes: None,
             reads: std::sync::atomic::AtomicBool::new(false),
+            truncates: std::sync::atomic::AtomicBool::new(false),
         };
         mapped.select_rows(plan, shared)?;
         mapped.look_over(plan)?;
@@ -267,16 +271,29 @@ impl MappedTable {
     fn unknown_ops(&self, words: &ArrayRef) -> Vec<usize> {
         if let (Some(dictionary), 0) = (words.as_any_dictionary_opt(), words.null_count()) {
             let entries = self.words.read(dictionary.values());
+            self.note_truncates(&entries);
             // A read among the entries may not be used; then the rows are looked at after all.
             if entries.iter().all(|word| word.is_some_and(|w| w.op != Op::Read)) {
                 return Vec::new();
             }
         }
         let codes = self.words.read(words);
+        self.note_truncates(&codes);
         if codes.iter().flatten().any(|word| word.op == Op::Read) {
             self.reads.store(true, std::sync::atomic::Ordering::Relaxed);
         }
         (0..codes.len()).filter(|&row| codes[row].is_none()).collect()
+    }
+
+    fn note_truncates(&self, words: &[Option<OpWord>]) {
+        if words.iter().flatten().any(|word| word.op == Op::Truncate) {
+            self.truncates.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// Whether some change may be a truncate.
+    pub fn may_truncate(&self) -> bool {
+        self.truncates.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Lanes as the columns alone determine them: a column that one side lacks is absent there.

@@ -58,7 +58,7 @@ pub use decode::{
 };
 pub use drift::{Begin, Drift, DriftFinder, Place, Shapes};
 pub use halves::Halves;
-pub use mapped::{MappedTable, TwiceTime};
+pub use mapped::{MappedTable, RisingMarks, TwiceTime};
 pub(crate) use mapping::usual_op;
 pub use mapping::{ImageColumns, ImageSide, Mapping, MappingHints, OpWord, image_word};
 pub use open::{Shape, chunks, decode_options, detect, input_files, is_binlog, mapping, take_changes};

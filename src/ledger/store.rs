@@ -204,6 +204,14 @@ impl ChangeStore {
         }
     }
 
+    /// The table in which the changes lie, if they lie in one and none of them is a truncate.
+    pub fn table_without_truncates(&self) -> Option<&MappedTable> {
+        match &self.segments {
+            Segments::Mapped(table) if self.positions && !table.may_truncate() => Some(table),
+            _ => None,
+        }
+    }
+
     /// What the file's own statistics say of a segment's order; `None` if they do not say enough.
     pub fn range(&self, segment: usize) -> Option<SegmentRange> {
         match &self.segments {

@@ -1,5 +1,6 @@
 //! One row through time: what changed, when, by whom.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -7,16 +8,18 @@ use rayon::prelude::*;
 
 use super::evidence::Evidence;
 use super::findings::{Findings, Gathered, Known};
-use super::inputs::DatasetInput;
+use super::inputs::{DatasetInput, Scan};
+use super::one_key;
 use super::progress::Progress;
 use super::rebuild::world;
 use super::request::HistoryRequest;
 use super::run::{DUPLICATE_KEY, Run, UNMENTIONED};
-use super::scan::{Histories, Repeated};
+use super::scan::{self, Histories, Ordered, Repeated};
 use super::standing::{Standing, locator, place};
 use crate::error::{Error, Result};
+use crate::ledger::take_changes;
 use crate::ledger::want::Want;
-use crate::model::{CellState, Discrepancy, DiscrepancyKind as Kind, NO_TIME, Op, canon, time};
+use crate::model::{CellState, ChangeBatch, Discrepancy, DiscrepancyKind as Kind, NO_TIME, Op, canon, time};
 use crate::plan::Plan;
 use crate::read::Spool;
 use crate::read::cell::CellBuilder;
@@ -83,22 +86,32 @@ pub fn history(request: &HistoryRequest, progress: &dyn Progress) -> Result<Hist
 fn run(request: &HistoryRequest, progress: &dyn Progress) -> Result<HistoryOutcome> {
     let spool = Spool::new(request.options.spool.as_deref());
     let plan = one_dataset(request)?;
-    let run = Run::open(&plan, &[], &spool, progress)?;
+    let mut candidates = None;
+    let run = Run::open_with(&plan, Scan::Images, (&spool, progress), |source, inputs| {
+        let found = match inputs {
+            [input] => one_key::find(input, &wanted_key(input, &request.key)?)?,
+            _ => None,
+        };
+        let Some((rows, order)) = found else { return scan::order(source, inputs, &[]) };
+        candidates = Some(rows);
+        Ok(Ordered { order, repeats: vec![Vec::new()], abridged: false })
+    })?;
     let input = &run.inputs.datasets[0];
     let wanted = wanted_key(input, &request.key)?;
     let refs: Vec<&ArrayRef> = wanted.iter().collect();
     let normalised = input.normalised_keys(&refs)?;
     let id = canon::key_ids(&normalised.iter().collect::<Vec<_>>(), run.seed)[0];
-    let mut indices = mentions(&run, id)?;
+    let mut indices = mentions(&run, id, candidates)?;
     let ranks = run.order(0).order.ranks(input.member);
     indices.sort_by_key(|&i| ranks.of(i));
-    let rows = current_rows(&run, id)?;
-    let one = OneKey { run: &run, id, indices: &indices, rows: &rows };
+    let rows = current_rows(&run, id, &wanted)?;
+    let records = records(input, &indices)?;
+    let one = OneKey { run: &run, id, indices: &indices, records: &records, rows: &rows };
     let known = Known::new(&plan, request.options.now);
     let breaks = one.breaks(Findings::new(&spool, &known))?;
     let mut outcome = HistoryOutcome {
         key: input.key_text(&refs, 0),
-        steps: indices.iter().map(|&i| step(&run, i)).collect::<Result<Vec<_>>>()?,
+        steps: indices.iter().filter_map(|i| records.get(i)).map(|record| step(&run, record)).collect(),
         current: rows.first().map(|&row| row_text(input, row)).transpose()?,
         breaks: Vec::new(),
     };
@@ -132,15 +145,22 @@ fn one_dataset(request: &HistoryRequest) -> Result<Plan> {
 }
 
 /// Indices of the changes that name this key on either side, and of truncates, but for
-/// those that were dropped from the order.
-fn mentions(run: &Run, id: u128) -> Result<Vec<u32>> {
+/// those that were dropped from the order. No others than the candidates need be looked at, if there are some.
+fn mentions(run: &Run, id: u128, candidates: Option<one_key::Candidates>) -> Result<Vec<u32>> {
     let input = &run.inputs.datasets[0];
     let ranks = run.order(0).order.ranks(input.member);
-    let found: Vec<Result<Vec<u32>>> = (0..input.store.segments())
+    let all = || (0..input.store.segments()).map(|segment| (segment, None)).collect();
+    let places: Vec<(usize, Option<Vec<u32>>)> = candidates
+        .map_or_else(all, |some| some.into_iter().map(|(segment, rows)| (segment, Some(rows))).collect());
+    let found: Vec<Result<Vec<u32>>> = places
         .into_par_iter()
-        .map(|segment| {
-            let batch = input.read_for_scan(segment, false)?;
+        .map(|(segment, rows)| {
+            let batch = match &rows {
+                Some(rows) => input.store.read(segment, Want::KEYS, Some(rows))?,
+                None => input.read_for_scan(segment, false)?,
+            };
             let first = input.store.first(segment);
+            let number = |row: usize| rows.as_ref().map_or(row as u32, |rows| rows[row]);
             let ids = |images: &crate::model::Images| {
                 let keys: Vec<&ArrayRef> =
                     input.schema.key().iter().filter_map(|&c| images.column(c)).collect();
@@ -152,7 +172,7 @@ fn mentions(run: &Run, id: u128) -> Result<Vec<u32>> {
                     || batch.after.is_present(*row) && after[*row] == id
                     || batch.ops[*row] == Op::Truncate as u8
             };
-            let indices = (0..batch.len()).filter(ours).map(|row| first + row as u32);
+            let indices = (0..batch.len()).filter(ours).map(|row| first + number(row));
             Ok(indices.filter(|&i| ranks.of(i) != crate::model::rank::DROPPED).collect())
         })
         .collect();
@@ -160,10 +180,11 @@ fn mentions(run: &Run, id: u128) -> Result<Vec<u32>> {
 }
 
 /// Where the current state has this key: locators, rising.
-fn current_rows(run: &Run, id: u128) -> Result<Vec<u64>> {
+fn current_rows(run: &Run, id: u128, wanted: &[ArrayRef]) -> Result<Vec<u64>> {
     let input = &run.inputs.datasets[0];
     let found: Vec<Result<Vec<u64>>> = (0..input.table.groups())
         .into_par_iter()
+        .filter(|&group| !one_key::is_excluded(input, group, wanted))
         .map(|group| {
             let batch = input.read_current(group, input.schema.key())?;
             let keys: Vec<&ArrayRef> = batch.columns().iter().collect();
@@ -182,6 +203,7 @@ struct OneKey<'a> {
     id: u128,
     /// In the order of the ledger.
     indices: &'a [u32],
+    records: &'a BTreeMap<u32, ChangeBatch>,
     /// Its current rows.
     rows: &'a [u64],
 }
@@ -233,17 +255,13 @@ impl OneKey<'_> {
         Ok(found)
     }
 
-    /// The history of this key alone, from the segments that mention it.
+    /// The history of this key alone, from the records that mention it.
     fn histories(&self, scan: ScanOptions<'_>) -> Result<Histories> {
         let input = &self.run.inputs.datasets[0];
-        let mut sorted = self.indices.to_vec();
-        sorted.sort_unstable();
-        let mut segments: Vec<usize> = sorted.iter().map(|&i| input.store.locate(i).0).collect();
-        segments.dedup();
-        let keep = |index| sorted.binary_search(&index).is_ok();
-        let scanned = segments.into_iter().map(|segment| {
-            let batch = input.read_for_scan(segment, true)?;
-            Ok(facts::scan(&batch, input.store.first(segment), 1, scan, keep))
+        let scanned = self.records.iter().map(|(&index, record)| {
+            let mut record = record.clone();
+            input.normalise_keys(&mut record);
+            Ok(facts::scan(&record, index, 1, scan, |_| true))
         });
         let scanned: Vec<Result<facts::Scanned>> = scanned.collect();
         let ranks = self.run.order(0).order.ranks(input.member);
@@ -306,10 +324,32 @@ fn wanted_key(input: &DatasetInput, texts: &[String]) -> Result<Vec<ArrayRef>> {
         .collect()
 }
 
-fn step(run: &Run, index: u32) -> Result<HistoryStep> {
+/// The records of changes, one by one; each segment is read once.
+fn records(input: &DatasetInput, indices: &[u32]) -> Result<BTreeMap<u32, ChangeBatch>> {
+    let mut places: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+    for &index in indices {
+        let (segment, row) = input.store.locate(index);
+        places.entry(segment).or_default().push(row);
+    }
+    let read: Vec<Result<Vec<(u32, ChangeBatch)>>> = places
+        .into_par_iter()
+        .map(|(segment, mut rows)| {
+            rows.sort_unstable();
+            rows.dedup();
+            let batch = input.store.read(segment, Want::EVIDENCE, Some(&rows))?;
+            let one = |(at, row): (u32, &u32)| {
+                let record = take_changes(&batch, &[at]).map_err(Error::arrow(input.current_path()))?;
+                Ok((input.store.first(segment) + row, record))
+            };
+            (0..).zip(&rows).map(one).collect()
+        })
+        .collect();
+    Ok(read.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// What a record of one change says.
+fn step(run: &Run, batch: &ChangeBatch) -> HistoryStep {
     let (input, source) = (&run.inputs.datasets[0], run.source(0));
-    let (segment, row) = input.store.locate(index);
-    let batch = input.store.read(segment, Want::EVIDENCE, Some(&[row]))?;
     let cell = |images: &crate::model::Images, column: usize| {
         let known = matches!(images.state(column, 0), CellState::Known | CellState::AmbiguousNull);
         images.column(column).filter(|_| known).map(|array| canon::cell_text(array.as_ref(), 0))
@@ -327,7 +367,7 @@ fn step(run: &Run, index: u32) -> Result<HistoryStep> {
     };
     let commit = batch.commit_position.as_ref().map(|p| p[0]);
     let own = batch.position.as_ref().map(|p| p[0]);
-    Ok(HistoryStep {
+    HistoryStep {
         op: Op::from_code(batch.ops[0]).unwrap_or(Op::Update),
         committed_at: Some(batch.committed_at[0]).filter(|&t| t != NO_TIME).map(time::format_instant),
         position: source
@@ -344,7 +384,7 @@ fn step(run: &Run, index: u32) -> Result<HistoryStep> {
         record: batch.record[0],
         cells,
         breaks: Vec::new(),
-    })
+    }
 }
 
 /// The text of each cell of a current row, by column.

@@ -614,7 +614,8 @@ impl DatasetInput {
         Want { packed: true, ..want }
     }
 
-    fn normalise_keys(&self, batch: &mut ChangeBatch) {
+    /// Brings the keys of images to the form in which they are compared.
+    pub(super) fn normalise_keys(&self, batch: &mut ChangeBatch) {
         for images in [&mut batch.before, &mut batch.after] {
             for (&column, how) in self.schema.key().iter().zip(&self.normalise) {
                 if let (false, Some(array)) = (how.is_empty(), images.columns[column].as_mut()) {

@@ -30,6 +30,7 @@ mod inputs;
 mod inspect;
 mod layout;
 mod manifest;
+mod one_key;
 mod opening;
 mod outcome;
 mod postings;

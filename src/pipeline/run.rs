@@ -105,17 +105,24 @@ impl Run {
         spool: &Spool,
         progress: &dyn Progress,
     ) -> Result<Self> {
-        progress.stage("read ledgers", None);
         // Moments are given where nothing but keys is scanned.
         let scan = if bounds.is_empty() { Scan::Images } else { Scan::Keys };
+        Self::open_with(plan, scan, (spool, progress), |source, inputs| scan::order(source, inputs, bounds))
+    }
+
+    /// Opens, and orders each source in a way of the caller's.
+    pub(super) fn open_with(
+        plan: &Plan,
+        scan: Scan,
+        (spool, progress): (&Spool, &dyn Progress),
+        mut order: impl FnMut(&SourceInput, &[DatasetInput]) -> Result<Ordered>,
+    ) -> Result<Self> {
+        progress.stage("read ledgers", None);
         let inputs = Inputs::open(plan, scan, spool, progress)?;
         let seed = Seed::random();
         progress.stage("order changes", None);
-        let ordered = inputs
-            .sources
-            .iter()
-            .map(|s| scan::order(s, &inputs.datasets, bounds))
-            .collect::<Result<Vec<_>>>()?;
+        let ordered =
+            inputs.sources.iter().map(|s| order(s, &inputs.datasets)).collect::<Result<Vec<_>>>()?;
         let firsts: Vec<Vec<u32>> =
             ordered.iter().map(|o| o.order.transactions.iter().map(|t| t.first).collect()).collect();
         let mut windows = window::windows(plan, &inputs, &ordered)?;

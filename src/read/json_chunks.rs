@@ -15,8 +15,8 @@ use super::input::{InputFile, read_error};
 use super::text;
 use crate::error::{At, Error, Result};
 
-/// How much text a chunk has, unless one record has more.
-const CHUNK: usize = 4 << 20;
+/// How much text a chunk has, unless one record has more. It should stay in a core's cache from reading to decoding.
+const CHUNK: usize = 1 << 20;
 /// No record may be longer.
 const RECORD_MAX: usize = 1 << 30;
 
