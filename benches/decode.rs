@@ -1,5 +1,7 @@
 //! How fast does the text of a change ledger become typed changes? One chunk on one core, for every text
 //! format. Throughput is in bytes of the text.
+//!
+//! `ASOF_BENCH_TEXTS` names a folder into which the texts are written, for `decode_peers.py`.
 #![allow(missing_docs, clippy::expect_used, reason = "a bench is a program of its own")]
 
 use std::io::Cursor;
@@ -132,7 +134,12 @@ fn throughput(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode/updates");
     for &format in Format::ALL.iter().filter(|format| !format.is_tabular()) {
         let lines: Vec<String> = (1..=UPDATES).map(|n| update(format, n)).collect();
-        let chunk = chunk(format, lines.join("\n") + "\n");
+        let text = lines.join("\n") + "\n";
+        if let Some(folder) = std::env::var_os("ASOF_BENCH_TEXTS") {
+            let path = Path::new(&folder).join(format!("{}.txt", format.name()));
+            std::fs::write(path, &text).expect("a folder that can be written to");
+        }
+        let chunk = chunk(format, text);
         group.throughput(Throughput::Bytes(chunk.text.len() as u64)).sample_size(20);
         group.bench_function(format.name(), |b| {
             b.iter(|| {

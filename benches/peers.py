@@ -82,6 +82,14 @@ def check_snapshot(output, data):
         sys.exit(1)
 
 
+def busy_key(data):
+    """A key with six changes, or the busiest one."""
+    query = f"""SELECT account_id FROM '{data}/ledger.parquet' GROUP BY account_id
+      ORDER BY count(*) = 6 DESC, count(*) DESC, account_id LIMIT 1"""
+    script = f'import duckdb; print(duckdb.sql("""{query}""").fetchall()[0][0])'
+    return subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.strip()
+
+
 def jobs(a, data):
     """Per job: name, our command, the peer's command, and where each leaves its snapshot."""
     ours, theirs = data / "asof.parquet", data / "peer.parquet"
@@ -94,6 +102,10 @@ def jobs(a, data):
 
     yield "snapshot --no-verify", [a.asof, "snapshot", *table, *parquet, *snapshot], peer("snapshot"), (ours, theirs)
     yield "verify", [a.asof, "verify", *table, *parquet], peer("verify"), None
+    key = busy_key(data)
+    history = ["--current", data / "current.parquet", "--key", f"account_id={key}", "--threads", a.threads]
+    theirs = [sys.executable, a.bench / "peers.py", "duckdb", "history", data, key, theirs]
+    yield "history", [a.asof, "history", *history, *parquet], theirs, None
     if a.ndjson:
         ndjson = ["--ledger", data / "ledger.ndjson", "--format", "debezium", "--table", "accounts"]
         yield "snapshot, ndjson", [a.asof, "snapshot", *table, *ndjson, *snapshot], peer("ndjson"), (ours, theirs)
@@ -102,6 +114,7 @@ def jobs(a, data):
 def run(a, name, ours, theirs, outputs, data):
     """Runs both sides in turn and prints the medians."""
     measured = {"asof": [], "duckdb": []}
+    printed = {}
     for number in range(a.runs + 1):
         for side, command, place in [("asof", ours, 0), ("duckdb", theirs, 1)]:
             if outputs:
@@ -109,11 +122,15 @@ def run(a, name, ours, theirs, outputs, data):
             seconds, peak, text = measure(command)
             if outputs:
                 check_snapshot(outputs[place], data)
-            elif side == "duckdb" and "(0, 0)" not in text:
+            elif name == "verify" and side == "duckdb" and "(0, 0)" not in text:
                 sys.exit(f"the peer found breaks where there are none: {text}")
+            elif name == "history":
+                printed[side] = text
             # The first round only brings the inputs into memory.
             if number:
                 measured[side].append((seconds, peak))
+    if name == "history" and printed["asof"].count(", transaction ") != int(printed["duckdb"]):
+        sys.exit(f"the histories differ: {printed}")
     (s, m), (ps, pm) = ([statistics.median(v) for v in zip(*measured[side])] for side in ("asof", "duckdb"))
     print(f"{name:22} {s:9.2f} s {m:7.0f} MB   {ps:9.2f} s {pm:7.0f} MB   {s / ps:6.2f} {m / pm:7.2f}", flush=True)
 

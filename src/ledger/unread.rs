@@ -157,3 +157,118 @@ impl Unread {
         self.table.rows(batch)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use arrow::datatypes::DataType;
+
+    use super::*;
+    use crate::ledger::store::{ChangeSpooler, ChangeStore};
+    use crate::ledger::testing::{show, target};
+    use crate::read::{JsonChunks, Spool};
+
+    fn items() -> TableTarget {
+        let columns =
+            [("name", DataType::Utf8), ("id!", DataType::Int64), ("price", DataType::Decimal128(6, 2))];
+        target("item", &[columns.as_slice(), &[("since", DataType::Date32)]].concat())
+    }
+
+    fn event(n: u64, op: &str, before: &str, after: &str) -> String {
+        format!(
+            r#"{{"before":{before},"after":{after},"source":{{"connector":"postgresql","ts_us":{n}000000,"db":"fin","sequence":"[\"{n}\",\"{n}\"]","schema":"public","table":"item","txId":{n},"lsn":{n}}},"op":"{op}"}}"#
+        )
+    }
+
+    fn row(n: u64, cells: &str) -> String {
+        format!(r#"{{"name":"n{n}","id":{n},{cells}}}"#)
+    }
+
+    /// Changes of all kinds, one more of them with this after image.
+    fn lines(odd: &str) -> Vec<String> {
+        let plain = |n: u64| row(n, &format!(r#""price":{n}.5,"since":"2024-02-29""#));
+        let null = |n: u64| row(n, r#""price":null,"since":19000"#);
+        let mut lines = Vec::new();
+        for n in (1..200).step_by(4) {
+            lines.push(event(n, "u", &plain(n), &null(n)));
+            lines.push(event(n + 1, "c", "null", &plain(n + 1)));
+            lines.push(event(n + 2, "d", &null(n + 2), "null"));
+            lines.push(event(n + 3, "t", "null", "null"));
+        }
+        lines.push(event(300, "c", "null", odd));
+        lines
+    }
+
+    /// The changes as a store keeps them, and how many chunks were left in the text.
+    fn store(text: &str, depth: Depth) -> (ChangeStore, usize) {
+        let spool = Spool::new(None);
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let input = InputFile::open(&file.into_temp_path().keep().unwrap(), &spool).unwrap();
+        let targets = [items()];
+        // A chunk without an update could not tell whether old rows are whole.
+        let options = DecodeOptions { depth, full_identity: Some(true), ..DecodeOptions::default() };
+        let ledger = TextLedger::new(std::slice::from_ref(&input), Format::Debezium, &targets, &options);
+        let mut spooler = ChangeSpooler::new(targets[0].schema.clone(), &spool).unwrap();
+        spooler.leave_in(Arc::new(ledger), 0, &spool).unwrap();
+        let mut left = 0;
+        for chunk in JsonChunks::open(&input).unwrap().with_chunk_size(4_000) {
+            let chunk = chunk.unwrap();
+            let decoded = decode(Format::Debezium, &chunk, &targets, &options);
+            let texts = decoded.texts.first();
+            left += usize::from(texts.is_some());
+            let texts = texts.map(|places| Texts { offset: chunk.offset.unwrap(), places });
+            spooler.push(&decoded.changes[0], texts).unwrap();
+        }
+        (spooler.finish().unwrap(), left)
+    }
+
+    #[test]
+    fn images_left_in_the_text_are_those_that_decoding_gives() {
+        let text = lines(&row(300, r#""price":0,"since":null"#)).join("\n");
+        let ((whole, none), (keys, left)) = (store(&text, Depth::Whole), store(&text, Depth::Keys));
+        assert_eq!(none, 0);
+        assert!(left > 5 && left == keys.segments(), "all {} chunks are left, not {left}", keys.segments());
+        for segment in 0..whole.segments() {
+            let few: Vec<u32> = (0..whole.first(segment + 1) - whole.first(segment)).step_by(3).collect();
+            for rows in [None, Some(few.as_slice())] {
+                for want in [Want::EVIDENCE, Want::IMAGES, Want::KEYS, Want::ORDER] {
+                    let [a, b] = [&whole, &keys].map(|store| store.read(segment, want, rows).unwrap());
+                    assert_eq!(
+                        (&a.ops, &a.committed_at, &a.position),
+                        (&b.ops, &b.committed_at, &b.position)
+                    );
+                    if want.before == Columns::All {
+                        assert_eq!(show(&a, whole.schema()), show(&b, whole.schema()));
+                        assert_eq!((a.before.columns, a.after.columns), (b.before.columns, b.after.columns));
+                    } else if want.before == Columns::Key {
+                        assert_eq!(a.before.columns[1], b.before.columns[1]);
+                    }
+                }
+                let one_side = Want { before: Columns::All, ..Want::default() };
+                let [a, b] = [&whole, &keys].map(|store| store.read(segment, one_side, rows).unwrap());
+                assert_eq!((a.before.columns, a.after.columns), (b.before.columns, b.after.columns));
+            }
+        }
+    }
+
+    #[test]
+    fn a_chunk_with_a_doubtful_cell_is_decoded() {
+        let text = |odd: &str| lines(odd).join("\n");
+        let (plain, all) = store(&text(&row(300, r#""price":1,"since":null"#)), Depth::Keys);
+        assert_eq!(plain.segments(), all);
+        for odd in [
+            row(300, r#""price":1.005,"since":null"#),
+            row(300, r#""price":"1.00","since":null"#),
+            row(300, r#""price":1,"since":"2024-02-30""#),
+            row(300, r#""price":1"#),
+            r#"{"name":"\ud800","id":300,"price":1,"since":null}"#.to_owned(),
+            r#"{"name":"__debezium_unavailable_value","id":300,"price":1,"since":null}"#.to_owned(),
+        ] {
+            let event = event(300, "u", &row(300, r#""price":1,"since":null"#), &odd);
+            let text = [&lines(&row(299, r#""price":1,"since":null"#))[..], &[event]].concat().join("\n");
+            assert_eq!(store(&text, Depth::Keys).1, all - 1, "{odd}");
+        }
+    }
+}

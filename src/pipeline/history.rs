@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, RecordBatch};
 use rayon::prelude::*;
 
 use super::evidence::Evidence;
@@ -104,15 +104,15 @@ fn run(request: &HistoryRequest, progress: &dyn Progress) -> Result<HistoryOutco
     let mut indices = mentions(&run, id, candidates)?;
     let ranks = run.order(0).order.ranks(input.member);
     indices.sort_by_key(|&i| ranks.of(i));
-    let rows = current_rows(&run, id, &wanted)?;
-    let records = records(input, &indices)?;
-    let one = OneKey { run: &run, id, indices: &indices, records: &records, rows: &rows };
+    let (records, current) = rayon::join(|| records(input, &indices), || Current::read(&run, id, &wanted));
+    let (records, current) = (records?, current?);
+    let one = OneKey { run: &run, id, indices: &indices, records: &records, current: &current };
     let known = Known::new(&plan, request.options.now);
     let breaks = one.breaks(Findings::new(&spool, &known))?;
     let mut outcome = HistoryOutcome {
         key: input.key_text(&refs, 0),
         steps: indices.iter().filter_map(|i| records.get(i)).map(|record| step(&run, record)).collect(),
-        current: rows.first().map(|&row| row_text(input, row)).transpose()?,
+        current: current.first.as_ref().map(|row| row_text(input, row)),
         breaks: Vec::new(),
     };
     for one in breaks {
@@ -204,8 +204,26 @@ struct OneKey<'a> {
     /// In the order of the ledger.
     indices: &'a [u32],
     records: &'a BTreeMap<u32, ChangeBatch>,
-    /// Its current rows.
-    rows: &'a [u64],
+    current: &'a Current,
+}
+
+/// The rows of the key in the current state.
+struct Current {
+    /// Where they are.
+    rows: Vec<u64>,
+    /// The first of them.
+    first: Option<RecordBatch>,
+}
+
+impl Current {
+    fn read(run: &Run, id: u128, wanted: &[ArrayRef]) -> Result<Self> {
+        let rows = current_rows(run, id, wanted)?;
+        let first = rows.first().map(|&row| {
+            let (group, row) = place(row);
+            run.inputs.datasets[0].read_current_rows(group, &[row as u32])
+        });
+        Ok(Self { first: first.transpose()?, rows })
+    }
 }
 
 impl OneKey<'_> {
@@ -217,7 +235,7 @@ impl OneKey<'_> {
         let histories = self.histories(scan)?;
         // A change of the key leaves a fact with the other key as well.
         let slot = histories.shards.first().and_then(|shard| shard.find(self.id)).map(|key| key as u32);
-        let standing = self.standing(&histories, slot, scan)?;
+        let standing = self.standing(&histories, slot, scan);
         let evidence = self.run.evidence(0, &histories, &standing);
         if let Some(slot) = slot {
             let end = self.run.extract_rank(0)?;
@@ -235,11 +253,11 @@ impl OneKey<'_> {
     /// Rows without a record, several rows of the key, and records of one position that differ.
     fn others(&self, evidence: &Evidence<'_>, mentioned: bool) -> Result<Vec<Discrepancy>> {
         let mut found = Vec::new();
-        if let [first, _, ..] = self.rows {
-            found.extend(evidence.current_rows(Kind::DuplicateKey, &[*first], DUPLICATE_KEY)?);
+        if let [first, _, ..] = self.current.rows[..] {
+            found.extend(evidence.current_rows(Kind::DuplicateKey, &[first], DUPLICATE_KEY)?);
         }
         if !mentioned && evidence.input.plan.ledger.from_birth {
-            found.extend(evidence.current_rows(Kind::CurrentUnexpected, self.rows, UNMENTIONED)?);
+            found.extend(evidence.current_rows(Kind::CurrentUnexpected, &self.current.rows, UNMENTIONED)?);
         }
         let repeats = &self.run.order(0).repeats[evidence.input.member];
         let ours = |r: &&Repeated| r.kind == Kind::ConflictingDuplicate && self.indices.contains(&r.first);
@@ -268,7 +286,7 @@ impl OneKey<'_> {
         super::scan::collect(scanned, 1, input.lanes.count(), &ranks)
     }
 
-    fn standing(&self, histories: &Histories, slot: Option<u32>, scan: ScanOptions<'_>) -> Result<Standing> {
+    fn standing(&self, histories: &Histories, slot: Option<u32>, scan: ScanOptions<'_>) -> Standing {
         let input = &self.run.inputs.datasets[0];
         let lanes = input.lanes.count();
         let mut standing = Standing {
@@ -276,11 +294,9 @@ impl OneKey<'_> {
             hashes: vec![0; histories.slots() * lanes],
             ..Standing::default()
         };
-        match (slot, self.rows) {
-            (Some(slot), [row]) => {
+        match (slot, &self.current.rows[..], &self.current.first) {
+            (Some(slot), [row], Some(batch)) => {
                 standing.rows[slot as usize] = *row;
-                let (group, row) = place(*row);
-                let batch = input.read_current_rows(group, &[row as u32])?;
                 let mut sums = vec![vec![0]; lanes];
                 for (column, array) in batch.columns().iter().enumerate() {
                     if let Some(lane) = input.lanes.of_column(column) {
@@ -290,10 +306,10 @@ impl OneKey<'_> {
                 let to = slot as usize * lanes;
                 sums.iter().enumerate().for_each(|(lane, sum)| standing.hashes[to + lane] = sum[0]);
             }
-            (Some(slot), [_, ..]) => standing.duplicate_slots.push(slot),
+            (Some(slot), [_, ..], _) => standing.duplicate_slots.push(slot),
             _ => {}
         }
-        Ok(standing)
+        standing
     }
 }
 
@@ -388,9 +404,7 @@ fn step(run: &Run, batch: &ChangeBatch) -> HistoryStep {
 }
 
 /// The text of each cell of a current row, by column.
-fn row_text(input: &DatasetInput, row: u64) -> Result<Vec<(String, Option<String>)>> {
-    let (group, row) = place(row);
-    let batch = input.read_current_rows(group, &[row as u32])?;
-    let columns = batch.columns().iter().enumerate();
-    Ok(columns.map(|(c, a)| (input.schema.name(c).to_owned(), canon::cell_text(a.as_ref(), 0))).collect())
+fn row_text(input: &DatasetInput, row: &RecordBatch) -> Vec<(String, Option<String>)> {
+    let columns = row.columns().iter().enumerate();
+    columns.map(|(c, a)| (input.schema.name(c).to_owned(), canon::cell_text(a.as_ref(), 0))).collect()
 }
