@@ -19,6 +19,7 @@ use super::feed::{Change, Feed, Place, Producer, any_layer, nanoseconds, overlay
 use super::image::{Staged, Stated};
 use super::json::{self, Raw, raw_text};
 use super::position::PositionKind;
+use super::ticdc_open;
 use super::unwrap::Message;
 use crate::model::Op;
 use crate::read::cell::{CellBuilder, Misfit};
@@ -27,7 +28,7 @@ use crate::read::cell::{CellBuilder, Misfit};
 #[derive(Debug, Default)]
 pub(super) struct Canal;
 
-/// The decoder of TiCDC's `simple`.
+/// The decoder of TiCDC's `simple`, and of its open protocol.
 #[derive(Debug, Default)]
 pub(super) struct Simple;
 
@@ -76,12 +77,13 @@ pub(super) fn is_canal(text: &str) -> bool {
 
 /// Whether a record can only be TiCDC's `simple`.
 pub(super) fn is_simple(text: &str) -> bool {
-    any_layer(text, &|message| {
-        let Ok(record) = serde_json::from_str::<Record<'_>>(message.text) else { return false };
-        record.kind.is_some()
-            && record.commit_ts.is_some()
-            && (record.schema_version.is_some() || is_control(&record))
-    })
+    ticdc_open::is_open(text)
+        || any_layer(text, &|message| {
+            let Ok(record) = serde_json::from_str::<Record<'_>>(message.text) else { return false };
+            record.kind.is_some()
+                && record.commit_ts.is_some()
+                && (record.schema_version.is_some() || is_control(&record))
+        })
 }
 
 fn is_control(record: &Record<'_>) -> bool {
@@ -175,7 +177,7 @@ fn canal_change<'a>(record: &Record<'a>, op: Op, feed: &mut Feed<'_>) -> Change<
 }
 
 /// A change of a TiDB transaction; `commit` holds milliseconds above 18 bits of a counter.
-fn tidb_change<'a>(commit: u64, op: Op, feed: &mut Feed<'_>) -> Change<'a> {
+pub(super) fn tidb_change<'a>(commit: u64, op: Op, feed: &mut Feed<'_>) -> Change<'a> {
     feed.clock(Clock::Commit);
     feed.kind(PositionKind::Tso);
     Change {
@@ -192,6 +194,9 @@ impl Producer for Simple {
     const NAME: &'static str = "TiCDC";
 
     fn message(&mut self, message: &Message<'_>, feed: &mut Feed<'_>) -> bool {
+        if ticdc_open::message(message, feed) {
+            return true;
+        }
         let Ok(record) = serde_json::from_str::<Record<'_>>(message.text) else { return false };
         let (Some(word), Some(commit)) = (json::scalar(record.kind), json::integer::<u64>(record.commit_ts))
         else {

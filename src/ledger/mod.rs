@@ -42,6 +42,7 @@ mod spooled;
 mod stitch;
 pub mod store;
 mod tabular;
+mod ticdc_open;
 mod unread;
 mod unwrap;
 mod wal2json;
