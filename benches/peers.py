@@ -104,8 +104,8 @@ def jobs(a, data):
     yield "verify", [a.asof, "verify", *table, *parquet], peer("verify"), None
     key = busy_key(data)
     history = ["--current", data / "current.parquet", "--key", f"account_id={key}", "--threads", a.threads]
-    theirs = [sys.executable, a.bench / "peers.py", "duckdb", "history", data, key, theirs]
-    yield "history", [a.asof, "history", *history, *parquet], theirs, None
+    lookup = [sys.executable, a.bench / "peers.py", "duckdb", "history", data, key, theirs]
+    yield "history", [a.asof, "history", *history, *parquet], lookup, None
     if a.ndjson:
         ndjson = ["--ledger", data / "ledger.ndjson", "--format", "debezium", "--table", "accounts"]
         yield "snapshot, ndjson", [a.asof, "snapshot", *table, *ndjson, *snapshot], peer("ndjson"), (ours, theirs)
