@@ -12,6 +12,7 @@
 //! | `init` | proposed plans: right or asking, loadable, never over a file |
 //! | `kernel` | the kernel alone against the oracle, without files |
 //! | `memory` | record batches in, record batches out |
+//! | `movements` | postings against a forward history of balances that remembers every state |
 //! | `parquet_output` | what is copied, what is encoded, and what other readers make of both |
 //! | `properties` | random histories against oracle, twin, planted faults and thread counts |
 //! | `readme` | the tour of the README, run |
@@ -42,6 +43,7 @@ mod harness;
 mod init;
 mod kernel;
 mod memory;
+mod movements;
 mod parquet_output;
 mod properties;
 mod readme;

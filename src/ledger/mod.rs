@@ -67,9 +67,10 @@ pub use position::{PositionIdentity, PositionKind, format_lsn, parse_lsn, parse_
 pub use reads::TableReads;
 pub use stitch::{Carry, Stream};
 pub use tabular::postings::{
-    Base, Comparable, Derived, Equation, PostingFinding, PostingLedger, PostingTarget, exact_number,
+    Base, Comparable, Derived, Equation, PostingFinding, PostingLedger, PostingSummary, PostingTarget,
+    exact_number,
 };
-pub use tabular::{Context as TabularContext, TabularLedger, is_table_folder, tabular_format};
+pub use tabular::{Context as TabularContext, TabularLedger, is_saft, is_table_folder, tabular_format};
 pub use unread::{TextLedger, Texts};
 pub use words::{numeric_texts, settle_words, uuid_texts};
 
@@ -131,6 +132,8 @@ pub enum Format {
     Hledger,
     /// Postings that `bean-query` prints as CSV.
     Beancount,
+    /// SAF-T, the standard audit file for tax, as XML.
+    SafT,
 }
 
 impl Format {
@@ -163,6 +166,7 @@ impl Format {
         Self::Fec,
         Self::Hledger,
         Self::Beancount,
+        Self::SafT,
     ];
 
     /// The word for it in plans and flags.
@@ -195,6 +199,7 @@ impl Format {
             Self::Fec => "fec",
             Self::Hledger => "hledger",
             Self::Beancount => "beancount",
+            Self::SafT => "saf-t",
         }
     }
 
@@ -224,7 +229,7 @@ impl Format {
 
     /// Whether its records move measures instead of carrying images.
     pub fn is_postings(self) -> bool {
-        matches!(self, Self::Postings | Self::Fec | Self::Hledger | Self::Beancount)
+        matches!(self, Self::Postings | Self::Fec | Self::Hledger | Self::Beancount | Self::SafT)
     }
 
     /// The format of JSON records, by the first ones that can only come from one producer.

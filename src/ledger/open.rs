@@ -91,6 +91,9 @@ pub fn detect(files: &[InputFile], ledger: &Ledger) -> Result<Shape> {
     if ledger.paths.iter().any(|path| tabular::is_table_folder(path)) {
         return Ok(Shape::Tabular(Format::DeltaCdf));
     }
+    if ledger.format.is_none() && tabular::is_saft(first)? {
+        return Ok(Shape::Tabular(Format::SafT));
+    }
     if ledger.format.is_none() && is_binlog(first)? {
         return Ok(Shape::Json(Format::Binlog));
     }

@@ -7,6 +7,7 @@
 mod columnar;
 mod discover;
 mod ledger;
+mod postings;
 mod streams;
 mod tabular;
 

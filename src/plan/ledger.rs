@@ -143,6 +143,8 @@ words! {
         Hledger = "hledger",
         /// Postings that `bean-query` prints as CSV.
         Beancount = "beancount",
+        /// SAF-T, the standard audit file for tax, as XML.
+        SafT = "saf-t",
     }
 }
 
@@ -167,6 +169,7 @@ impl LedgerFormat {
                 | Self::Fec
                 | Self::Hledger
                 | Self::Beancount
+                | Self::SafT
         )
     }
 }

@@ -88,6 +88,8 @@ pub(super) fn detect(columns: &SchemaRef, hints: &MappingHints) -> Option<Format
     versions::is_one(&names).then_some(Format::Versions)
 }
 
+pub use self::postings::saft::is_saft;
+
 /// Whether a path is a folder that is one table with a log of its own.
 pub fn is_table_folder(path: &std::path::Path) -> bool {
     delta_cdf::is_folder(path)

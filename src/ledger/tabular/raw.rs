@@ -116,6 +116,13 @@ impl Raw {
         Self::of_tables(vec![table], places, names, path.to_owned())
     }
 
+    /// Tables of the same columns, one after the other.
+    pub(super) fn of_alike(tables: Vec<Table>, path: &Path) -> Self {
+        let names = tables.first().map(names_of).unwrap_or_default();
+        let places = vec![(0..names.len()).map(Place::Column).collect(); tables.len()];
+        Self::of_tables(tables, places, names, path.to_owned())
+    }
+
     fn of_tables(tables: Vec<Table>, places: Vec<Vec<Place>>, names: Vec<String>, path: PathBuf) -> Self {
         let segments: Vec<(usize, usize)> =
             tables.iter().enumerate().flat_map(|(t, x)| (0..x.groups()).map(move |g| (t, g))).collect();

@@ -12,7 +12,8 @@ use super::ledger::{REMARKS_MAX, Tally, nature, remarks};
 use super::{Inspected, InspectedLedger, InspectedTable};
 use crate::error::Result;
 use crate::ledger::{
-    Carry, DecodeOptions, Format, TableTarget, TabularContext, TabularLedger, is_table_folder, tabular_format,
+    Carry, DecodeOptions, Format, TableTarget, TabularContext, TabularLedger, is_saft, is_table_folder,
+    tabular_format,
 };
 use crate::model::{Discrepancy, TableSchema};
 use crate::plan::{Ledger, TableSource};
@@ -20,8 +21,14 @@ use crate::read::{InputFile, Spool, TableFormat, paths};
 
 /// What a file is as a table-shaped ledger; `None` if its columns are not those of one.
 pub(super) fn read(file: &InputFile, spool: &Spool) -> Result<Option<Inspected>> {
+    if is_saft(file)? {
+        return super::postings::described(file, Format::SafT, TableFormat::Csv, spool).map(Some);
+    }
     let Some(format) = tabular_format(file)?.filter(|f| *f != Format::Mapped) else { return Ok(None) };
     let container = crate::read::table_format(file)?;
+    if format.is_postings() {
+        return super::postings::described(file, format, container, spool).map(Some);
+    }
     described(&file.path, format, (file.size, container), spool).map(Some)
 }
 

@@ -15,6 +15,7 @@ pub(super) const PRESET: Preset = Preset {
     currency: &["currency"],
     keys: &["account", "currency"],
     amounts: &[Usual::Signed("number")],
+    opening: None,
     balanced: true,
     by_posting_date: true,
 };

@@ -17,6 +17,7 @@ pub(super) const PRESET: Preset = Preset {
     currency: &[],
     keys: &["CompteNum", "CompAuxNum"],
     amounts: &[Usual::Sides("Debit", "Credit"), Usual::Flagged("Montant", "Sens")],
+    opening: None,
     balanced: true,
     by_posting_date: true,
 };

@@ -14,6 +14,7 @@ pub(super) const PRESET: Preset = Preset {
     currency: &["commodity"],
     keys: &["account", "commodity"],
     amounts: &[Usual::Signed("amount")],
+    opening: None,
     balanced: true,
     by_posting_date: true,
 };

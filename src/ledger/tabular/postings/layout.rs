@@ -20,6 +20,8 @@ pub(super) struct Preset {
     /// Columns that a key means whose own names are not there, in the order of the key.
     pub(super) keys: &'static [&'static str],
     pub(super) amounts: &'static [Usual],
+    /// The column and the word that tell rows which restate a balance, where the format has them.
+    pub(super) opening: Option<(&'static str, &'static str)>,
     /// Whether transactions balance.
     pub(super) balanced: bool,
     /// Whether a moment is one of posting dates, whatever else is recorded.
@@ -62,6 +64,7 @@ pub(super) const ANY: Preset = Preset {
         Usual::Signed("quantity"),
         Usual::Signed("qty"),
     ],
+    opening: None,
     balanced: false,
     by_posting_date: false,
 };
@@ -145,7 +148,7 @@ impl Layout {
         let committed = raw.find(columns.committed_at.as_ref(), preset.committed)?;
         let opening = match &ledger.postings.opening_entries {
             Some(entries) => Some((require(&entries.column)?, entries.words.clone())),
-            None => None,
+            None => preset.opening.and_then(|(name, word)| Some((raw.column(name)?, vec![word.to_owned()]))),
         };
         let targets = targets
             .iter()

@@ -24,6 +24,7 @@
 
 mod beancount;
 mod dates;
+mod describe;
 mod fec;
 mod findings;
 mod hledger;
@@ -32,9 +33,11 @@ mod layout;
 mod number;
 mod proofs;
 mod read;
+pub(super) mod saft;
 
 use arrow::array::ArrayRef;
 
+pub use self::describe::PostingSummary;
 use self::findings::Findings;
 pub use self::findings::PostingFinding;
 pub use self::images::{Base, Derived, Equation};
@@ -113,6 +116,7 @@ fn preset(format: Format) -> &'static layout::Preset {
         Format::Fec => &fec::PRESET,
         Format::Hledger => &hledger::PRESET,
         Format::Beancount => &beancount::PRESET,
+        Format::SafT => &saft::PRESET,
         _ => &layout::ANY,
     }
 }
@@ -124,13 +128,19 @@ impl PostingLedger {
     /// A file cannot be read, a column is missing, or amounts cannot be added up.
     pub fn open(format: Format, targets: &[PostingTarget<'_>], spool: &Spool) -> Result<Self> {
         let ledger = &targets[0].plan.ledger;
-        let raw = Raw::open(ledger, spool)?;
+        let (raw, totals) = match format {
+            Format::SafT => saft::raw(ledger, spool)?,
+            _ => (Raw::open(ledger, spool)?, Vec::new()),
+        };
         let limit = u64::from(NONE) - 1;
         if raw.len() > limit {
             return Err(Error::Limit { what: "postings of one ledger", found: raw.len(), limit });
         }
         let layout = Layout::find(&raw, ledger, preset(format), targets)?;
         let mut findings = Findings::default();
+        for discrepancy in totals {
+            findings.push(PostingFinding { discrepancy, target: 0, row: None });
+        }
         let mut read = read::read(&raw, &layout, targets, &mut findings)?;
         proofs::refuse_mixed_units(&read, targets)?;
         proofs::drop_repeats(&raw, &mut read, &mut findings);

@@ -112,7 +112,8 @@ fn note_equals(raw: &Raw, read: &Read, findings: &mut Findings) {
 
 /// Under a second clock, postings without the time of their entry count as not known yet.
 pub(super) fn note_unknown_entry(raw: &Raw, read: &Read, known_at: Option<&Bound>, findings: &mut Findings) {
-    let mut unknown = read.lines.iter().filter(|line| known_at.is_some() && line.committed == NO_TIME);
+    let mut unknown =
+        read.lines.iter().filter(|line| known_at.is_some() && !line.opening && line.committed == NO_TIME);
     let Some(first) = unknown.next() else { return };
     let count = 1 + unknown.count() as u64;
     let message = format!(
@@ -248,6 +249,10 @@ pub(super) fn openings(walk: &Walk<'_>, changes: &[u32], derived: &mut Derived) 
 /// What opening entries restate, in order.
 fn restated(walk: &Walk<'_>) -> Result<Vec<Restated>> {
     let mut all: Vec<Restated> = Vec::new();
+    // What is restated includes what was not known yet then.
+    if walk.target.plan.ledger.postings.known_at.is_some() {
+        return Ok(all);
+    }
     let mut known: HashMap<(usize, i64), usize> = HashMap::new();
     for at in (0..walk.own.len()).filter(|&at| walk.line(at).opening) {
         let (line, slot) = (walk.line(at), walk.slot(at));
