@@ -189,10 +189,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N", help_heading = "Run")]
     threads: Option<NonZeroUsize>,
 
-    /// Memory to stay below, for instance 8GiB
+    /// Memory to be sparing with, for instance 8GiB
     ///
-    /// The result is the same bytes for any limit; a smaller one spills more to disk.
-    /// Default: none.
+    /// With less of it, the moments of a series share less and read more again; the result is the
+    /// same bytes. What a single moment needs is not limited yet. Default: none.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Run")]
     memory_limit: Option<u64>,
 }

@@ -191,9 +191,11 @@ fn dictionary(array: &dyn Array, seed: u64, visit: &mut impl FnMut(usize, u64)) 
     let mut hashes = vec![0; entries.values().len()];
     add_cell_hashes(entries.values().as_ref(), seed, &mut hashes);
     let null = hash_null(seed);
-    if let (Some(keys), 0) = (entries.keys().as_primitive_opt::<Int32Type>(), entries.keys().null_count()) {
+    if let Some(keys) = entries.keys().as_primitive_opt::<Int32Type>() {
+        let nulls = keys.nulls().filter(|nulls| nulls.null_count() > 0);
         for (row, &key) in keys.values().iter().enumerate() {
-            visit(row, hashes[key as usize]);
+            let is_null = nulls.is_some_and(|nulls| nulls.is_null(row));
+            visit(row, if is_null { null } else { hashes[key as usize] });
         }
         return;
     }
