@@ -27,11 +27,21 @@ const RECENT_MAX: usize = 16;
 pub(super) struct RecentPieces(Mutex<VecDeque<OfLane>>);
 
 /// Group, lane, and their pieces.
-type OfLane = ((usize, usize), Arc<Pieces>);
+type OfLane = ((usize, usize), Arc<GroupPieces>);
+
+/// Where the cells of some rows come from.
+#[derive(Debug, Default)]
+struct GroupPieces {
+    /// Array 0 is the group's own; the others are those of `named`, in order, from 1.
+    pieces: Arc<Pieces>,
+    /// The numbers, among all arrays, of those that a piece names. A ledger of many row groups has many
+    /// more arrays than a group of the output takes cells from.
+    named: Vec<u32>,
+}
 
 impl RecentPieces {
     /// The pieces of a group and lane, made if they are not known.
-    fn of(&self, key: (usize, usize), make: impl FnOnce() -> Pieces) -> Arc<Pieces> {
+    fn of(&self, key: (usize, usize), make: impl FnOnce() -> GroupPieces) -> Arc<GroupPieces> {
         let lock = || self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some((_, known)) = lock().iter().find(|(k, _)| *k == key) {
             return Arc::clone(known);
@@ -64,13 +74,16 @@ impl Rebuilt<'_> {
         }
     }
 
-    fn pieces(&self, rows: &[Row], lane: usize) -> Pieces {
+    fn pieces(&self, rows: &[Row], lane: usize) -> GroupPieces {
         // References lie all over memory: a loop of nothing else has many of them under way at a time.
         let patches = rows.iter().filter_map(|row| match row {
             Row::Patch(number) => Some(*number),
             Row::Keep(_) => None,
         });
         let cells: Vec<(u32, u32)> = patches.map(|number| self.cell(number, lane)).collect();
+        let mut named: Vec<u32> = cells.iter().map(|cell| cell.0).filter(|&array| array != 0).collect();
+        named.sort_unstable();
+        named.dedup();
         let mut cells = cells.into_iter();
         let mut pieces = Pieces::default();
         for row in rows {
@@ -78,24 +91,29 @@ impl Rebuilt<'_> {
                 Row::Keep(row) => pieces.keep(*row),
                 Row::Patch(_) => {
                     let (array, row) = cells.next().unwrap_or_default();
-                    pieces.supply(array, row);
+                    let place = if array == 0 { 0 } else { 1 + named.partition_point(|&n| n < array) as u32 };
+                    pieces.supply(place, row);
                 }
             }
         }
-        pieces
+        GroupPieces { pieces: Arc::new(pieces), named }
     }
 
-    /// The arrays that the cells of a column come from. The null stands last.
+    /// The arrays that the cells of a column come from: the group's own, those named, and a null that
+    /// only tells their type where there are no others.
     fn arrays<'a>(
         &'a self,
         column: usize,
         own: Option<&'a ArrayRef>,
-        null: &'a ArrayRef,
+        (named, null): (&[u32], &'a ArrayRef),
     ) -> Vec<Option<&'a ArrayRef>> {
-        let mut arrays = vec![own];
-        arrays.extend(self.fetched.arrays(column));
-        arrays.extend([self.foreign.as_ref().map(|batch| batch.column(column)), Some(null)]);
-        arrays
+        let images = self.fetched.array_count() as u32;
+        let array = |&number: &u32| match number.checked_sub(1 + images) {
+            None => self.fetched.array(number - 1, column),
+            Some(0) => self.foreign.as_ref().map(|batch| batch.column(column)),
+            Some(_) => Some(null),
+        };
+        std::iter::once(own).chain(named.iter().map(array)).chain([Some(null)]).collect()
     }
 
     /// The key columns of present patches; all columns where there is no key.
@@ -109,9 +127,9 @@ impl Rebuilt<'_> {
         columns
             .into_iter()
             .map(|column| {
-                let (pieces, null) =
+                let (of, null) =
                     (self.pieces(&rows, self.lane(column)), new_null_array(&self.types[column], 1));
-                let cells = Gathering::new(self.arrays(column, None, &null), &pieces)
+                let cells = Gathering::new(self.arrays(column, None, (&of.named, &null)), &of.pieces)
                     .and_then(|cells| cells.array())
                     .map_err(Error::arrow(self.input.current_path()))?;
                 self.plain(column, &cells)
@@ -138,10 +156,11 @@ impl Rebuilt<'_> {
     fn assembly(&self, group: usize, column: usize, own: Option<&ArrayRef>) -> Option<Assembly> {
         let rows = self.layouts[group].rows.as_ref()?;
         let lane = self.lane(column);
-        let pieces = self.recent.of((group, lane), || self.pieces(rows, lane));
+        let of = self.recent.of((group, lane), || self.pieces(rows, lane));
         let null = new_null_array(&self.types[column], 1);
-        let arrays = self.arrays(column, own, &null).into_iter().map(|array| array.cloned()).collect();
-        Some(Assembly { arrays, pieces })
+        let arrays = self.arrays(column, own, (&of.named, &null));
+        let arrays = arrays.into_iter().map(|array| array.cloned()).collect();
+        Some(Assembly { arrays, pieces: Arc::clone(&of.pieces) })
     }
 
     /// Whether rows that stand where they stood have the same cell by being the same row.

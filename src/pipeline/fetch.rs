@@ -130,6 +130,12 @@ impl Fetched {
         Ok(())
     }
 
+    /// One of those arrays.
+    pub(super) fn array(&self, number: u32, column: usize) -> Option<&ArrayRef> {
+        let batch = &self.segments[number as usize / 2].batch;
+        if number % 2 == 0 { batch.before.column(column) } else { batch.after.column(column) }
+    }
+
     /// How many arrays [`Fetched::arrays`] gives.
     pub(super) fn array_count(&self) -> usize {
         2 * self.segments.len()
