@@ -101,6 +101,7 @@ fn world(system: System, random: &mut Prng) -> World {
                 continue;
             }
             let row = state.get_mut(record).unwrap();
+            #[allow(clippy::needless_range_loop, reason = "the number names the field")]
             for field in 0..3 {
                 let here = (record.clone(), field);
                 if !random.percent(45) || emptied.contains(&here) {

@@ -107,7 +107,11 @@ mod tests {
             let mut taken = Vec::new();
             let make = |number: usize| {
                 // Early tasks take longer than late ones.
-                std::thread::sleep(std::time::Duration::from_micros(if number % 5 == 0 { 300 } else { 0 }));
+                std::thread::sleep(std::time::Duration::from_micros(if number.is_multiple_of(5) {
+                    300
+                } else {
+                    0
+                }));
                 Ok(number)
             };
             let take = |number| {

@@ -95,7 +95,7 @@ impl VerdictRows {
 /// Takes verdicts as they come.
 pub enum VerdictWriter {
     /// Into a file.
-    File(GroupFile),
+    File(Box<GroupFile>),
     /// Into memory.
     Memory(Vec<RecordBatch>),
 }
@@ -150,7 +150,7 @@ impl VerdictWriter {
     pub fn create(path: &Path) -> Result<Self> {
         // Keys and sources are all different; words come as dictionaries.
         let style = ParquetStyle { plain: true, ..ParquetStyle::default() };
-        Ok(Self::File(GroupFile::create(path, verdict_schema(), &style)?))
+        Ok(Self::File(Box::new(GroupFile::create(path, verdict_schema(), &style)?)))
     }
 
     /// Verdicts that stay in memory.

@@ -36,7 +36,7 @@ pub struct ChangeStore {
 
 #[derive(Debug)]
 enum Segments {
-    Spooled(SpooledChanges),
+    Spooled(Box<SpooledChanges>),
     Mapped(Box<MappedTable>),
 }
 
@@ -47,7 +47,7 @@ impl ChangeStore {
     /// More changes than the limit of 2³² − 2.
     fn spooled(schema: TableSchema, changes: SpooledChanges) -> Result<Self> {
         let firsts = firsts(changes.rows())?;
-        Ok(Self::new(schema, Segments::Spooled(changes), firsts))
+        Ok(Self::new(schema, Segments::Spooled(Box::new(changes)), firsts))
     }
 
     /// Changes that lie in a columnar table.

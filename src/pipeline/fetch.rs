@@ -133,7 +133,7 @@ impl Fetched {
     /// One of those arrays.
     pub(super) fn array(&self, number: u32, column: usize) -> Option<&ArrayRef> {
         let batch = &self.segments[number as usize / 2].batch;
-        if number % 2 == 0 { batch.before.column(column) } else { batch.after.column(column) }
+        if number.is_multiple_of(2) { batch.before.column(column) } else { batch.after.column(column) }
     }
 
     /// How many arrays [`Fetched::arrays`] gives.

@@ -115,7 +115,8 @@ fn relative(path: &Path, folder: &Path) -> String {
     let (path, folder) = (absolute(path), absolute(folder));
     let (mut own, mut base) = (path.components().peekable(), folder.components().peekable());
     while own.peek().is_some() && own.peek() == base.peek() {
-        (own.next(), base.next());
+        own.next();
+        base.next();
     }
     let mut parts: Vec<String> = base.map(|_| "..".to_owned()).collect();
     parts.extend(own.map(|part| part.as_os_str().to_string_lossy().into_owned()));

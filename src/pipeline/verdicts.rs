@@ -292,7 +292,7 @@ impl Judge<'_> {
                 Some(first) => write!(out, "{}", self.rebuilt.input.record_name(first)),
                 None => out.write_str("current"),
             };
-            printed(rows.push((None, verdict, Some(true)), &key, Some(source)));
+            printed(rows.push((None, verdict, Some(true)), key, Some(source)));
         }
         Ok(())
     }

@@ -251,8 +251,11 @@ impl Reader<'_> {
     }
 }
 
+/// A value and its label.
+type Stated<'a> = (Option<&'a str>, Option<&'a str>);
+
 /// What a row states, as far as it can be compared with the row after it.
-fn values<'a>(entry: &Entry<'a>) -> ((Option<&'a str>, Option<&'a str>), (Option<&'a str>, Option<&'a str>)) {
+fn values<'a>(entry: &Entry<'a>) -> (Stated<'a>, Stated<'a>) {
     let text = |value: Value<'a>| if let Value::Text(text) = value { Some(text) } else { None };
     ((text(entry.old), text(entry.labels.0)), (text(entry.new), text(entry.labels.1)))
 }

@@ -228,7 +228,8 @@ pub(super) fn patterns(all: &[PathBuf]) -> Vec<PathBuf> {
     let mut named: Vec<String> =
         paths::find(&pattern).map(|f| f.iter().map(|f| name(&f.path)).collect()).unwrap_or_default();
     let mut wanted: Vec<String> = all.iter().map(name).collect();
-    (named.sort(), wanted.sort());
+    named.sort();
+    wanted.sort();
     if named == wanted { vec![pattern] } else { all.to_vec() }
 }
 

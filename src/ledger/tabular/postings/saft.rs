@@ -279,13 +279,13 @@ impl AuditFile {
     /// Control totals that the entries do not meet.
     fn mismatches(&self, file: &InputFile) -> Vec<Discrepancy> {
         let sum = |column: usize| {
-            let exact = self
+            let mut exact = self
                 .lines
                 .iter()
                 .filter_map(|row| number::parse(row[column].as_deref()?, DecimalSign::Point));
-            exact.fold(Some((0, 0)), |sum: Option<Exact>, amount| {
-                let scale = sum?.1.max(amount.1);
-                let added = number::rescaled(sum?, scale)?.checked_add(number::rescaled(amount, scale)?)?;
+            exact.try_fold((0, 0), |sum: Exact, amount| {
+                let scale = sum.1.max(amount.1);
+                let added = number::rescaled(sum, scale)?.checked_add(number::rescaled(amount, scale)?)?;
                 Some((added, scale))
             })
         };
