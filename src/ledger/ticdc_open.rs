@@ -131,8 +131,12 @@ pub(super) fn message(message: &Message<'_>, feed: &mut Feed<'_>) -> bool {
 
 /// A statement that changes a definition, or empties a table.
 fn definition(message: &Message<'_>, commit: u64, table: [Option<Cow<'_, str>>; 3], feed: &mut Feed<'_>) {
-    let statement = serde_json::from_str::<Definition<'_>>(message.text).unwrap_or_default();
-    let text = json::scalar(statement.q).unwrap_or_default();
+    let statement = serde_json::from_str::<Definition<'_>>(message.text).ok();
+    let Some(text) = statement.and_then(|statement| json::scalar(statement.q)) else {
+        // It may have emptied the table.
+        feed.unparsable(None, "expected the statement (q) of a definition");
+        return;
+    };
     let word = text.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
     match word.as_str() {
         "TRUNCATE" => {
@@ -153,11 +157,16 @@ fn image<'a>(rows: &mut Rows<'_>, object: &'a str) -> Option<Vec<Stated<'a>>> {
     let found = json::checked_members(object, |name, raw| {
         let Some(column) = rows.names.find(name, expected) else { return };
         expected = column + 1;
-        let cell = serde_json::from_str::<Cell<'_>>(raw).unwrap_or_default();
-        cells[column] = match cell.v {
+        let mut stated = None;
+        json::checked_members(raw, |member, value| {
+            if member == "v" {
+                stated = Some(value);
+            }
+        });
+        cells[column] = match stated {
+            Some("null") => Stated::Null,
             Some(_) => Stated::Json(raw),
-            // A column without value is null; one that is no object states nothing.
-            None if raw.starts_with('{') => Stated::Null,
+            // A column without a value states nothing, and so does what is no object.
             None => Stated::Absent,
         };
     });
@@ -241,7 +250,10 @@ mod tests {
         let ts = 429_918_007_904_436_226;
         let lines = [
             format!("{}\t{{\"u\":{new},\"p\":{old}}}", key(ts, 1)),
-            format!("{}\t{{\"d\":{{\"id\":{{\"t\":3,\"h\":true,\"f\":11,\"v\":8}}}}}}", key(ts, 1)),
+            format!(
+                "{}\t{{\"d\":{{\"id\":{{\"t\":3,\"h\":true,\"f\":11,\"v\":8}},\"name\":{{\"t\":15}},\"note\":{{\"t\":15,\"v\":null}}}}}}",
+                key(ts, 1)
+            ),
             format!("{{\"key\":{},\"value\":{{\"u\":{old}}}}}", key(ts + 1, 1)),
             format!("{}\t{{\"q\":\"ALTER TABLE item ADD x INT\",\"t\":5}}", key(ts + 2, 2)),
             format!("{}\t", key(ts + 3, 3)),
@@ -257,7 +269,7 @@ mod tests {
             shown,
             [
                 "update id:7 name:bolt note:mässig raw:8950 price:10.84 -> id:7 name:bolt note:null raw:8950 price:19.99",
-                "delete id:8 name:? note:? raw:? price:? -> none",
+                "delete id:8 name:? note:null raw:? price:? -> none",
                 "insert none -> id:7 name:bolt note:mässig raw:8950 price:10.84",
             ]
         );

@@ -84,13 +84,14 @@ impl Rebuilt<'_> {
         let mut named: Vec<u32> = cells.iter().map(|cell| cell.0).filter(|&array| array != 0).collect();
         named.sort_unstable();
         named.dedup();
-        let mut cells = cells.into_iter();
+        let mut next = 0;
         let mut pieces = Pieces::default();
         for row in rows {
             match row {
                 Row::Keep(row) => pieces.keep(*row),
                 Row::Patch(_) => {
-                    let (array, row) = cells.next().unwrap_or_default();
+                    let (array, row) = cells[next];
+                    next += 1;
                     let place = if array == 0 { 0 } else { 1 + named.partition_point(|&n| n < array) as u32 };
                     pieces.supply(place, row);
                 }

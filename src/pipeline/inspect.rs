@@ -189,3 +189,19 @@ fn looks_like_json(file: &InputFile) -> Result<bool> {
     let line = head.split(|b| *b == b'\n').next().unwrap_or(head);
     Ok(matches!(head.first(), Some(b'{' | b'[')) || line.windows(2).any(|pair| pair == b"\t{"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Inspected, inspect};
+    use crate::pipeline::progress::Silent;
+    use crate::pipeline::request::{InspectRequest, RunOptions};
+
+    /// What a file of this name and text is found to be.
+    pub(super) fn inspected(name: &str, text: &str) -> Inspected {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let request = InspectRequest { files: vec![path], options: RunOptions::at(0) };
+        inspect(&request, &Silent).unwrap().remove(0)
+    }
+}

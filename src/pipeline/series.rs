@@ -61,8 +61,10 @@ impl Shared {
         let order = &run.order(number).order;
         let mut earliest = u32::MAX;
         for bound in moments {
-            let cut = window::cut(run.source(number), order, bound, &input.plan.name)?;
-            earliest = earliest.min(cut.rank);
+            // A moment that cannot be resolved fails for itself, when its turn comes.
+            if let Ok(cut) = window::cut(run.source(number), order, bound, &input.plan.name) {
+                earliest = earliest.min(cut.rank);
+            }
         }
         let mut shared = Self { room: budget.into(), ..Self::default() };
         let first = order.first_index_from(input.member, earliest).filter(|&i| i < input.store.len());

@@ -49,7 +49,7 @@ pub struct Gathering<'a> {
 
 impl<'a> Gathering<'a> {
     /// # Errors
-    /// A piece names an array that is not there, or no array is.
+    /// A piece names an array that is not there, no array is, or they differ in type.
     pub fn new(arrays: Vec<Option<&'a ArrayRef>>, pieces: &'a Pieces) -> Result<Self, ArrowError> {
         let Some(first) = arrays.iter().copied().flatten().next() else {
             return Err(ArrowError::InvalidArgumentError("nothing to gather from".to_owned()));
@@ -58,6 +58,9 @@ impl<'a> Gathering<'a> {
         let named = pieces.named(arrays.len());
         if named.iter().zip(&arrays).any(|(named, array)| *named && array.is_none()) {
             return Err(ArrowError::InvalidArgumentError("a row of an array that is not there".to_owned()));
+        }
+        if arrays.iter().flatten().any(|array| array.data_type() != data_type) {
+            return Err(ArrowError::InvalidArgumentError(format!("arrays of other types than {data_type}")));
         }
         Ok(Self { arrays, pieces, data_type })
     }
@@ -486,11 +489,13 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_an_array_that_is_not_there_is_an_error() {
+    fn a_row_of_an_array_that_is_not_there_or_of_another_type_is_an_error() {
         let array: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
         let mut pieces = Pieces::default();
         pieces.supply(1, 0);
         assert!(Gathering::new(vec![Some(&array), None], &pieces).is_err());
+        let text: ArrayRef = Arc::new(StringArray::from(vec!["1", "2"]));
+        assert!(Gathering::new(vec![Some(&array), Some(&text)], &pieces).is_err());
     }
 
     /// Cells of array 1 over rows of array 0, which it repeats but for `differing`.

@@ -9,6 +9,7 @@
 //! what is not written need not be compressed.
 
 use super::bounds::Number;
+use super::hybrid::varint;
 
 const BLOCK: usize = 128;
 const MINIBLOCK: usize = 32;
@@ -83,14 +84,6 @@ fn pack(numbers: &[i64], width: u32, out: &mut Vec<u8>) {
 
 fn zigzag(value: i64, out: &mut Vec<u8>) {
     varint((value << 1 ^ value >> 63) as u64, out);
-}
-
-fn varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 #[cfg(test)]

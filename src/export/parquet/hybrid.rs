@@ -58,7 +58,8 @@ pub(super) fn present(rows: usize, bits: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn varint(mut value: u64, out: &mut Vec<u8>) {
+/// Appends a number in groups of seven bits, the lowest first.
+pub(super) fn varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;

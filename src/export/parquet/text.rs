@@ -36,12 +36,12 @@ pub(super) fn plain<T: ByteArrayType>(
     is_text: bool,
 ) -> Result<EncodedChunk, ParquetError> {
     let supplied = SuppliedTexts::find(arrays, pieces.supplied());
-    let mut supplied = (0..pieces.supplied().len()).map(|number| supplied.value(number));
+    let mut next = 0;
     let mut page = Filling { is_text, ..Filling::default() };
     for run in pieces.in_order() {
         if run.array > 0 {
-            let (data, start, end) = supplied.next().unwrap_or_default();
-            page.add(&mut pages, nulls, (data, start, end))?;
+            page.add(&mut pages, nulls, supplied.value(next))?;
+            next += 1;
             continue;
         }
         let Some(array) = arrays.first().copied().flatten() else { continue };

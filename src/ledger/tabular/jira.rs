@@ -224,11 +224,16 @@ fn issues<'a>(record: &'a Json, each: &mut dyn FnMut(Issue<'a>) -> Result<()>) -
         return Ok(whole);
     }
     if let Some(all) = list(record.get("issueChangeLogs")) {
+        let mut whole = true;
         for log in all {
-            let histories = list(log.get("changeHistories")).unwrap_or_default();
-            each(Issue { key: None, id: text(log, "issueId"), fields: None, histories })?;
+            match list(log.get("changeHistories")) {
+                Some(histories) => {
+                    each(Issue { key: None, id: text(log, "issueId"), fields: None, histories })?;
+                }
+                None => whole = false,
+            }
         }
-        return Ok(true);
+        return Ok(whole);
     }
     if let Some(histories) = list(record.get("values")) {
         // A page of the changelog names its issue in its own address alone.
@@ -243,7 +248,7 @@ fn issues<'a>(record: &'a Json, each: &mut dyn FnMut(Issue<'a>) -> Result<()>) -
         return Ok(true);
     }
     let Some(log) = record.get("changelog") else { return Ok(false) };
-    let histories = list(log.get("histories").or_else(|| log.get("values"))).unwrap_or_default();
+    let Some(histories) = list(log.get("histories").or_else(|| log.get("values"))) else { return Ok(false) };
     each(Issue {
         key: text(record, "key"),
         id: text(record, "id"),
@@ -267,8 +272,8 @@ fn person(value: Option<&Json>) -> Option<String> {
 }
 
 /// The rows of one issue.
-fn push(file: &InputFile, rows: &mut TextRows, number: u64, issue: Issue<'_>) -> Result<()> {
-    let number = number.to_string();
+fn push(file: &InputFile, rows: &mut TextRows, record: u64, issue: Issue<'_>) -> Result<()> {
+    let number = record.to_string();
     let mut histories = issue.histories;
     // From the last one on, so that each is under the key that the issue had then.
     let order = |history: &&Json| {
@@ -282,8 +287,10 @@ fn push(file: &InputFile, rows: &mut TextRows, number: u64, issue: Issue<'_>) ->
     for history in histories {
         let [id, created] = ["id", "created"].map(|name| scalar(history.get(name)));
         let author = person(history.get("author"));
-        let items = history.get("items").and_then(Json::as_array);
-        let items: Vec<&Json> = items.into_iter().flatten().collect();
+        let Some(items) = history.get("items").and_then(Json::as_array) else {
+            rows.set_aside(file, record, "expected the items of a change in a changelog, found none");
+            continue;
+        };
         let moved = items.iter().find(|item| item.get("field").and_then(Json::as_str) == Some("Key"));
         if let Some(before) = moved.and_then(|item| scalar(item.get("fromString"))).filter(|_| key.is_some())
         {

@@ -251,17 +251,7 @@ impl Side {
 
 #[cfg(test)]
 mod tests {
-    use crate::pipeline::inspect::inspect;
-    use crate::pipeline::progress::Silent;
-    use crate::pipeline::request::{InspectRequest, RunOptions};
-
-    fn inspected(name: &str, text: &str) -> crate::pipeline::inspect::Inspected {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        let request = InspectRequest { files: vec![path], options: RunOptions::at(0) };
-        inspect(&request, &Silent).unwrap().remove(0)
-    }
+    use crate::pipeline::inspect::tests::inspected;
 
     #[test]
     fn a_mapped_ledger_is_described_by_its_images() {

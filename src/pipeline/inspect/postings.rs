@@ -37,17 +37,7 @@ pub(super) fn described(
 
 #[cfg(test)]
 mod tests {
-    use crate::pipeline::inspect::{Inspected, inspect};
-    use crate::pipeline::progress::Silent;
-    use crate::pipeline::request::{InspectRequest, RunOptions};
-
-    fn inspected(name: &str, text: &str) -> Inspected {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        let request = InspectRequest { files: vec![path], options: RunOptions::at(0) };
-        inspect(&request, &Silent).unwrap().remove(0)
-    }
+    use crate::pipeline::inspect::tests::inspected;
 
     #[test]
     fn each_format_is_recognised_and_described() {

@@ -109,17 +109,7 @@ fn target(format: Format, index: usize, (name, columns): &(String, Vec<String>))
 #[cfg(test)]
 mod tests {
     use crate::model::Op;
-    use crate::pipeline::inspect::{Inspected, inspect};
-    use crate::pipeline::progress::Silent;
-    use crate::pipeline::request::{InspectRequest, RunOptions};
-
-    fn inspected(name: &str, text: &str) -> Inspected {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        let request = InspectRequest { files: vec![path], options: RunOptions::at(0) };
-        inspect(&request, &Silent).unwrap().remove(0)
-    }
+    use crate::pipeline::inspect::tests::inspected;
 
     #[test]
     fn an_audit_table_is_described_by_its_documents() {

@@ -112,6 +112,8 @@ struct AuditFile {
     transactions: u64,
     stated: [Option<String>; 3],
     journal: Option<String>,
+    /// A date or period of the header that could not be read.
+    unreadable: Option<String>,
     head: Head,
     line: Row,
     /// Lines of the transaction that is open.
@@ -167,6 +169,10 @@ impl AuditFile {
                 return Err(malformed(file, "a tag deeper or a text longer than any of SAF-T"));
             }
         }
+        // The balances of the master files would be placed at the wrong day.
+        if let Some(text) = &audit.unreadable {
+            return Err(malformed(file, &format!("{text:?} as a date or period of the header")));
+        }
         match path.is_empty() {
             true => Ok(audit),
             false => Err(malformed(file, "the end of the file inside a tag")),
@@ -180,9 +186,11 @@ impl AuditFile {
         let within = |name: &str| names.contains(&name);
         match names.as_slice() {
             ["SelectionStartDate" | "StartDate", "SelectionCriteria" | "Header", ..] => {
-                self.start = date(text)
+                self.start = self.stated(text, date(text));
             }
-            ["SelectionEndDate" | "EndDate", "SelectionCriteria" | "Header", ..] => self.end = date(text),
+            ["SelectionEndDate" | "EndDate", "SelectionCriteria" | "Header", ..] => {
+                self.end = self.stated(text, date(text));
+            }
             [name, "SelectionCriteria", ..] => self.period(name, text),
             ["Account", "GeneralLedgerAccounts", ..] => self.accounts.push(std::mem::take(&mut self.account)),
             [name, "Account", "GeneralLedgerAccounts", ..] => self.account.take(name, value()),
@@ -218,8 +226,16 @@ impl AuditFile {
     fn period(&mut self, name: &str, text: &str) {
         let names = ["PeriodStart", "PeriodStartYear", "PeriodEnd", "PeriodEndYear"];
         if let Some(at) = names.iter().position(|n| *n == name) {
-            self.periods[at] = text.parse().ok();
+            self.periods[at] = self.stated(text, text.parse().ok());
         }
+    }
+
+    /// What a text of the header was read as; a text that is nothing is kept for the message.
+    fn stated<T>(&mut self, text: &str, read: Option<T>) -> Option<T> {
+        if read.is_none() && !text.is_empty() {
+            self.unreadable.get_or_insert_with(|| text.to_owned());
+        }
+        read
     }
 
     fn close_transaction(&mut self) {
