@@ -240,11 +240,19 @@ fn the_manifest_has_all_that_a_run_rests_on() {
     let totals = &dataset["totals"];
     assert_eq!(totals["rows"]["equation"], "2 − 0 + 0 = 2");
     assert_eq!(totals["undone"], serde_json::json!({ "update": 1 }));
-    assert_eq!(totals["measures"][0]["equation"], "1007 + -995 = 12");
+    assert_eq!(totals["measures"][0]["equation"], "1007 − 0 + 0 − 995 = 12");
     assert_eq!(manifest["discrepancies"]["current-differs"], serde_json::json!({ "open": 1, "accepted": 0 }));
     let outputs = manifest["outputs"].as_object().unwrap();
     let names: Vec<&str> = outputs.keys().map(String::as_str).collect();
-    assert_eq!(names, ["discrepancies.csv", "discrepancies.parquet", "items.parquet", "verdicts.parquet"]);
+    let expected = [
+        "discrepancies.csv",
+        "discrepancies.parquet",
+        "items.parquet",
+        "totals.csv",
+        "totals.parquet",
+        "verdicts.parquet",
+    ];
+    assert_eq!(names, expected);
     for (name, output) in outputs {
         assert_eq!(output["sha256"], sha256(&read(&format!("out/{name}"))), "{name}");
     }

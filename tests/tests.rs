@@ -6,6 +6,7 @@
 //! | `cases` | the text cases under `tests/cases`, their format and their runner |
 //! | `cli` | help, exit statuses, wiring of the command line |
 //! | `docs` | the page of every discrepancy |
+//! | `evidence` | the evidence folder: control totals, digests, what `check` makes of a changed file |
 //! | `field_histories` | histories of fields against a forward history that remembers every state |
 //! | `findings` | what becomes of findings: files, memory, terminal, acceptance |
 //! | `harness` | temporary folders, hermetic runs of the program |
@@ -37,6 +38,7 @@ mod bad_input;
 mod cases;
 mod cli;
 mod docs;
+mod evidence;
 mod field_histories;
 mod findings;
 mod harness;

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use asof::model::{GroupTotal, MeasureTotal, RowTotal};
 use asof::pipeline::request::{Output, OutputFormat, SchemaAt, SnapshotRequest};
-use asof::pipeline::{DatasetOutcome, MeasureTotal, MomentOutcome, SnapshotOutcome, VerdictCounts};
+use asof::pipeline::{DatasetOutcome, MomentOutcome, SnapshotOutcome, VerdictCounts};
 use serde_json::{Value, json};
 
 use super::args::{AsOfArgs, FailOnArgs, InputArgs, KeyArgs, PolicyArgs, RunArgs};
@@ -36,6 +37,7 @@ OUTPUT
     DIR/<dataset>.parquet            the table as it stood
     DIR/verdicts.parquet             every touched row and every cell that is not exact
     DIR/discrepancies.parquet, .csv  what does not tie, for all datasets
+    DIR/totals.parquet, .csv         control totals, by measure and group
     DIR/manifest.json                inputs, window, assumptions, control totals, digests
 
 EXIT STATUS
@@ -152,18 +154,22 @@ fn words(words: &[&str]) -> Vec<String> {
 }
 
 fn measures(moment: &MomentOutcome) -> String {
-    let mut rows = vec![words(&["measure", "current", "change", "snapshot"])];
+    let head = ["measure", "current", "- inserted", "+ deleted", "± updated", "= snapshot"];
+    let mut rows = vec![words(&head)];
     for dataset in &moment.datasets {
         for m in &dataset.measures {
             let unknown = if m.unknown == 0 { String::new() } else { format!("+ {} unknown", m.unknown) };
-            let name = format!("{}.{}", dataset.name, m.name);
-            rows.push(vec![name, m.current.clone(), m.change.clone(), m.snapshot.clone(), unknown]);
+            let mut row = vec![format!("{}.{}", dataset.name, m.name)];
+            row.extend([&m.current, &m.inserts, &m.deletes, &m.updates, &m.snapshot].map(Clone::clone));
+            row.push(unknown);
+            rows.push(row);
         }
     }
     if rows.len() == 1 {
         return String::new();
     }
-    format!("\n{}", columns(0, &[Align::Left, Align::Right, Align::Right, Align::Right], &rows))
+    let align = [Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Right];
+    format!("\n{}", columns(0, &align, &rows))
 }
 
 /// The verdicts that occur, and the cells that are not exact.
@@ -203,17 +209,13 @@ fn document(outcome: &SnapshotOutcome, found: bool) -> Value {
 }
 
 fn dataset_document(d: &DatasetOutcome) -> Value {
-    let measure = |m: &MeasureTotal| {
-        json!({ "name": m.name, "current": m.current, "change": m.change, "snapshot": m.snapshot,
-                "unknown_cells": m.unknown })
-    };
     let v = &d.verdicts;
     let undone: serde_json::Map<String, Value> =
         d.undone.iter().map(|(op, count)| (op.name().to_owned(), json!(count))).collect();
     json!({
         "name": d.name,
-        "rows": { "current": d.current_rows, "inserts_undone": d.inserts_undone,
-                  "deletes_undone": d.deletes_undone, "snapshot": d.rows, "changed": d.rows_changed },
+        "rows": row_document(&d.row_total()),
+        "rows_changed": d.rows_changed,
         "changes": d.changes,
         "undone": undone,
         "verdicts": { "unchanged": v.unchanged, "restored": v.restored, "inferred": v.inferred,
@@ -222,8 +224,25 @@ fn dataset_document(d: &DatasetOutcome) -> Value {
         "cells": { "inferred": v.inferred_cells, "ambiguous": v.ambiguous_cells,
                    "unrecoverable": v.unrecoverable_cells },
         "columns_left_out": d.left_out,
-        "measures": d.measures.iter().map(measure).collect::<Vec<_>>(),
+        "measures": d.measures.iter().map(measure_document).collect::<Vec<_>>(),
+        "groups": d.groups.iter().map(group_document).collect::<Vec<_>>(),
     })
+}
+
+fn row_document(r: &RowTotal) -> Value {
+    json!({ "current": r.current, "inserts_undone": r.inserts, "deletes_undone": r.deletes,
+            "updates_undone": r.updates, "snapshot": r.snapshot, "equation": r.equation() })
+}
+
+fn measure_document(m: &MeasureTotal) -> Value {
+    json!({ "name": m.name, "current": m.current, "inserts_undone": m.inserts, "deletes_undone": m.deletes,
+            "updates_undone": m.updates, "snapshot": m.snapshot, "change": m.change,
+            "unknown_cells": m.unknown, "equation": m.equation() })
+}
+
+fn group_document(g: &GroupTotal) -> Value {
+    json!({ "group": g.label(), "rows": row_document(&g.rows),
+            "measures": g.measures.iter().map(measure_document).collect::<Vec<_>>() })
 }
 
 fn request(args: &Args) -> Result<SnapshotRequest, Failure> {

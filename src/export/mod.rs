@@ -10,6 +10,7 @@ mod ipc;
 pub mod package;
 mod parquet;
 pub mod tables;
+pub mod totals;
 pub mod verdicts;
 
 pub use csv::CsvStyle;

@@ -119,7 +119,7 @@ impl DiscrepancyFile {
     }
 }
 
-fn parquet_writer(path: &Path, schema: &SchemaRef) -> Result<ArrowWriter<BufWriter<File>>> {
+pub(super) fn parquet_writer(path: &Path, schema: &SchemaRef) -> Result<ArrowWriter<BufWriter<File>>> {
     let file = File::create(path).map_err(Error::io(path, "write"))?;
     let properties = WriterProperties::builder()
         .set_created_by(format!("asof {}", env!("CARGO_PKG_VERSION")))

@@ -16,6 +16,11 @@ impl Amount {
     /// Nothing, with no decimals.
     pub const ZERO: Self = Self { unscaled: i256::ZERO, scale: 0 };
 
+    /// An unscaled integer with so many decimals.
+    pub fn new(unscaled: i128, scale: u32) -> Self {
+        Self { unscaled: i256::from_i128(unscaled), scale }
+    }
+
     /// Reads plain decimal text, such as `-12.50`. Scientific notation is none.
     ///
     /// ```
@@ -79,6 +84,12 @@ impl Amount {
     /// The difference, with the larger scale; `None` on overflow of 256 bits.
     pub fn minus(self, other: Self) -> Option<Self> {
         self.plus(Self { unscaled: other.unscaled.checked_neg()?, scale: other.scale })
+    }
+
+    /// The same amount, written with at least the decimals of the other.
+    #[must_use]
+    pub fn as_fine_as(self, other: Self) -> Self {
+        self.plus(Self { unscaled: i256::ZERO, scale: other.scale }).unwrap_or(self)
     }
 
     /// Whether it is nothing.

@@ -8,6 +8,7 @@
 //! Lanes      ── columns that are always known or unknown together
 //! Ranks      ── where a change stands in its source's order
 //! canon      ── the one definition of equal cells
+//! Sum        ── exact totals of cells; MeasureTotal and others: equations of them
 //! ```
 
 mod amount;
@@ -17,9 +18,13 @@ mod discrepancy;
 pub mod lanes;
 pub mod rank;
 mod schema;
+mod sum;
 pub mod time;
+mod total;
 
 pub use amount::Amount;
 pub use change::{CellState, ChangeBatch, Images, NEVER, NO_TIME, Op};
 pub use discrepancy::{CellDifference, CurrentPlace, Discrepancy, DiscrepancyKind, LedgerPlace, Severity};
 pub use schema::TableSchema;
+pub use sum::{Amounts, Sum};
+pub use total::{GroupTotal, GroupValue, MeasureTotal, RowTotal};

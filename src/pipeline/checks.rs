@@ -1,4 +1,4 @@
-//! Checks of whole snapshots: cells that are not exact, totals, tie-outs, references.
+//! Checks of whole snapshots: cells that are not exact, tie-outs, references.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,11 +7,11 @@ use arrow::array::{Array, ArrayRef};
 use super::evidence::{self, Evidence};
 use super::findings::{Findings, Found};
 use super::inputs::DatasetInput;
-use super::outcome::{DatasetOutcome, MeasureTotal};
 use super::rebuild::Rebuilt;
+use super::totals::{Part, Totals};
 use super::verdicts::ColumnCounts;
 use crate::error::Result;
-use crate::model::{Amount, CellDifference, Discrepancy, DiscrepancyKind as Kind, canon};
+use crate::model::{Amount, CellDifference, Discrepancy, DiscrepancyKind as Kind, GroupTotal, Sum, canon};
 use crate::plan::{Figures, Moment, Plan};
 use crate::snapshot::GroupSource;
 
@@ -67,162 +67,62 @@ pub(super) fn overdrawn(
     Ok(())
 }
 
-/// Exact sums of a dataset's measures, whole and by group.
-#[derive(Debug, Default)]
-pub(super) struct Totals {
-    measures: Vec<(String, Sum, Sum)>,
-    groups: BTreeMap<Vec<Option<String>>, (u64, Vec<Sum>)>,
-    group_by: Vec<String>,
-    current_rows: u64,
-    rows: u64,
-}
-
-/// A sum of known cells and the number of unknown ones. `None` once it overflowed or a cell is no decimal.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Sum {
-    known: Option<Amount>,
-    unknown: u64,
-}
-
-impl Sum {
-    const ZERO: Self = Self { known: Some(Amount::ZERO), unknown: 0 };
-
-    fn add(&mut self, array: &dyn Array, row: usize) {
-        // Null adds nothing; cells that nothing states are counted by the judge.
-        if array.is_null(row) {
-            return;
-        }
-        self.known = match (self.known, Amount::of_cell(array, row)) {
-            (Some(sum), Some(amount)) => sum.plus(amount),
-            _ => None,
-        };
-    }
-
-    fn text(self) -> String {
-        self.known.map_or_else(|| "not summed: not an exact decimal".to_owned(), |a| a.to_string())
-    }
-}
-
-impl Totals {
-    /// Totals as plain data.
-    pub(super) fn measures(&self) -> Vec<MeasureTotal> {
-        let total = |(name, current, snapshot): &(String, Sum, Sum)| MeasureTotal {
-            name: name.clone(),
-            current: current.text(),
-            snapshot: snapshot.text(),
-            change: match (snapshot.known, current.known) {
-                (Some(s), Some(c)) => s.minus(c).map_or_else(|| "overflow".to_owned(), |a| a.to_string()),
-                _ => "not summed".to_owned(),
-            },
-            unknown: snapshot.unknown,
-        };
-        self.measures.iter().map(total).collect()
-    }
-}
-
-/// Sums the measures of the current state and of the snapshot.
-pub(super) fn totals(rebuilt: &Rebuilt<'_>, columns: &ColumnCounts) -> Result<Totals> {
-    let input = rebuilt.input;
-    let mut totals = Totals {
-        group_by: input.plan.group_by.clone(),
-        current_rows: rebuilt.standing.count,
-        rows: rebuilt.count(),
-        ..Totals::default()
-    };
-    let by: Vec<usize> = totals.group_by.iter().filter_map(|name| input.schema.column(name)).collect();
-    let measures: Vec<usize> =
-        input.plan.measures.iter().filter_map(|name| input.schema.column(name)).collect();
-    for &column in &measures {
-        let (mut current, mut snapshot) = (Sum::ZERO, Sum::ZERO);
-        for group in 0..input.table.groups() {
-            let batch = input.read_current(group, &[column])?;
-            (0..batch.num_rows()).for_each(|row| current.add(batch.column(0).as_ref(), row));
-        }
-        for group in 0..rebuilt.groups() {
-            let array = rebuilt.column(group, column)?;
-            (0..array.len()).for_each(|row| snapshot.add(array.as_ref(), row));
-        }
-        snapshot.unknown = columns.get(column).map_or(0, |counts| counts[1] + counts[2]);
-        totals.measures.push((input.schema.name(column).to_owned(), current, snapshot));
-    }
-    if !by.is_empty() {
-        group_totals(rebuilt, &by, &measures, &mut totals)?;
-    }
-    Ok(totals)
-}
-
-fn group_totals(rebuilt: &Rebuilt<'_>, by: &[usize], measures: &[usize], totals: &mut Totals) -> Result<()> {
-    for group in 0..rebuilt.groups() {
-        let keys = by.iter().map(|&c| rebuilt.column(group, c)).collect::<Result<Vec<_>>>()?;
-        let values = measures.iter().map(|&c| rebuilt.column(group, c)).collect::<Result<Vec<_>>>()?;
-        for row in 0..rebuilt.rows(group) {
-            let key: Vec<Option<String>> = keys.iter().map(|k| canon::cell_text(k.as_ref(), row)).collect();
-            let entry = totals.groups.entry(key).or_insert_with(|| (0, vec![Sum::ZERO; measures.len()]));
-            entry.0 += 1;
-            entry.1.iter_mut().zip(&values).for_each(|(sum, array)| sum.add(array.as_ref(), row));
-        }
-    }
-    Ok(())
-}
-
-/// Compares what others state with what is there.
-pub(super) fn tie_outs(
-    input: &DatasetInput,
-    moment: &Moment,
-    totals: &Totals,
-    outcome: &DatasetOutcome,
-) -> Vec<Discrepancy> {
-    let mut found = Vec::new();
+/// Compares what others state with what is there, and the parts of every equation with its result.
+pub(super) fn tie_outs(input: &DatasetInput, moment: &Moment, totals: &Totals) -> Vec<Discrepancy> {
+    let mut found = unequal(input, totals);
     if let Some(expected) = &input.plan.expected {
-        let sums = totals.measures.iter().map(|(name, current, _)| (name.as_str(), *current)).collect();
-        compare(input, "the extract", expected, (totals.current_rows, sums), &mut found);
+        let current = (totals.whole().rows.current, totals.sums(totals.whole(), Part::Current));
+        compare(input, "the extract", expected, current, &mut found);
     }
-    debug_assert!(outcome.rows == totals.rows, "rows are counted once");
     for reported in input.plan.reported.iter().filter(|r| r.as_of.bound == moment.bound) {
         let what =
             reported.source.clone().unwrap_or_else(|| format!("reported as of {}", reported.as_of.text));
         if reported.group.is_empty() {
-            let sums = totals.measures.iter().map(|(name, _, snapshot)| (name.as_str(), *snapshot)).collect();
-            compare(input, &what, &reported.figures, (totals.rows, sums), &mut found);
+            let snapshot = (totals.whole().rows.snapshot, totals.sums(totals.whole(), Part::Snapshot));
+            compare(input, &what, &reported.figures, snapshot, &mut found);
             continue;
         }
-        let wanted = |name: &String| {
-            reported.group.iter().find(|(column, _)| column == name).map(|(_, value)| Some(value.clone()))
-        };
-        let (mut rows, mut sums) = (0, vec![Sum::ZERO; totals.measures.len()]);
-        for (key, (count, values)) in &totals.groups {
-            let matches =
-                totals.group_by.iter().zip(key).all(|(name, value)| wanted(name).is_none_or(|w| w == *value));
-            if matches {
-                rows += count;
-                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = sum.plus(*value));
-            }
-        }
-        let sums = totals.measures.iter().zip(sums).map(|((name, ..), sum)| (name.as_str(), sum)).collect();
-        let group: Vec<String> = reported.group.iter().map(|(c, v)| format!("{c}={v}")).collect();
-        compare(
-            input,
-            &format!("{what} ({})", group.join(", ")),
-            &reported.figures,
-            (rows, sums),
-            &mut found,
-        );
+        let group = totals.of_groups(&reported.group);
+        let names: Vec<String> = reported.group.iter().map(|(c, v)| format!("{c}={v}")).collect();
+        let what = format!("{what} ({})", names.join(", "));
+        let snapshot = (group.rows.snapshot, totals.sums(&group, Part::Snapshot));
+        compare(input, &what, &reported.figures, snapshot, &mut found);
     }
     found
 }
 
-impl Sum {
-    fn plus(self, other: Self) -> Self {
-        let known = self.known.zip(other.known).and_then(|(a, b)| a.plus(b));
-        Self { known, unknown: self.unknown + other.unknown }
+/// Control totals whose two sides differ, which only a fault of this program can cause.
+fn unequal(input: &DatasetInput, totals: &Totals) -> Vec<Discrepancy> {
+    let mut found = Vec::new();
+    let mut say = |figure: &str, group: &str, equation: String| {
+        let of = if group.is_empty() { String::new() } else { format!(" of {group}") };
+        let message = format!("control total of {figure}{of} does not hold: {equation}");
+        let mut discrepancy = input.discrepancy(Kind::TotalMismatch, message);
+        discrepancy.touches_snapshot = true;
+        found.push(discrepancy);
+    };
+    let whole = GroupTotal {
+        group: Vec::new(),
+        rows: totals.whole().rows,
+        measures: totals.measures(totals.whole()),
+    };
+    for group in totals.groups().iter().chain([&whole]) {
+        let label = group.label();
+        if !group.rows.holds() {
+            say("rows", &label, group.rows.equation());
+        }
+        for measure in group.measures.iter().filter(|m| m.is_summed && !m.holds) {
+            say(&measure.name, &label, measure.equation());
+        }
     }
+    found
 }
 
 fn compare(
     input: &DatasetInput,
     what: &str,
     stated: &Figures,
-    (rows, sums): (u64, Vec<(&str, Sum)>),
+    (rows, sums): (u64, Vec<(&str, Sum, u64)>),
     found: &mut Vec<Discrepancy>,
 ) {
     if let Some(expected) = stated.rows.filter(|&expected| expected != rows) {
@@ -233,21 +133,21 @@ fn compare(
         found.push(discrepancy);
     }
     for (name, text) in &stated.sums {
-        let Some((_, sum)) = sums.iter().find(|(n, _)| n == name) else {
+        let Some(&(_, sum, unknown)) = sums.iter().find(|(n, ..)| n == name) else {
             let message = format!("{name} of {what}: stated {text}, but {name:?} is not among the measures");
             found.push(input.discrepancy(Kind::TotalMismatch, message));
             continue;
         };
-        let (Some(expected), Some(actual)) = (Amount::parse(text), sum.known) else {
+        let (Some(expected), Some(actual)) = (Amount::parse(text), sum.amount()) else {
             let message = format!("{name} of {what}: {} cannot be compared with {text}", sum.text());
             found.push(input.discrepancy(Kind::TotalMismatch, message));
             continue;
         };
-        if expected == actual && sum.unknown == 0 {
+        if expected == actual && unknown == 0 {
             continue;
         }
         let residual = actual.minus(expected).map_or_else(|| "overflow".to_owned(), |a| a.to_string());
-        let unknown = if sum.unknown > 0 { format!(" + {} unknown", sum.unknown) } else { String::new() };
+        let unknown = if unknown > 0 { format!(" + {unknown} unknown") } else { String::new() };
         let message = format!("{name} of {what}: found {actual}{unknown} − stated {expected} = {residual}");
         let mut discrepancy = input.discrepancy(Kind::TotalMismatch, message);
         discrepancy.touches_snapshot = true;

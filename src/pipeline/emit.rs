@@ -144,13 +144,37 @@ impl Rebuilt<'_> {
 
     /// A column of the group of the current state that an output group comes from.
     fn own(&self, group: usize, column: usize) -> Result<Option<ArrayRef>> {
-        let Some(group) = self.layouts[group].group else { return Ok(None) };
+        self.layouts[group].group.map(|group| self.own_column(group, column)).transpose()
+    }
+
+    /// A column of a group of the current state, in the type in which cells are put together.
+    pub(super) fn own_column(&self, group: usize, column: usize) -> Result<ArrayRef> {
         let read = || {
             let batch = self.input.read_current_as(group, &[column], Packing::Packed)?;
             Ok(ArrayRef::clone(batch.column(0)))
         };
         let own = unpacked(&self.shared.column((group, column), read)?, &self.types[column]);
-        own.map(Some).map_err(Error::arrow(self.input.current_path()))
+        own.map_err(Error::arrow(self.input.current_path()))
+    }
+
+    /// A column of an output group, in the type in which cells are put together; `own` is that of the
+    /// current state.
+    pub(super) fn column_from(
+        &self,
+        group: usize,
+        column: usize,
+        own: Option<&ArrayRef>,
+    ) -> Result<ArrayRef> {
+        if self.unborn[column] {
+            return Ok(new_null_array(&self.types[column], self.rows(group)));
+        }
+        match self.assembly(group, column, own) {
+            Some(parts) => parts
+                .gathering()
+                .and_then(|cells| cells.array())
+                .map_err(Error::arrow(self.input.current_path())),
+            None => Ok(own.map_or_else(|| new_null_array(&self.types[column], 0), ArrayRef::clone)),
+        }
     }
 
     /// A column of an output group in parts; `own` is that of the current state. `None`: it is `own`.
@@ -206,14 +230,7 @@ impl GroupSource for Rebuilt<'_> {
             return Ok(new_null_array(self.input.schema.data_type(column), self.rows(group)));
         }
         let own = self.own(group, column)?;
-        let array = match self.assembly(group, column, own.as_ref()) {
-            Some(parts) => parts
-                .gathering()
-                .and_then(|cells| cells.array())
-                .map_err(Error::arrow(self.input.current_path()))?,
-            None => own.unwrap_or_else(|| new_null_array(&self.types[column], 0)),
-        };
-        self.plain(column, &array)
+        self.plain(column, &self.column_from(group, column, own.as_ref())?)
     }
 
     fn cells(&self, group: usize, column: usize, can_copy: &CanCopy<'_>) -> Result<Cells<'_>> {

@@ -12,7 +12,7 @@ use super::request::SnapshotRequest;
 use super::run::Run;
 use crate::error::{Error, Result};
 use crate::export::package::digest;
-use crate::model::time;
+use crate::model::{GroupTotal, GroupValue, MeasureTotal, RowTotal, time};
 use crate::plan::Moment;
 use crate::read::InputFile;
 
@@ -87,29 +87,17 @@ fn dataset(
     let source = run.source(number);
     let instant = |t: Option<i64>| t.map(time::format_instant);
     let totals = written.map(|d| {
-        let measures: Vec<Value> = d
-            .measures
-            .iter()
-            .map(|m| {
-                json!({ "name": m.name, "current": m.current, "snapshot": m.snapshot, "change": m.change,
-                        "unknown_cells": m.unknown,
-                        "equation": format!("{} + {} = {}", m.current, m.change, m.snapshot) })
-            })
-            .collect();
         let undone: Map<String, Value> =
             d.undone.iter().map(|(op, count)| (op.name().to_owned(), json!(count))).collect();
         let v = &d.verdicts;
         json!({
-            "rows": {
-                "current": d.current_rows, "inserts_undone": d.inserts_undone,
-                "deletes_undone": d.deletes_undone, "snapshot": d.rows,
-                "equation": format!("{} − {} + {} = {}", d.current_rows, d.inserts_undone, d.deletes_undone, d.rows),
-            },
+            "rows": rows(&d.row_total()),
             "rows_changed": d.rows_changed,
             "columns_left_out": d.left_out,
             "changes": d.changes,
             "undone": undone,
-            "measures": measures,
+            "measures": d.measures.iter().map(measure).collect::<Vec<_>>(),
+            "groups": d.groups.iter().map(group).collect::<Vec<_>>(),
             "verdicts": {
                 "unchanged": v.unchanged, "restored": v.restored, "inferred": v.inferred,
                 "not_covered": v.not_covered, "unrecoverable": v.unrecoverable, "contradicted": v.contradicted,
@@ -136,6 +124,30 @@ fn dataset(
         "refused": written.is_none(),
         "totals": totals,
     }))
+}
+
+fn rows(r: &RowTotal) -> Value {
+    json!({ "current": r.current, "inserts_undone": r.inserts, "deletes_undone": r.deletes,
+            "updates_undone": r.updates, "snapshot": r.snapshot, "holds": r.holds(), "equation": r.equation() })
+}
+
+fn measure(m: &MeasureTotal) -> Value {
+    json!({ "name": m.name, "current": m.current, "inserts_undone": m.inserts, "deletes_undone": m.deletes,
+            "updates_undone": m.updates, "snapshot": m.snapshot, "change": m.change,
+            "unknown_cells": m.unknown, "holds": m.holds, "equation": m.equation() })
+}
+
+/// Values of a group are text, null for null; what nothing states is named beside them.
+fn group(g: &GroupTotal) -> Value {
+    let text = |value: &GroupValue| match value {
+        GroupValue::Value(text) => json!(text),
+        GroupValue::Null | GroupValue::Unknown => Value::Null,
+    };
+    let values: Map<String, Value> = g.group.iter().map(|(c, v)| (c.clone(), text(v))).collect();
+    let unknown: Vec<&String> =
+        g.group.iter().filter(|(_, v)| *v == GroupValue::Unknown).map(|(c, _)| c).collect();
+    json!({ "group": g.label(), "values": values, "unknown": unknown, "rows": rows(&g.rows),
+            "measures": g.measures.iter().map(measure).collect::<Vec<_>>() })
 }
 
 /// The opening with its digests, and whether it was evidence; null if the plan names none.

@@ -46,6 +46,7 @@ mod scope;
 mod series;
 mod snapshot;
 mod standing;
+mod totals;
 mod verdicts;
 mod verify;
 mod window;
@@ -54,8 +55,8 @@ pub use explain::{DatasetExplanation, Explanation, MomentExplanation, explain};
 pub use history::{ChangedCell, HistoryOutcome, HistoryStep, history};
 pub use inspect::{Coverage, Inspected, InspectedColumn, InspectedLedger, InspectedTable, inspect};
 pub use outcome::{
-    DatasetOutcome, Discrepancies, KindCount, MeasureTotal, MomentOutcome, SnapshotBatches, SnapshotOutcome,
-    TableBatches, VerifiedDataset, VerifyOutcome,
+    DatasetOutcome, Discrepancies, KindCount, MomentOutcome, SnapshotBatches, SnapshotOutcome, TableBatches,
+    VerifiedDataset, VerifyOutcome,
 };
 pub use propose::{Proposal, ProposeRequest, ProposedDataset, QUESTION, propose};
 pub use snapshot::snapshot;

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use super::VerdictCounts;
-use crate::model::{Discrepancy, DiscrepancyKind, Op, Severity};
+use crate::model::{Discrepancy, DiscrepancyKind, GroupTotal, MeasureTotal, Op, RowTotal, Severity};
 
 /// How many discrepancies there are of a kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -94,6 +94,8 @@ pub struct SnapshotBatches {
     pub verdicts: Vec<RecordBatch>,
     /// Every discrepancy, worst first.
     pub discrepancies: Vec<RecordBatch>,
+    /// The control totals of all datasets.
+    pub totals: Vec<RecordBatch>,
 }
 
 /// One table in memory.
@@ -130,23 +132,23 @@ pub struct DatasetOutcome {
     pub undone: Vec<(Op, u64)>,
     /// Verdicts; all zero where nothing was judged.
     pub verdicts: VerdictCounts,
-    /// Totals of measures: name, current, snapshot, cells of unknown value. Exact decimal text.
+    /// The control total of each measure.
     pub measures: Vec<MeasureTotal>,
+    /// The control totals of each group of the plan's `group_by`, in the order of their values.
+    pub groups: Vec<GroupTotal>,
 }
 
-/// The totals of one measure.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MeasureTotal {
-    /// The column.
-    pub name: String,
-    /// Its sum over the current state.
-    pub current: String,
-    /// Its sum over the known cells of the snapshot.
-    pub snapshot: String,
-    /// Snapshot minus current.
-    pub change: String,
-    /// How many cells of the snapshot are not known.
-    pub unknown: u64,
+impl DatasetOutcome {
+    /// The control total of rows.
+    pub fn row_total(&self) -> RowTotal {
+        RowTotal {
+            current: self.current_rows,
+            inserts: self.inserts_undone,
+            deletes: self.deletes_undone,
+            updates: 0,
+            snapshot: self.rows,
+        }
+    }
 }
 
 /// What a verification found.

@@ -292,6 +292,12 @@ impl<'a> Rebuilt<'a> {
         self.choices[number as usize * self.stride() + lane]
     }
 
+    /// Whether the null in a patch's cell of a column stands for a value that is not known.
+    pub(super) fn is_unknown(&self, number: u32, column: usize) -> bool {
+        let is_ambiguous = || self.fetched.is_ambiguous(self.reference(number, column), column);
+        !self.unborn[column] && (self.choice(number, column).source == Source::Nothing || is_ambiguous())
+    }
+
     /// The columns of the snapshot: those of the current state, nullable where a cell may be unknown.
     fn output_schema(&self) -> SchemaRef {
         let stride = self.stride();

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use arrow::array::RecordBatch;
+
 use super::checks;
 use super::findings::{Findings, Found, Gathered, Known};
 use super::in_force::InForce;
@@ -16,12 +18,14 @@ use super::rebuild::Rebuilt;
 use super::request::{Output, OutputFormat, SchemaAt, SnapshotRequest, Trust};
 use super::run::{Analysed, Run, RunPlan};
 use super::series::Shared;
+use super::totals::Totals;
 use super::verdicts::{Judge, VerdictCounts};
 use super::window::{self, SourceCut};
 use super::{columnar, drift};
 use crate::error::{Error, Result};
 use crate::export::package::Staged;
 use crate::export::tables::DiscrepancyFile;
+use crate::export::totals::{DatasetTotals, totals_batch, write_totals};
 use crate::export::verdicts::VerdictWriter;
 use crate::export::{self, CsvStyle, ParquetStyle, TableStyle};
 use crate::model::{Discrepancy, DiscrepancyKind as Kind, NO_TIME, time};
@@ -165,23 +169,7 @@ impl Writing<'_> {
         origins.push((&own, Some(0)));
         let found = Gathered(origins);
         let verdicts = parts.verdicts.map(VerdictWriter::finish).transpose()?;
-        let mut batches = None;
-        match (&self.request.output, self.folder) {
-            (Output::Folder { .. }, Some(folder)) => {
-                let parquet = DiscrepancyFile::parquet(&folder.join("discrepancies.parquet"))?;
-                found.write(vec![parquet, DiscrepancyFile::csv(&folder.join("discrepancies.csv"))?])?;
-            }
-            (Output::Memory, _) => {
-                let mut discrepancies = Vec::new();
-                found.each(|batch| {
-                    discrepancies.push(batch.clone());
-                    Ok(())
-                })?;
-                let verdicts = verdicts.unwrap_or_default();
-                batches = Some(SnapshotBatches { tables: parts.tables, verdicts, discrepancies });
-            }
-            _ => {}
-        }
+        let batches = self.deliver(&found, &datasets, (parts.tables, verdicts))?;
         let path = match &self.request.output {
             Output::Folder { path, .. } if self.request.moments.len() > 1 => path.join(&self.moment.label),
             Output::Folder { path, .. } | Output::File { path, .. } => path.clone(),
@@ -199,6 +187,35 @@ impl Writing<'_> {
             manifest::write(self.request, self.run, self.moment, &outcome, folder)?;
         }
         Ok(outcome)
+    }
+
+    /// Writes the tables that all datasets share, or collects them.
+    fn deliver(
+        &self,
+        found: &Gathered<'_>,
+        datasets: &[DatasetOutcome],
+        (tables, verdicts): (Vec<TableBatches>, Option<Vec<RecordBatch>>),
+    ) -> Result<Option<SnapshotBatches>> {
+        match (&self.request.output, self.folder) {
+            (Output::Folder { .. }, Some(folder)) => {
+                let parquet = DiscrepancyFile::parquet(&folder.join("discrepancies.parquet"))?;
+                found.write(vec![parquet, DiscrepancyFile::csv(&folder.join("discrepancies.csv"))?])?;
+                write_totals(&dataset_totals(datasets), folder)?;
+                Ok(None)
+            }
+            (Output::Memory, _) => {
+                let mut discrepancies = Vec::new();
+                found.each(|batch| {
+                    discrepancies.push(batch.clone());
+                    Ok(())
+                })?;
+                let verdicts = verdicts.unwrap_or_default();
+                let totals =
+                    totals_batch(&dataset_totals(datasets)).map_err(Error::arrow(Path::new("totals")))?;
+                Ok(Some(SnapshotBatches { tables, verdicts, discrepancies, totals: vec![totals] }))
+            }
+            _ => Ok(None),
+        }
     }
 
     fn verdict_writer(&self) -> Result<Option<VerdictWriter>> {
@@ -252,10 +269,11 @@ impl Writing<'_> {
         let mut outcome = outcome(&rebuilt, counts, analysed);
         outcome.undone = analysed.undone(cut.rank);
         outcome.left_out = self.left_out(&rebuilt);
-        let totals = checks::totals(&rebuilt, &columns)?;
-        outcome.measures = totals.measures();
+        let totals = Totals::new(&rebuilt, outcome.row_total())?;
+        outcome.measures = totals.measures(totals.whole());
+        outcome.groups = totals.groups();
         found.extend(checks::cells(input, &columns));
-        found.extend(checks::tie_outs(input, self.moment, &totals, &outcome));
+        found.extend(checks::tie_outs(input, self.moment, &totals));
         parts.findings.push_sorted(found.into_iter().map(Found::always).collect())?;
         let evidence = run.evidence(number, &analysed.histories, &analysed.standing);
         checks::overdrawn(&evidence, &rebuilt, &mut parts.findings)?;
@@ -463,6 +481,15 @@ impl Writing<'_> {
     }
 }
 
+fn dataset_totals(datasets: &[DatasetOutcome]) -> Vec<DatasetTotals<'_>> {
+    let mut totals = Vec::with_capacity(datasets.len());
+    for d in datasets {
+        let rows = d.row_total();
+        totals.push(DatasetTotals { dataset: &d.name, rows, measures: &d.measures, groups: &d.groups });
+    }
+    totals
+}
+
 fn outcome(rebuilt: &Rebuilt<'_>, verdicts: VerdictCounts, analysed: &Analysed) -> DatasetOutcome {
     let (mut inserts_undone, mut deletes_undone, mut rows_changed) = (0, 0, 0);
     let keyless = rebuilt.input.schema.is_keyless();
@@ -487,5 +514,6 @@ fn outcome(rebuilt: &Rebuilt<'_>, verdicts: VerdictCounts, analysed: &Analysed) 
         left_out: Vec::new(),
         verdicts,
         measures: Vec::new(),
+        groups: Vec::new(),
     }
 }

@@ -1,0 +1,175 @@
+//! [`Sum`]: an exact total of many cells; [`Amounts`]: a column of cells, ready to be added.
+
+use arrow::array::{Array, AsArray, PrimitiveArray};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Decimal32Type, Decimal64Type, Decimal128Type, Int8Type, Int16Type,
+    Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+
+use super::Amount;
+
+/// The amounts of a column.
+#[derive(Debug)]
+pub struct Amounts {
+    cells: Cells,
+    nulls: Option<NullBuffer>,
+}
+
+#[derive(Debug)]
+enum Cells {
+    /// Unscaled integers of one scale.
+    Fixed(Vec<i128>, u32),
+    /// `None`: no exact decimal.
+    Any(Vec<Option<Amount>>),
+}
+
+impl Amounts {
+    /// Those of an array. Integers and decimals, and texts that are plain decimals, have one;
+    /// every other cell makes the sum it is added to impossible, but for null, which adds nothing.
+    pub fn of(array: &dyn Array) -> Self {
+        fn integers<T: ArrowPrimitiveType>(array: &dyn Array) -> Vec<i128>
+        where
+            T::Native: Into<i128>,
+        {
+            let values: &PrimitiveArray<T> = array.as_primitive::<T>();
+            values.values().iter().map(|&value| value.into()).collect()
+        }
+        let scaled = |scale: i8| u32::try_from(scale).ok();
+        let fixed = match array.data_type() {
+            DataType::Int8 => Some((integers::<Int8Type>(array), 0)),
+            DataType::Int16 => Some((integers::<Int16Type>(array), 0)),
+            DataType::Int32 => Some((integers::<Int32Type>(array), 0)),
+            DataType::Int64 => Some((integers::<Int64Type>(array), 0)),
+            DataType::UInt8 => Some((integers::<UInt8Type>(array), 0)),
+            DataType::UInt16 => Some((integers::<UInt16Type>(array), 0)),
+            DataType::UInt32 => Some((integers::<UInt32Type>(array), 0)),
+            DataType::UInt64 => Some((integers::<UInt64Type>(array), 0)),
+            DataType::Decimal32(_, s) => scaled(*s).map(|s| (integers::<Decimal32Type>(array), s)),
+            DataType::Decimal64(_, s) => scaled(*s).map(|s| (integers::<Decimal64Type>(array), s)),
+            DataType::Decimal128(_, s) => scaled(*s).map(|s| (integers::<Decimal128Type>(array), s)),
+            _ => None,
+        };
+        let cells = match fixed {
+            Some((values, scale)) => Cells::Fixed(values, scale),
+            None => Cells::Any((0..array.len()).map(|row| Amount::of_cell(array, row)).collect()),
+        };
+        Self { cells, nulls: array.logical_nulls() }
+    }
+
+    /// Whether a cell is null.
+    pub fn is_null(&self, row: usize) -> bool {
+        self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))
+    }
+}
+
+/// An exact sum. Impossible once it overflowed 256 bits or a cell was no exact decimal.
+#[derive(Debug, Clone, Copy)]
+pub struct Sum {
+    /// What fitted into 128 bits at this scale, on top of `rest`.
+    fixed: i128,
+    scale: u32,
+    rest: Option<Amount>,
+}
+
+impl Sum {
+    /// Of nothing.
+    pub const ZERO: Self = Self { fixed: 0, scale: 0, rest: Some(Amount::ZERO) };
+
+    /// The sum, if it is possible.
+    pub fn amount(self) -> Option<Amount> {
+        self.rest?.plus(Amount::new(self.fixed, self.scale))
+    }
+
+    /// Adds a cell. Null adds nothing.
+    pub fn add(&mut self, amounts: &Amounts, row: usize) {
+        match &amounts.cells {
+            _ if amounts.is_null(row) => {}
+            Cells::Fixed(values, scale) => self.add_fixed(values[row], *scale),
+            Cells::Any(values) => self.rest = self.rest.zip(values[row]).and_then(|(a, b)| a.plus(b)),
+        }
+    }
+
+    /// Takes a cell away. Null takes nothing.
+    pub fn subtract(&mut self, amounts: &Amounts, row: usize) {
+        match &amounts.cells {
+            _ if amounts.is_null(row) => {}
+            Cells::Fixed(values, scale) if values[row] != i128::MIN => self.add_fixed(-values[row], *scale),
+            Cells::Fixed(values, scale) => {
+                let cell = Amount::new(values[row], *scale);
+                self.rest = self.rest.and_then(|rest| rest.minus(cell));
+            }
+            Cells::Any(values) => self.rest = self.rest.zip(values[row]).and_then(|(a, b)| a.minus(b)),
+        }
+    }
+
+    fn add_fixed(&mut self, value: i128, scale: u32) {
+        let sum = if scale == self.scale { self.fixed.checked_add(value) } else { None };
+        match sum {
+            Some(sum) => self.fixed = sum,
+            None => {
+                self.rest = self.amount();
+                (self.fixed, self.scale) = (value, scale);
+            }
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let rest = self.amount().zip(other.amount()).and_then(|(a, b)| a.plus(b));
+        Self { rest, ..Self::ZERO }
+    }
+
+    /// Without the other.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        let rest = self.amount().zip(other.amount()).and_then(|(a, b)| a.minus(b));
+        Self { rest, ..Self::ZERO }
+    }
+
+    /// Exact decimal text, or why there is none.
+    pub fn text(self) -> String {
+        self.amount().map_or_else(|| "not summed: not an exact decimal".to_owned(), |a| a.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Decimal128Array, Float64Array, StringArray};
+
+    use super::*;
+
+    fn sum(arrays: &[ArrayRef]) -> Sum {
+        let mut sum = Sum::ZERO;
+        for array in arrays {
+            let amounts = Amounts::of(array.as_ref());
+            (0..array.len()).for_each(|row| sum.add(&amounts, row));
+        }
+        sum
+    }
+
+    #[test]
+    fn sums_are_exact_beyond_128_bits_and_across_scales() {
+        let large = Decimal128Array::from(vec![Some(i128::MAX), Some(i128::MAX), None]);
+        let large: ArrayRef = Arc::new(large.with_precision_and_scale(38, 2).unwrap());
+        let text: ArrayRef = Arc::new(StringArray::from(vec!["0.005"]));
+        assert_eq!(sum(&[large.clone(), text]).text(), "3402823669209384634633746074317682114.545");
+        assert_eq!(sum(&[large.clone()]).minus(sum(&[large])).text(), "0.00");
+        let mut sum = Sum::ZERO;
+        let small: ArrayRef = Arc::new(arrow::array::Int64Array::from(vec![7, -3]));
+        sum.subtract(&Amounts::of(small.as_ref()), 0);
+        sum.add(&Amounts::of(small.as_ref()), 1);
+        assert_eq!(sum.text(), "-10");
+    }
+
+    #[test]
+    fn what_is_no_exact_decimal_is_not_summed() {
+        let floats: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.5), None]));
+        assert_eq!(sum(&[floats]).text(), "not summed: not an exact decimal");
+        let nulls: ArrayRef = Arc::new(Float64Array::from(vec![None::<f64>]));
+        assert_eq!(sum(&[nulls]).text(), "0");
+    }
+}
