@@ -3,6 +3,7 @@
 //! | module | what belongs there |
 //! |---|---|
 //! | `bad_input` | files and places that no run can use, full disks, killed runs |
+//! | `bridge` | opening + movements = closing, against forward histories and with planted breaks |
 //! | `cases` | the text cases under `tests/cases`, their format and their runner |
 //! | `cli` | help, exit statuses, wiring of the command line |
 //! | `docs` | the page of every discrepancy |
@@ -35,6 +36,7 @@
 )]
 
 mod bad_input;
+mod bridge;
 mod cases;
 mod cli;
 mod docs;

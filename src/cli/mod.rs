@@ -3,6 +3,7 @@
 
 mod args;
 mod bar;
+mod bridge;
 mod completions;
 mod console;
 mod demo;
@@ -85,6 +86,7 @@ enum Command {
     Inspect(inspect::Args),
     Init(init::Args),
     History(history::Args),
+    Bridge(bridge::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -99,6 +101,7 @@ impl Command {
             Self::Inspect(args) => args.console,
             Self::Init(args) => args.console,
             Self::History(args) => args.console,
+            Self::Bridge(args) => args.console,
             Self::Demo(args) => args.console,
             Self::Completions(_) | Self::Man(_) => ConsoleArgs::default(),
         }
@@ -112,6 +115,7 @@ impl Command {
             Self::Inspect(args) => inspect::run(args, console),
             Self::Init(args) => init::run(args, console),
             Self::History(args) => history::run(args, console),
+            Self::Bridge(args) => bridge::run(args, console),
             Self::Demo(args) => demo::run(args, console),
             Self::Completions(args) => completions::run(args, console),
             Self::Man(args) => man::run(args, console),

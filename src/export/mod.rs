@@ -9,12 +9,14 @@ pub(crate) mod in_order;
 mod ipc;
 pub mod package;
 mod parquet;
+mod rows;
 pub mod tables;
 pub mod totals;
 pub mod verdicts;
 
 pub use csv::CsvStyle;
 pub use parquet::{EncodedGroup, GroupEncoder, GroupFile, ParquetStyle};
+pub use rows::RowsFile;
 
 use std::fs::File;
 use std::path::Path;

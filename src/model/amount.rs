@@ -92,6 +92,29 @@ impl Amount {
         self.plus(Self { unscaled: i256::ZERO, scale: other.scale }).unwrap_or(self)
     }
 
+    /// The amount with its sign turned; `None` on overflow of 256 bits.
+    pub fn negated(self) -> Option<Self> {
+        Some(Self { unscaled: self.unscaled.checked_neg()?, scale: self.scale })
+    }
+
+    /// The unscaled number at a scale, if it can be written with it exactly and in 128 bits.
+    ///
+    /// ```
+    /// use asof::model::Amount;
+    /// assert_eq!(Amount::parse("-12.5").and_then(|a| a.unscaled(2)), Some(-1250));
+    /// assert_eq!(Amount::parse("0.125").and_then(|a| a.unscaled(2)), None);
+    /// ```
+    pub fn unscaled(self, scale: u32) -> Option<i128> {
+        let at = if self.scale <= scale {
+            self.rescaled(scale)?
+        } else {
+            let factor = i256::from_i128(10).checked_pow(self.scale - scale)?;
+            (self.unscaled.checked_rem(factor)? == i256::ZERO)
+                .then(|| self.unscaled.checked_div(factor))??
+        };
+        at.to_i128()
+    }
+
     /// Whether it is nothing.
     pub fn is_zero(self) -> bool {
         self.unscaled == i256::ZERO
@@ -99,6 +122,12 @@ impl Amount {
 
     fn rescaled(self, scale: u32) -> Option<i256> {
         self.unscaled.checked_mul(i256::from_i128(10).checked_pow(scale - self.scale)?)
+    }
+}
+
+impl From<i64> for Amount {
+    fn from(whole: i64) -> Self {
+        Self { unscaled: i256::from_i128(whole.into()), scale: 0 }
     }
 }
 

@@ -14,8 +14,10 @@
 //! snapshot  output groups, verdicts, checks, manifest              pass 4  (emit)
 //! ```
 
+mod bridge;
 mod checks;
 mod columnar;
+mod coverage;
 mod drift;
 mod emit;
 mod evidence;
@@ -51,6 +53,9 @@ mod verdicts;
 mod verify;
 mod window;
 
+pub use bridge::{
+    BridgeFigures, BridgeGroup, BridgeLine, BridgeOutcome, BridgedDataset, BridgedMeasure, bridge,
+};
 pub use explain::{DatasetExplanation, Explanation, MomentExplanation, explain};
 pub use history::{ChangedCell, HistoryOutcome, HistoryStep, history};
 pub use inspect::{Coverage, Inspected, InspectedColumn, InspectedLedger, InspectedTable, inspect};

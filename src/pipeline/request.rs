@@ -210,3 +210,45 @@ pub struct HistoryRequest {
     /// How to run.
     pub options: RunOptions,
 }
+
+/// What a bridge leads from and to.
+#[derive(Debug, Clone)]
+pub enum BridgeSpan {
+    /// From one moment to a later one.
+    Moments {
+        /// The opening.
+        from: Moment,
+        /// The closing.
+        to: Moment,
+    },
+    /// From what was known of a moment to what was known of it later; for postings with two clocks.
+    Known {
+        /// The moment, on the clock of posting dates.
+        as_of: Moment,
+        /// As it was known then: the opening.
+        from: Moment,
+        /// As it is known then: the closing.
+        to: Moment,
+    },
+}
+
+/// A request for opening + movements = closing.
+#[derive(Debug, Clone)]
+pub struct BridgeRequest {
+    /// Where the datasets are; all of its datasets are bridged.
+    pub plan: Plan,
+    /// From where to where.
+    pub span: BridgeSpan,
+    /// The columns whose values are the groups; `None`: the plan's `group_by`.
+    pub by: Option<Vec<String>>,
+    /// Where to write the figures as a table (`.parquet`, `.csv`, `.arrow`), if wanted.
+    pub output: Option<PathBuf>,
+    /// Where to write every change with what it moves, if wanted.
+    pub changes: Option<PathBuf>,
+    /// Whether an output that is already there is replaced.
+    pub replace: bool,
+    /// Whether a moment before the window is bridged as far as the ledger goes.
+    pub allow_uncovered: bool,
+    /// How to run.
+    pub options: RunOptions,
+}

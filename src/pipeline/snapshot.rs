@@ -21,7 +21,7 @@ use super::series::Shared;
 use super::totals::Totals;
 use super::verdicts::{Judge, VerdictCounts};
 use super::window::{self, SourceCut};
-use super::{columnar, drift};
+use super::{columnar, coverage, drift};
 use crate::error::{Error, Result};
 use crate::export::package::Staged;
 use crate::export::tables::DiscrepancyFile;
@@ -235,11 +235,12 @@ impl Writing<'_> {
         let analysed = &run.analysed[number];
         let order = &run.order(number).order;
         let cut = window::cut(run.source(number), order, &self.moment.bound, &input.plan.name)?;
-        let uncovered = self.check_window(number, &cut, analysed.end)?;
+        let uncovered =
+            coverage::is_uncovered(run, number, (self.moment, &cut), self.request.policy.allow_uncovered)?;
         let distrusted =
             (self.request.policy.trust == Trust::Ledger).then_some(analysed.distrusted.as_slice());
         let mut found = self.cut_findings(number, &cut);
-        found.extend(self.truncates(number, &cut)?);
+        found.extend(coverage::truncates(run, number, &cut)?);
         let timeline = run.timeline_of(number, analysed);
         self.progress.stage(&format!("rebuild {}", input.plan.name), None);
         let mut rebuilt = Rebuilt::new(
@@ -251,7 +252,7 @@ impl Writing<'_> {
             (&self.shared[number], self.progress),
         )?;
         rebuilt.set_unborn(drift::unborn(input, order, cut.rank)?);
-        let refill_proven = self.refill_proven(number, &cut);
+        let refill_proven = coverage::refill_proven(run, number, &cut);
         let judge = Judge { analysed, rebuilt: &rebuilt, cut: cut.rank, uncovered, refill_proven };
         let (counts, columns) = judge.judge(parts.verdicts.as_mut())?;
         if self.request.policy.strict && counts.unrecoverable_cells > 0 {
@@ -278,33 +279,6 @@ impl Writing<'_> {
         let evidence = run.evidence(number, &analysed.histories, &analysed.standing);
         checks::overdrawn(&evidence, &rebuilt, &mut parts.findings)?;
         Ok((outcome, cut.rank))
-    }
-
-    /// Refuses a moment that nothing can prove; with `--allow-uncovered`, says that it is one.
-    fn check_window(&self, number: usize, cut: &SourceCut, end: u32) -> Result<bool> {
-        let input = &self.run.inputs.datasets[number];
-        let refuse = |reason: String, nearest: Option<String>| Error::Uncovered {
-            dataset: input.plan.name.clone(),
-            as_of: self.moment.resolved.clone(),
-            reason,
-            nearest,
-        };
-        let behind_extract = match (&input.plan.current.at, self.moment.bound.last_nanosecond()) {
-            (Some(at), Some(asked)) => at.last_nanosecond().is_some_and(|extract| asked > extract),
-            (Some(_), None) => cut.rank > end,
-            (None, _) => false,
-        };
-        if behind_extract {
-            let at = input.plan.current.at.as_ref().map(Bound::to_when);
-            return Err(refuse("the current state was read before it".to_owned(), at));
-        }
-        let Some((reason, nearest)) = self.run.windows[number].refusal(&self.moment.bound) else {
-            return Ok(false);
-        };
-        if self.request.policy.allow_uncovered {
-            return Ok(true);
-        }
-        Err(refuse(reason, nearest.map(time::format_instant)))
     }
 
     /// Transactions on both sides of the clock, and an as-of behind everything recorded.
@@ -351,59 +325,6 @@ impl Writing<'_> {
             found.push(discrepancy);
         }
         found
-    }
-
-    /// Rows ended by an undone truncate are refilled from the ledger; exact only where all of them are known.
-    fn truncates(&self, number: usize, cut: &SourceCut) -> Result<Option<Discrepancy>> {
-        let input = &self.run.inputs.datasets[number];
-        let analysed = &self.run.analysed[number];
-        let truncates = &analysed.histories.truncates;
-        let undone = truncates.iter().find(|&&rank| rank >= cut.rank && rank < analysed.end);
-        let Some(&undone) = undone else { return Ok(None) };
-        if self.refill_proven(number, cut) {
-            return Ok(None);
-        }
-        let known = analysed
-            .histories
-            .shards
-            .iter()
-            .any(|shard| (0..shard.facts.len()).any(|fact| shard.rank(fact) < undone));
-        if !known {
-            return Err(Error::Refused {
-                dataset: input.plan.name.clone(),
-                reason: "it was truncated after the as-of, and the ledger says nothing of the rows before"
-                    .to_owned(),
-                hint: Some("--partial goes on with the other datasets".to_owned()),
-            });
-        }
-        let message = "truncated after the as-of: the rows that stood are refilled from the ledger; rows that it \
-                       never mentioned before are missing (declare `from_birth` if there were none)";
-        let mut discrepancy = input.discrepancy(Kind::TruncatedTable, message);
-        discrepancy.touches_snapshot = true;
-        discrepancy.ledger = self.truncate_place(number, undone)?;
-        Ok(Some(discrepancy))
-    }
-
-    /// Whether every row is known that stood at the first undone truncate: from birth, since an earlier
-    /// truncate, or since the opening.
-    fn refill_proven(&self, number: usize, cut: &SourceCut) -> bool {
-        let analysed = &self.run.analysed[number];
-        let truncates = &analysed.histories.truncates;
-        let undone = truncates.iter().find(|&&rank| rank >= cut.rank);
-        let opened = analysed.opening.zip(undone).is_some_and(|(opening, &undone)| opening.rank <= undone);
-        self.run.inputs.datasets[number].plan.ledger.from_birth
-            || opened
-            || truncates.iter().any(|&rank| rank < cut.rank)
-    }
-
-    fn truncate_place(&self, number: usize, rank: u32) -> Result<Option<crate::model::LedgerPlace>> {
-        let run = self.run;
-        let analysed = &run.analysed[number];
-        let ranks = run.order(number).order.ranks(run.inputs.datasets[number].member);
-        let index = analysed.histories.truncate_indices.iter().find(|&&i| ranks.of(i) == rank);
-        let evidence = run.evidence(number, &analysed.histories, &analysed.standing);
-        let placed = evidence.changes(Kind::TruncatedTable, index.copied().as_slice(), |_| String::new())?;
-        Ok(placed.into_iter().next().and_then(|d| d.ledger))
     }
 
     /// The table in memory, in the types that it came in.

@@ -216,6 +216,12 @@ impl PostingLedger {
         times
     }
 
+    /// When the posting at a place of the stream of derived changes was entered (nanoseconds, or
+    /// [`NO_TIME`] if it does not say so).
+    pub fn entered(&self, place: u64) -> i64 {
+        self.lines.get(place as usize).map_or(NO_TIME, |line| line.committed)
+    }
+
     /// Postings that count at a moment of posting dates and were entered behind it: how many, by how
     /// much they move the measures of a dataset, and the first of them.
     pub fn late(&self, target: usize, bound: &Bound) -> Option<PostingFinding> {
