@@ -244,7 +244,7 @@ fn accounts(current: &str, second_record: bool) -> Folder {
     folder.write(
         "plan.toml",
         "[datasets.t]\nkey = [\"id\"]\nmeasures = [\"balance\"]\ngroup_by = [\"currency\"]\n\
-         current = { path = \"t.csv\", at = \"2025-02-01T00:00:00Z\", types = { balance = \"decimal(18, 2)\" } }\n\
+         current = { path = \"t.csv\", at = \"2025-02-01T00:00:00Z\" }\n\
          [datasets.t.ledger]\npath = \"ledger.csv\"\ncomplete_from = \"2025-01-01T00:00:00Z\"\n",
     );
     folder
@@ -321,6 +321,86 @@ fn the_changes_add_up_to_the_figures() {
     assert!(sums.is_empty() && seen > 6, "{sums:?}");
 }
 
+/// Journal lines with a posting date and a time of entry.
+fn journal() -> Folder {
+    let folder = Folder::new();
+    folder.write("t.csv", "account,balance\n1000,70.00\n2000,-45.50\n3000,-24.50\n");
+    let lines = [
+        "1,a,1000,2025-12-10,2025-12-10,50.00",
+        "2,a,2000,2025-12-10,2025-12-10,-50.00",
+        // Entered in January, counts in December.
+        "3,b,1000,2025-12-30,2026-01-08,20.00",
+        "4,b,3000,2025-12-30,2026-01-08,-20.00",
+        "5,c,2000,2025-12-31,2026-01-20,4.50",
+        "6,c,3000,2025-12-31,2026-01-20,-4.50",
+    ];
+    folder.write(
+        "journal.csv",
+        format!("line,entry,account,posting_date,entry_date,amount\n{}\n", lines.join("\n")),
+    );
+    folder.write(
+        "plan.toml",
+        "[datasets.t]\nkey = [\"account\"]\nmeasures = [\"balance\"]\n\
+         current = { path = \"t.csv\", at = \"2026-02-01T00:00:00Z\" }\n\
+         [datasets.t.ledger]\npath = \"journal.csv\"\nformat = \"postings\"\nfrom_birth = true\n\
+         columns = { id = \"line\", transaction = \"entry\" }\n\
+         [datasets.t.ledger.postings]\namounts = { balance = \"amount\" }\nbalanced = true\n",
+    );
+    folder
+}
+
+#[test]
+fn as_reported_then_against_as_known_now() {
+    let folder = journal();
+    for (known, expected) in [
+        (
+            "2026-01-10",
+            [["1000", "50.00", "0.00", "20.00", "70.00"], ["3000", "0.00", "-20.00", "0.00", "-20.00"]],
+        ),
+        (
+            "2026-01-31",
+            [["1000", "50.00", "0.00", "20.00", "70.00"], ["2000", "-50.00", "0.00", "4.50", "-45.50"]],
+        ),
+    ] {
+        let output = folder.run(&[
+            "bridge",
+            "plan.toml",
+            "--as-of",
+            "2025-12-31",
+            "--as-known",
+            "2026-01-05",
+            "--to-known",
+            known,
+            "--by",
+            "account",
+            "--changes",
+            "late.csv",
+            "--replace",
+        ]);
+        assert_eq!(output.status, 0, "{}{}", output.stdout, output.stderr);
+        for [account, opening, additions, updates, closing] in expected {
+            let found = line(&output.stdout, "balance", account);
+            assert_eq!(found, [opening, additions, "0.00", updates, closing], "{known}\n{}", output.stdout);
+        }
+        let late = std::fs::read_to_string(folder.join("late.csv")).unwrap();
+        let amounts = late.lines().filter(|l| l.starts_with("t,balance,")).count();
+        assert_eq!(amounts, if known == "2026-01-10" { 2 } else { 4 }, "{late}");
+    }
+    // The table sums of a moment known at two times differ by what was entered in between, and no more.
+    let output = folder.run(&[
+        "bridge",
+        "plan.toml",
+        "--as-of",
+        "2025-12-15",
+        "--as-known",
+        "2026-01-05",
+        "--to-known",
+        "2026-01-31",
+    ]);
+    assert_eq!(output.status, 0, "{}{}", output.stdout, output.stderr);
+    assert!(output.stdout.contains("t: 0 changes"), "{}", output.stdout);
+}
+
 #[test]
 fn moments_the_wrong_way_round_and_columns_that_are_not_there_are_told() {
     let folder = accounts("USD,108.00", true);
@@ -328,7 +408,10 @@ fn moments_the_wrong_way_round_and_columns_that_are_not_there_are_told() {
     for (more, said) in [
         (&["--from", "2025-01-31", "--to", "2025-01-01"][..], "lies before"),
         (&["--from", "2025-01-01", "--to", "2025-01-31", "--by", "curency"], "did you mean \"currency\""),
-        (&["--as-of", "2025-01-31", "--as-known", "2025-01-02", "--to-known", "2025-01-03"], "one clock"),
+        (
+            &["--as-of", "2025-01-31", "--as-known", "2025-01-02", "--to-known", "2025-01-03"],
+            "images of rows",
+        ),
         (&["--from", "2025-01-01", "--to", "2025-01-31", "--out", "x.pdf"], ".parquet, .csv or .arrow"),
         (&["--from", "2024-01-01", "--to", "2025-01-31"], "outside the provable window"),
     ] {

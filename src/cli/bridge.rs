@@ -163,22 +163,11 @@ fn text(outcome: &BridgeOutcome) -> String {
 fn dataset_text(dataset: &BridgedDataset) -> String {
     let by = if dataset.by.is_empty() { String::new() } else { format!(" by {}", dataset.by.join(", ")) };
     let mut text = format!("\n{}{by}: {}\n", dataset.name, counted(dataset.changes, "change"));
+    let align: Vec<Align> = std::iter::once(Align::Left)
+        .chain(std::iter::repeat_n(Align::Right, 2 + BridgeLine::ALL.len()))
+        .collect();
     for measure in &dataset.measures {
-        text += &columns(
-            2,
-            &[
-                Align::Left,
-                Align::Right,
-                Align::Right,
-                Align::Right,
-                Align::Right,
-                Align::Right,
-                Align::Right,
-                Align::Right,
-                Align::Right,
-            ],
-            &table(dataset, measure),
-        );
+        text += &columns(2, &align, &table(dataset, measure));
         text += "\n";
     }
     text.pop();

@@ -164,7 +164,8 @@ impl BridgedMeasure {
     /// Gives all amounts the same number of decimals.
     fn set_scale(&mut self) {
         let figures = || self.groups.iter().map(|g| &g.figures).chain([&self.total]);
-        let amounts = figures().flat_map(|f| [f.opening, f.closing].into_iter().chain(f.lines.iter().copied()));
+        let amounts =
+            figures().flat_map(|f| [f.opening, f.closing].into_iter().chain(f.lines.iter().copied()));
         let finest = amounts.flatten().fold(Amount::ZERO, Amount::as_fine_as);
         for figures in self.groups.iter_mut().map(|g| &mut g.figures).chain([&mut self.total]) {
             let ends = [&mut figures.opening, &mut figures.closing];
