@@ -25,6 +25,7 @@
 //! | `table` | text tables to Arrow and Parquet, and back |
 //! | `tidy` | the rules of layout that no compiler holds |
 //! | `twin` | the naive second implementation |
+//! | `undo` | reversing change sets on real databases |
 
 #![allow(
     clippy::unwrap_used,
@@ -58,3 +59,4 @@ mod streams;
 mod table;
 mod tidy;
 mod twin;
+mod undo;

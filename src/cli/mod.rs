@@ -17,6 +17,7 @@ mod layout;
 mod man;
 mod size;
 mod snapshot;
+mod undo;
 mod verify;
 
 use std::ffi::OsString;
@@ -87,6 +88,7 @@ enum Command {
     Init(init::Args),
     History(history::Args),
     Bridge(bridge::Args),
+    Undo(undo::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -102,6 +104,7 @@ impl Command {
             Self::Init(args) => args.console,
             Self::History(args) => args.console,
             Self::Bridge(args) => args.console,
+            Self::Undo(args) => args.console,
             Self::Demo(args) => args.console,
             Self::Completions(_) | Self::Man(_) => ConsoleArgs::default(),
         }
@@ -116,6 +119,7 @@ impl Command {
             Self::Init(args) => init::run(args, console),
             Self::History(args) => history::run(args, console),
             Self::Bridge(args) => bridge::run(args, console),
+            Self::Undo(args) => undo::run(args, console),
             Self::Demo(args) => demo::run(args, console),
             Self::Completions(args) => completions::run(args, console),
             Self::Man(args) => man::run(args, console),

@@ -4,12 +4,14 @@
 //! in [`write_table`], one word in [`OutputFormat`](crate::pipeline::request::OutputFormat),
 //! and tests that read the file back.
 
+pub mod change_set;
 mod csv;
 pub(crate) mod in_order;
 mod ipc;
 pub mod package;
 mod parquet;
 mod rows;
+pub mod sql;
 pub mod tables;
 pub mod totals;
 pub mod verdicts;

@@ -111,7 +111,7 @@ fn run(request: &HistoryRequest, progress: &dyn Progress) -> Result<HistoryOutco
     let breaks = one.breaks(Findings::new(&spool, &known))?;
     let mut outcome = HistoryOutcome {
         key: input.key_text(&refs, 0),
-        steps: indices.iter().filter_map(|i| records.get(i)).map(|record| step(&run, record)).collect(),
+        steps: indices.iter().filter_map(|i| records.get(i)).map(|record| step_of(&run, 0, record)).collect(),
         current: current.first.as_ref().map(|row| row_text(input, row)),
         breaks: Vec::new(),
     };
@@ -313,7 +313,7 @@ impl OneKey<'_> {
     }
 }
 
-fn wanted_key(input: &DatasetInput, texts: &[String]) -> Result<Vec<ArrayRef>> {
+pub(super) fn wanted_key(input: &DatasetInput, texts: &[String]) -> Result<Vec<ArrayRef>> {
     let names: Vec<&str> = input.schema.key().iter().map(|&c| input.schema.name(c)).collect();
     let wrong = |message: String| Error::Plan {
         place: "--key".to_owned(),
@@ -341,7 +341,7 @@ fn wanted_key(input: &DatasetInput, texts: &[String]) -> Result<Vec<ArrayRef>> {
 }
 
 /// The records of changes, one by one; each segment is read once.
-fn records(input: &DatasetInput, indices: &[u32]) -> Result<BTreeMap<u32, ChangeBatch>> {
+pub(super) fn records(input: &DatasetInput, indices: &[u32]) -> Result<BTreeMap<u32, ChangeBatch>> {
     let mut places: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
     for &index in indices {
         let (segment, row) = input.store.locate(index);
@@ -364,8 +364,8 @@ fn records(input: &DatasetInput, indices: &[u32]) -> Result<BTreeMap<u32, Change
 }
 
 /// What a record of one change says.
-fn step(run: &Run, batch: &ChangeBatch) -> HistoryStep {
-    let (input, source) = (&run.inputs.datasets[0], run.source(0));
+pub(super) fn step_of(run: &Run, number: usize, batch: &ChangeBatch) -> HistoryStep {
+    let (input, source) = (&run.inputs.datasets[number], run.source(number));
     let cell = |images: &crate::model::Images, column: usize| {
         let known = matches!(images.state(column, 0), CellState::Known | CellState::AmbiguousNull);
         images.column(column).filter(|_| known).map(|array| canon::cell_text(array.as_ref(), 0))

@@ -49,6 +49,7 @@ mod series;
 mod snapshot;
 mod standing;
 mod totals;
+pub mod undo;
 mod verdicts;
 mod verify;
 mod window;

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::model::canon;
 use crate::replay::history::Timeline;
 use crate::replay::multiset;
-use crate::replay::select::{self, Choice, Fate, NO_ROW, Patch, Source, World};
+use crate::replay::select::{self, Choice, Cuts, Fate, NO_ROW, Patch, Source, World};
 use crate::snapshot::GroupSource;
 
 /// One dataset as of one cut. A [`GroupSource`] of its rows.
@@ -84,22 +84,23 @@ pub(super) fn world<'a>(
 
 impl<'a> Rebuilt<'a> {
     /// Selects, fetches and lays out.
-    pub(super) fn new(
+    pub(super) fn new<'c>(
         input: &'a DatasetInput,
         histories: &'a Histories,
         standing: &'a Standing,
-        (timeline, cut): (Timeline<'a>, u32),
+        (timeline, cuts): (Timeline<'a>, impl Into<Cuts<'c>>),
         distrusted: Option<&[u32]>,
         (shared, progress): (&'a Shared, &dyn Progress),
     ) -> Result<Self> {
-        if input.schema.is_keyless() {
+        let cuts = cuts.into();
+        if let (true, Cuts::One(cut)) = (input.schema.is_keyless(), cuts) {
             return Self::keyless(input, histories, standing, (timeline, cut), (shared, progress));
         }
         let world = world(input, histories, standing, timeline, distrusted.unwrap_or_default());
         let selections: Vec<select::Selection> = (0..histories.shards.len())
             .into_par_iter()
             .with_max_len(1)
-            .map(|shard| select::select(world, shard, cut))
+            .map(|shard| select::select(world, shard, cuts))
             .collect();
         let (mut patches, mut choices) = (Vec::new(), Vec::new());
         for selection in selections {

@@ -173,7 +173,7 @@ impl Judge<'_> {
         maker.make(&input.plan.name, &columns, rows)
     }
 
-    fn contradicted(&self, slot: u32) -> bool {
+    pub(super) fn contradicted(&self, slot: u32) -> bool {
         self.analysed.contradicted.get(&slot).is_some_and(|&rank| rank >= self.cut)
     }
 
@@ -349,7 +349,7 @@ impl Judge<'_> {
         columns.into_iter().map(|column| self.rebuilt.column(group, column)).collect()
     }
 
-    fn patch_verdict(&self, number: u32) -> Verdict {
+    pub(super) fn patch_verdict(&self, number: u32) -> Verdict {
         let rebuilt = self.rebuilt;
         let patch = &rebuilt.patches[rebuilt.present[number as usize] as usize];
         let mut verdict = Verdict::Restored;

@@ -131,6 +131,30 @@ impl World<'_> {
     }
 }
 
+/// From which rank on changes are undone.
+#[derive(Debug, Clone, Copy)]
+pub enum Cuts<'a> {
+    /// The same for all keys.
+    One(u32),
+    /// Per slot; `u32::MAX` where nothing is undone. Each must be the first rank of a transaction.
+    PerKey(&'a [u32]),
+}
+
+impl From<u32> for Cuts<'_> {
+    fn from(cut: u32) -> Self {
+        Self::One(cut)
+    }
+}
+
+impl Cuts<'_> {
+    fn of(self, slot: u32) -> u32 {
+        match self {
+            Self::One(cut) => cut,
+            Self::PerKey(cuts) => cuts[slot as usize],
+        }
+    }
+}
+
 /// Where a walk is: a key's steps and a place among them.
 struct Walk<'a> {
     world: World<'a>,
@@ -140,19 +164,23 @@ struct Walk<'a> {
     place: usize,
 }
 
-/// Selects for all keys of one shard at one cut.
-pub fn select(world: World<'_>, shard: usize, cut: u32) -> Selection {
+/// Selects for all keys of one shard at one cut, or at one of its own for each key.
+pub fn select<'a>(world: World<'_>, shard: usize, cuts: impl Into<Cuts<'a>>) -> Selection {
+    let cuts = cuts.into();
     let mut selection = Selection::default();
     let mut steps = Vec::new();
     let this = &world.shards[shard];
     for key in 0..this.keys() {
         let slot = world.bases[shard] + key as u32;
+        let cut = cuts.of(slot);
         let last_rank = this.rank(this.history(key).end - 1);
         let distrusted = world.distrusted.binary_search(&slot).is_ok();
         if world.duplicates.binary_search(&slot).is_ok() {
             continue;
         }
-        if last_rank < cut && world.timeline.truncates.is_empty() && !distrusted {
+        if cut == u32::MAX && !distrusted
+            || last_rank < cut && world.timeline.truncates.is_empty() && !distrusted
+        {
             continue;
         }
         history::steps(this, key, world.stands(slot), world.timeline, &mut steps);
