@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::inputs::DatasetInput;
 use super::progress::Progress;
+use super::scan::release_buffers;
 use crate::error::Result;
 use crate::ledger::store::ChangeStore;
 use crate::ledger::want::{Columns, Want};
@@ -74,6 +75,7 @@ impl Fetched {
     }
 
     fn of(segments: Vec<Result<Segment>>) -> Result<Self> {
+        release_buffers();
         Ok(Self { segments: Arc::new(segments.into_iter().collect::<Result<_>>()?) })
     }
 

@@ -1,9 +1,12 @@
 //! First pass: the ledgers become an order, and facts sorted into shards.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
 use rayon::prelude::*;
 
+use super::in_order;
 use super::inputs::{DatasetInput, SourceInput};
 use super::prefix::Prefix;
 use super::progress::Progress;
@@ -15,6 +18,7 @@ use crate::model::canon::{self, Seed};
 use crate::model::rank::Ranks;
 use crate::model::{ChangeBatch, DiscrepancyKind};
 use crate::plan::Bound;
+use crate::read;
 use crate::replay::facts::{self, Facts, ScanOptions, shard_of};
 use crate::replay::shard::{Shard, Sieve};
 
@@ -50,7 +54,7 @@ pub(super) fn order(source: &SourceInput, datasets: &[DatasetInput], bounds: &[&
     let prefix = if let [one] = members.as_slice() { Prefix::find(one, bounds) } else { Prefix::default() };
     let mut abridged = prefix.segments > 0;
     let mut order = match members.as_slice() {
-        [one] => match in_order(source, &one.store, prefix)? {
+        [one] => match as_read(source, &one.store, prefix)? {
             Some(order) => order,
             None => {
                 abridged = false;
@@ -70,26 +74,24 @@ pub(super) fn order(source: &SourceInput, datasets: &[DatasetInput], bounds: &[&
     Ok(Ordered { order, repeats, abridged })
 }
 
-fn in_order(source: &SourceInput, store: &ChangeStore, prefix: Prefix) -> Result<Option<Order>> {
+fn as_read(source: &SourceInput, store: &ChangeStore, prefix: Prefix) -> Result<Option<Order>> {
     let mut builder = OrderBuilder::in_order(source.rules);
     if prefix.segments > 0 {
         builder.skip(store.first(prefix.segments), prefix.transactions);
     }
-    // A window of segments is decoded while the one before it is followed in sequence.
-    let segments: Vec<usize> = (prefix.segments..store.segments()).collect();
-    let mut decoded: Vec<Result<ChangeBatch>> = Vec::new();
-    for window in segments.chunks(rayon::current_num_threads().max(1) * 2).chain([&[][..]]) {
-        let read = |&segment: &usize| store.read(segment, Want::ORDER, None);
-        let (followed, next) = rayon::join(
-            || decoded.drain(..).map(|batch| follow(&mut builder, &batch?)).collect::<Result<Vec<_>>>(),
-            || window.par_iter().with_max_len(1).map(read).collect(),
-        );
-        if followed?.contains(&Err(NotInOrder)) {
-            return Ok(None);
-        }
-        decoded = next;
-    }
-    Ok(Some(builder.finish()))
+    let is_in_order = AtomicBool::new(true);
+    let goes_on = || is_in_order.load(Ordering::Relaxed);
+    in_order::in_order(
+        (prefix.segments..store.segments()).take_while(|_| goes_on()).map(Ok),
+        |&segment| store.read(segment, Want::ORDER, None),
+        |_, batch| {
+            if goes_on() && follow(&mut builder, &batch?)?.is_err() {
+                is_in_order.store(false, Ordering::Relaxed);
+            }
+            Ok(())
+        },
+    )?;
+    Ok(goes_on().then(|| builder.finish()))
 }
 
 fn follow(builder: &mut OrderBuilder, batch: &ChangeBatch) -> Result<Result<(), NotInOrder>> {
@@ -302,10 +304,16 @@ pub(super) fn histories(
             Ok(scanned)
         })
         .collect();
+    release_buffers();
     let mut histories = collect(scanned, shards, input.lanes.count(), ranks)?;
     let null = |lane| input.lanes.ambiguous_alone(lane).map(|c| canon::hash_null(options.seed.column(c)));
     histories.null_lanes = (0..input.lanes.count()).map(null).collect();
     Ok(histories)
+}
+
+/// Gives back what all threads keep for reading, before memory is wanted for something else.
+pub(super) fn release_buffers() {
+    rayon::broadcast(|_| read::release_buffers());
 }
 
 fn shard_count(facts: usize) -> usize {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::inputs::DatasetInput;
 use super::opening::{self, Sums};
 use super::progress::Progress;
-use super::scan::Histories;
+use super::scan::{Histories, release_buffers};
 use crate::error::{Error, Result};
 use crate::model::canon;
 use crate::read::{Packing, unpacked};
@@ -105,6 +105,7 @@ pub(super) fn read(
             read
         })
         .collect();
+    release_buffers();
     let lanes = input.lanes.count();
     let slots = histories.slots();
     let mut standing = Standing {

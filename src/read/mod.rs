@@ -24,6 +24,7 @@ mod block;
 pub mod cell;
 mod columns;
 mod csv;
+mod flat;
 mod group;
 mod guard;
 #[cfg(test)]
@@ -49,6 +50,7 @@ mod text;
 mod typed;
 
 pub(crate) use columns::of_types;
+pub(crate) use flat::release_buffers;
 pub use guard::is_guarded;
 pub use infer::TypeDecision;
 pub(crate) use input::read_error;

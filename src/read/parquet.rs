@@ -1,6 +1,9 @@
 //! Parquet files: footers parsed and checked once and shared, row groups read by
 //! column and row.
 //!
+//! Columns without nesting are read straight from their pages ([`flat`](super::flat)),
+//! all others by the library's general reader.
+//!
 //! A footer is believed only after its row counts, offsets and sizes have been
 //! compared with each other and with the file. Types are those of the file, with
 //! three exceptions: dictionaries that a writer noted are read as their values,
@@ -24,6 +27,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMeta
 use parquet::schema::types::SchemaDescriptor;
 
 use super::columns::{first_difference, same_columns};
+use super::flat::FlatColumn;
 use super::guard::guarded;
 use super::input::InputFile;
 use super::nullability;
@@ -135,25 +139,71 @@ impl ParquetFile {
         if columns.is_empty() {
             return Ok(Vec::new());
         }
+        guarded(&self.file.path, || {
+            let (mut flat, rest) = self.flat_columns(group, columns, packing)?;
+            let general =
+                if rest.is_empty() { Vec::new() } else { self.general(group, &rest, rows, packing)? };
+            let total = self.metadata().row_group(group).num_rows() as usize;
+            let mut general = general.into_iter();
+            let array = |column: &mut Option<FlatColumn>| match column {
+                Some(column) => column.take(total, rows).map(Some).map_err(|e| self.page_error(e)),
+                None => Ok(general.next()),
+            };
+            let arrays = flat.iter_mut().map(array).collect::<Result<Vec<_>>>()?;
+            Ok(arrays.into_iter().flatten().collect())
+        })
+    }
+
+    /// Those columns of a group that are read straight from their pages; those that are not.
+    fn flat_columns(
+        &self,
+        group: usize,
+        columns: &[usize],
+        packing: Packing,
+    ) -> Result<(Vec<Option<FlatColumn>>, Vec<usize>)> {
+        let mut file = self.file.handle()?;
+        let schema = self.of(packing).schema();
+        let open = |&c: &usize| {
+            FlatColumn::open(&mut file, self.metadata(), (group, c), schema.field(c).data_type())
+                .map_err(|e| self.page_error(e))
+        };
+        let flat = columns.iter().map(open).collect::<Result<Vec<_>>>()?;
+        let rest = columns.iter().zip(&flat).filter(|(_, f)| f.is_none()).map(|(c, _)| *c).collect();
+        Ok((flat, rest))
+    }
+
+    fn of(&self, packing: Packing) -> &ArrowReaderMetadata {
+        match packing {
+            Packing::Plain => &self.metadata,
+            Packing::Packed => &self.packed,
+        }
+    }
+
+    /// The columns asked for by the library's general reader.
+    fn general(
+        &self,
+        group: usize,
+        columns: &[usize],
+        rows: Option<&[u32]>,
+        packing: Packing,
+    ) -> Result<Vec<ArrayRef>> {
         let total = self.metadata().row_group(group).num_rows() as usize;
         let chosen = rows.filter(|rows| rows.len() < total);
         // Pages are decompressed whole either way; picking scattered rows afterwards costs
         // less than stopping and starting the decoders at each.
         let scattered = chosen.filter(|rows| runs(rows).count() > total / RUNS_SELECTED);
         let rows = if scattered.is_some() { None } else { chosen };
-        guarded(&self.file.path, || {
-            let mut batch = self.read_group(group, columns, rows, packing)?;
-            if let Some(rows) = scattered {
-                let rows = UInt32Array::from(rows.to_vec());
-                batch = take_record_batch(&batch, &rows).map_err(Error::arrow(&self.file.path))?;
-            }
-            // The batch has each column once, in the order of the file.
-            let mut present: Vec<usize> = columns.to_vec();
-            present.sort_unstable();
-            present.dedup();
-            let place = |c: &usize| present.partition_point(|p| p < c);
-            Ok(columns.iter().map(|c| Arc::clone(batch.column(place(c)))).collect())
-        })
+        let mut batch = self.read_group(group, columns, rows, packing)?;
+        if let Some(rows) = scattered {
+            let rows = UInt32Array::from(rows.to_vec());
+            batch = take_record_batch(&batch, &rows).map_err(Error::arrow(&self.file.path))?;
+        }
+        // The batch has each column once, in the order of the file.
+        let mut present: Vec<usize> = columns.to_vec();
+        present.sort_unstable();
+        present.dedup();
+        let place = |c: &usize| present.partition_point(|p| p < c);
+        Ok(columns.iter().map(|c| Arc::clone(batch.column(place(c)))).collect())
     }
 
     /// Reads a group in parts of so many rows, without ever holding the whole of it.
@@ -167,15 +217,52 @@ impl ParquetFile {
         debug_assert!(columns.is_sorted_by(|a, b| a < b), "columns rise");
         let path = &self.file.path;
         let total = self.metadata().row_group(group).num_rows() as usize;
-        let mut reader = guarded(path, || self.reader(group, columns, (None, rows), packing))?;
+        let (mut flat, mut general) = guarded(path, || {
+            let (flat, rest) = self.flat_columns(group, columns, packing)?;
+            let general = || self.reader(group, &rest, (None, rows), packing);
+            Ok((flat, if rest.is_empty() { None } else { Some(general()?) }))
+        })?;
         let mut count = 0;
-        while let Some(part) =
-            guarded(path, || reader.next().transpose().map_err(|error| arrow_error(path, error)))?
-        {
-            count += part.num_rows();
-            take(part.columns().to_vec())?;
+        while count < total {
+            let wanted = rows.max(1).min(total - count);
+            let arrays = guarded(path, || self.part(&mut flat, general.as_mut(), wanted))?;
+            let Some(arrays) = arrays else { return Err(self.miscounted(group, total, count)) };
+            count += wanted;
+            take(arrays)?;
         }
-        if count == total { Ok(()) } else { Err(self.miscounted(group, total, count)) }
+        Ok(())
+    }
+
+    /// The next rows of all columns; `None` if they are not as many in each.
+    fn part(
+        &self,
+        flat: &mut [Option<FlatColumn>],
+        general: Option<&mut ParquetRecordBatchReader>,
+        wanted: usize,
+    ) -> Result<Option<Vec<ArrayRef>>> {
+        let batch = match general.map(Iterator::next) {
+            Some(Some(batch)) => Some(batch.map_err(|error| arrow_error(&self.file.path, error))?),
+            Some(None) => return Ok(None),
+            None => None,
+        };
+        if batch.as_ref().is_some_and(|b| b.num_rows() != wanted) {
+            return Ok(None);
+        }
+        let mut general = batch.iter().flat_map(RecordBatch::columns);
+        let array = |column: &mut Option<FlatColumn>| match column {
+            Some(column) => column.take(wanted, None).map(Some).map_err(|e| self.page_error(e)),
+            None => Ok(general.next().cloned()),
+        };
+        let arrays = flat.iter_mut().map(array).collect::<Result<Vec<_>>>()?;
+        Ok(Some(arrays.into_iter().flatten().collect()))
+    }
+
+    fn page_error(&self, error: ParquetError) -> Error {
+        let found = match error {
+            ParquetError::General(what) => what,
+            other => other.to_string(),
+        };
+        malformed(&self.file.path, At::default(), "readable pages".to_owned(), found)
     }
 
     fn miscounted(&self, group: usize, wanted: usize, found: usize) -> Error {
@@ -190,10 +277,7 @@ impl ParquetFile {
         (rows, batch): (Option<&[u32]>, usize),
         packing: Packing,
     ) -> Result<ParquetRecordBatchReader> {
-        let metadata = match packing {
-            Packing::Plain => &self.metadata,
-            Packing::Packed => &self.packed,
-        };
+        let metadata = self.of(packing);
         let total = self.metadata().row_group(group).num_rows() as usize;
         let mask = ProjectionMask::roots(self.metadata.parquet_schema(), columns.iter().copied());
         let builder =

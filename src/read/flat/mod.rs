@@ -1,0 +1,105 @@
+//! Columns without nesting, or one struct around them, straight from their pages.
+//!
+//! The general reader of the Parquet library makes arrays of whole pages, then picks
+//! rows, and sets up a decompressor for each chunk. Most columns of most ledgers are
+//! plain numbers, texts or dictionary indices. These are decoded here in steps that
+//! stay in the cache, chosen rows alone where not all are asked for, from pages in
+//! buffers that are used again. Which columns those are `shape` says, from the
+//! footer; any other is left to the general reader. A page that does not keep to its
+//! footer is an error, never read as something else.
+
+mod header;
+mod hybrid;
+mod leaf;
+mod levels;
+mod page;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::fs::File;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, StructArray};
+use arrow::datatypes::{DataType, Fields};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
+
+use leaf::Leaf;
+pub(crate) use page::release_buffers;
+use shape::Shape;
+
+/// A column of a row group, read from its beginning to its end.
+#[derive(Debug)]
+pub(super) struct FlatColumn {
+    name: String,
+    leaves: Vec<Leaf>,
+    /// The fields of the struct that the leaves are, if they are one.
+    fields: Option<Fields>,
+    /// Whether the struct itself may be null.
+    is_nullable: bool,
+}
+
+impl FlatColumn {
+    /// A column to be read as this type; `None` if it needs the general reader.
+    ///
+    /// # Errors
+    /// Its first page cannot be read.
+    pub(super) fn open(
+        file: &mut File,
+        metadata: &ParquetMetaData,
+        (group, root): (usize, usize),
+        data_type: &DataType,
+    ) -> Result<Option<Self>, ParquetError> {
+        let schema = metadata.file_metadata().schema_descr();
+        let group = metadata.row_group(group);
+        let Some(shape) = Shape::of(schema, group, root, data_type) else { return Ok(None) };
+        let name = schema.get_column_root(shape.first()).name().to_owned();
+        let is_nullable = schema.get_column_root(shape.first()).is_optional();
+        let leaves = match &shape {
+            Shape::Leaf { leaf, data_type } => vec![Leaf::open(file, group.column(*leaf), data_type)?],
+            Shape::Struct { first, fields } => fields
+                .iter()
+                .zip(*first..)
+                .map(|(field, leaf)| Leaf::open(file, group.column(leaf), field.data_type()))
+                .collect::<Result<_, _>>()?,
+        };
+        let fields = match shape {
+            Shape::Leaf { .. } => None,
+            Shape::Struct { fields, .. } => Some(fields),
+        };
+        Ok(Some(Self { name, leaves, fields, is_nullable }))
+    }
+
+    /// The next `count` rows, or of these the ones with the rising numbers `wanted`,
+    /// counted from the first of them.
+    ///
+    /// # Errors
+    /// The pages do not hold what the footer says, or cannot be read.
+    pub(super) fn take(&mut self, count: usize, wanted: Option<&[u32]>) -> Result<ArrayRef, ParquetError> {
+        self.rows(count, wanted).map_err(|error| match error {
+            ParquetError::General(what) => ParquetError::General(format!("column {:?}: {what}", self.name)),
+            other => other,
+        })
+    }
+
+    fn rows(&mut self, count: usize, wanted: Option<&[u32]>) -> Result<ArrayRef, ParquetError> {
+        let mut rows =
+            self.leaves.iter_mut().map(|leaf| leaf.take(count, wanted)).collect::<Result<Vec<_>, _>>()?;
+        let Some(fields) = &self.fields else {
+            return rows.pop().map(|r| r.array).ok_or_else(|| header::damaged("a column without leaves"));
+        };
+        let around = rows.first().and_then(|r| r.around.clone()).filter(|_| self.is_nullable);
+        let arrays = rows.into_iter().map(|r| r.array).collect();
+        Ok(Arc::new(StructArray::try_new(fields.clone(), arrays, around)?))
+    }
+}
+
+impl Shape {
+    fn first(&self) -> usize {
+        match self {
+            Self::Leaf { leaf: first, .. } | Self::Struct { first, .. } => *first,
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The pages of one column chunk, decompressed one after the other.
+//!
+//! Chunks are read in one go and pages decompressed into buffers that each thread
+//! keeps and uses again, as fresh memory costs more than what is written to it.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+
+use parquet::basic::Compression;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ColumnChunkMetaData;
+
+use super::header::{Header, Kind, damaged, header};
+
+/// Bytes that a thread keeps in buffers that nobody uses: about what the pages of all
+/// columns of a row group have.
+const KEPT: usize = 64 << 20;
+
+thread_local! {
+    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static ZSTD: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// Gives the memory that this thread keeps back.
+pub(crate) fn release_buffers() {
+    BUFFERS.with_borrow_mut(|buffers| *buffers = Vec::new());
+}
+
+/// Bytes in a buffer that goes back to its thread.
+#[derive(Debug, Default)]
+pub(super) struct Buffer(Vec<u8>);
+
+impl Buffer {
+    /// An empty buffer, of the smallest kept ones that have room for so many bytes.
+    fn of(size: usize) -> Self {
+        let kept = BUFFERS.with_borrow_mut(|buffers| {
+            let fitting = buffers.iter().enumerate().filter(|(_, b)| b.capacity() >= size);
+            let best = fitting.min_by_key(|(_, b)| b.capacity()).map(|(i, _)| i);
+            best.filter(|&i| buffers[i].capacity() <= size.max(4_096) * 4).map(|i| buffers.swap_remove(i))
+        });
+        Self(kept.unwrap_or_else(|| Vec::with_capacity(size.next_multiple_of(1 << 16))))
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.0);
+        bytes.clear();
+        // The thread may be ending; then its buffers are gone already.
+        let _ = BUFFERS.try_with(|kept| {
+            let mut kept = kept.borrow_mut();
+            let size: usize = kept.iter().map(Vec::capacity).sum();
+            if bytes.capacity() > 0 && size + bytes.capacity() <= KEPT {
+                kept.push(bytes);
+            }
+        });
+    }
+}
+
+impl std::ops::Deref for Buffer {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Whether pages of this codec are decompressed here.
+pub(super) fn is_known(codec: Compression) -> bool {
+    matches!(codec, Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_))
+}
+
+/// A data page: its values, and where its levels and values stand.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    pub(super) bytes: Buffer,
+    pub(super) rows: usize,
+    pub(super) encoding: i64,
+    /// Levels from here, if the page has them apart from its values.
+    pub(super) levels: Option<std::ops::Range<usize>>,
+    /// Values, or levels with their length and then values.
+    pub(super) values: usize,
+}
+
+/// The pages of a chunk that have not been taken yet.
+#[derive(Debug)]
+pub(super) struct Pages {
+    chunk: Buffer,
+    at: usize,
+    codec: Compression,
+    next: Option<Header>,
+}
+
+impl Pages {
+    pub(super) fn open(file: &mut File, chunk: &ColumnChunkMetaData) -> Result<Self, ParquetError> {
+        let (start, length) = chunk.byte_range();
+        let length = usize::try_from(length).map_err(|_| damaged("a chunk too large for memory"))?;
+        let mut bytes = Buffer::of(length);
+        file.seek(SeekFrom::Start(start))?;
+        let count = file.take(length as u64).read_to_end(&mut bytes.0)?;
+        if count != length {
+            return Err(damaged(format!("{count} bytes where a chunk has {length}")));
+        }
+        Ok(Self { chunk: bytes, at: 0, codec: chunk.compression(), next: None })
+    }
+
+    /// The header of the next page; `None` behind the last one.
+    fn header(&mut self) -> Result<Option<Header>, ParquetError> {
+        if self.next.is_none() && self.at < self.chunk.len() {
+            let (found, length) = header(&self.chunk[self.at..])?;
+            self.at += length;
+            if self.chunk.len() - self.at < found.stored {
+                return Err(damaged("a page that goes beyond its chunk"));
+            }
+            self.next = Some(found);
+        }
+        Ok(self.next)
+    }
+
+    /// The entries of the dictionary, if the chunk begins with one, and how many they are.
+    pub(super) fn dictionary(&mut self) -> Result<Option<(Buffer, usize)>, ParquetError> {
+        match self.header()? {
+            Some(Header { kind: Kind::Dictionary { values }, size, .. }) => {
+                let bytes = self.decompressed(0, size, true)?;
+                Ok(Some((bytes, values)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// How many rows the next data page has; `None` if there is none.
+    pub(super) fn rows(&mut self) -> Result<Option<usize>, ParquetError> {
+        while let Some(header) = self.header()? {
+            match header.kind {
+                Kind::Data { values, .. } | Kind::DataV2 { values, .. } => return Ok(Some(values)),
+                Kind::Dictionary { .. } => return Err(damaged("a dictionary behind data")),
+                Kind::Other => self.skip(),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Goes past the page whose header was looked at last.
+    pub(super) fn skip(&mut self) {
+        if let Some(header) = self.next.take() {
+            self.at += header.stored;
+        }
+    }
+
+    /// The next data page.
+    pub(super) fn data(&mut self) -> Result<Option<Page>, ParquetError> {
+        if self.rows()?.is_none() {
+            return Ok(None);
+        }
+        match self.next {
+            Some(Header { kind: Kind::Data { values, encoding }, size, .. }) => {
+                let bytes = self.decompressed(0, size, true)?;
+                Ok(Some(Page { bytes, rows: values, encoding, levels: None, values: 0 }))
+            }
+            Some(Header {
+                kind: Kind::DataV2 { values, encoding, definition, repetition, compressed },
+                size,
+                ..
+            }) => {
+                let apart = definition.checked_add(repetition);
+                let apart = apart.ok_or_else(|| damaged("levels longer than their page"))?;
+                let bytes = self.decompressed(apart, size, compressed)?;
+                Ok(Some(Page {
+                    bytes,
+                    rows: values,
+                    encoding,
+                    levels: Some(repetition..apart),
+                    values: apart,
+                }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The bytes of the next page, of which the first `apart` are never compressed.
+    fn decompressed(&mut self, apart: usize, size: usize, compressed: bool) -> Result<Buffer, ParquetError> {
+        let stored = self.next.take().map_or(0, |h| h.stored);
+        let page = &self.chunk[self.at..self.at + stored];
+        self.at += stored;
+        if apart > stored || apart > size {
+            return Err(damaged("levels longer than their page"));
+        }
+        let mut out = Buffer::of(size);
+        out.0.extend_from_slice(&page[..apart]);
+        let codec = if compressed { self.codec } else { Compression::UNCOMPRESSED };
+        decompress(codec, &page[apart..], size, &mut out.0)?;
+        if out.len() != size {
+            return Err(damaged(format!("{} bytes where a page has {size}", out.len())));
+        }
+        // Nothing of the chunk is wanted any more.
+        if self.at == self.chunk.len() {
+            self.chunk = Buffer::default();
+            self.at = 0;
+        }
+        Ok(out)
+    }
+}
+
+/// Appends the decompressed bytes, until there are `size`.
+fn decompress(codec: Compression, from: &[u8], size: usize, out: &mut Vec<u8>) -> Result<(), ParquetError> {
+    match codec {
+        Compression::UNCOMPRESSED => out.extend_from_slice(from),
+        Compression::SNAPPY => {
+            let apart = out.len();
+            if snap::raw::decompress_len(from).map_err(|e| damaged(e.to_string()))? != size - apart {
+                return Err(damaged(format!("a page that does not decompress to {size} bytes")));
+            }
+            out.resize(size, 0);
+            snap::raw::Decoder::new()
+                .decompress(from, &mut out[apart..])
+                .map_err(|e| damaged(e.to_string()))?;
+        }
+        Compression::ZSTD(_) if from.is_empty() => {}
+        Compression::ZSTD(_) => zstd_page(from, size, out)?,
+        other => return Err(damaged(format!("{other} where another codec was expected"))),
+    }
+    Ok(())
+}
+
+fn zstd_page(from: &[u8], size: usize, out: &mut Vec<u8>) -> Result<(), ParquetError> {
+    let mut decompressor = match ZSTD.take() {
+        Some(decompressor) => decompressor,
+        None => zstd::bulk::Decompressor::new()?,
+    };
+    let apart = out.len();
+    let outcome = if apart == 0 {
+        out.reserve_exact(size);
+        decompressor.decompress_to_buffer(from, out)
+    } else {
+        out.resize(size, 0);
+        decompressor.decompress_to_buffer(from, &mut out[apart..])
+    };
+    ZSTD.set(Some(decompressor));
+    let count = outcome?;
+    if apart > 0 {
+        out.truncate(apart + count);
+    }
+    Ok(())
+}
