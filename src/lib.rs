@@ -38,6 +38,7 @@
 //! | [`report`] | views of results for people |
 //! | [`export`] | results as files, complete or not there at all |
 //! | [`pipeline`] | the runs: snapshot, verify, explain, history, inspect |
+//! | [`check`] | evidence packages re-verified from their own files |
 //!
 //! # What holds everywhere
 //!
@@ -171,6 +172,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod check;
 mod error;
 pub mod export;
 pub mod ledger;

@@ -46,7 +46,7 @@ fn help_of_all_commands() {
     let folder = Folder::new();
     let mut all = String::new();
     for command in
-        ["", "snapshot", "verify", "explain", "inspect", "init", "history", "bridge", "undo", "demo"]
+        ["", "snapshot", "verify", "explain", "inspect", "init", "history", "bridge", "undo", "check", "demo"]
     {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|a| !a.is_empty()).collect();
         let output = folder.run(&arguments);
@@ -253,6 +253,7 @@ fn the_manifest_has_all_that_a_run_rests_on() {
         "totals.csv",
         "totals.parquet",
         "verdicts.parquet",
+        "verify.py",
     ];
     assert_eq!(names, expected);
     for (name, output) in outputs {

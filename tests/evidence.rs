@@ -1,6 +1,11 @@
 //! The evidence folder: control totals that add up, and what becomes of a changed file.
 
-use crate::harness::Folder;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use asof::check::{CheckOutcome, CheckRequest, check};
+
+use crate::harness::{Folder, run_in};
 use crate::table;
 
 /// Rows that go, come back, move between groups, and cells that nothing states.
@@ -72,4 +77,178 @@ fn control_totals_add_up_by_group_and_say_what_is_not_known() {
     assert!(
         output.stdout.contains("t.qty      22.50        5.50       3.25      -5.00       15.25  + 1 unknown")
     );
+}
+
+fn sample(folder: &Folder, as_of: &str, out: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = folder.join(out);
+    let arguments = ["snapshot", "data/plan.toml", "--as-of", as_of, "--out", path.to_str().unwrap()];
+    assert_eq!(run_in(root, &arguments).status, 1, "the sample has discrepancies");
+    path
+}
+
+fn checked(package: &Path) -> CheckOutcome {
+    check(&CheckRequest { folder: package.to_owned() }).unwrap()
+}
+
+/// The files that do not hold, each once.
+fn faulty(package: &Path) -> Vec<String> {
+    let mut files: Vec<String> =
+        checked(package).packages[0].faults.iter().map(|fault| fault.file.clone()).collect();
+    files.sort();
+    files.dedup();
+    files
+}
+
+/// What the package's own program says: its exit status and lines; `None` where it cannot run here.
+fn by_itself(package: &Path) -> Option<(i32, String)> {
+    let output = Command::new("python3").arg(package.join("verify.py")).output().ok()?;
+    let status = output.status.code().unwrap_or(-1);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if status == 2 {
+        println!("verify.py cannot run here: {}", String::from_utf8_lossy(&output.stderr).trim());
+        return None;
+    }
+    Some((status, text))
+}
+
+fn names(package: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(package)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn one_byte_changed_in_any_file_is_found_and_named() {
+    let folder = Folder::new();
+    let package = sample(&folder, "2025-09-30", "evidence");
+    let output = folder.run(&["check", "evidence"]);
+    assert_eq!((output.status, output.stderr.as_str()), (0, ""), "{}", output.stdout);
+    assert!(output.stdout.ends_with("\nsound\n"), "{}", output.stdout);
+    if let Some((status, text)) = by_itself(&package) {
+        assert_eq!(status, 0, "{text}");
+    }
+    let names = names(&package);
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        let path = package.join(&name);
+        let whole = std::fs::read(&path).unwrap();
+        for at in [0, whole.len() / 2, whole.len() - 1] {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            std::fs::write(&path, &changed).unwrap();
+            let output = folder.run(&["check", "evidence", "--json"]);
+            assert_eq!(output.status, 1, "{name}, byte {at}: {}{}", output.stdout, output.stderr);
+            // The manifest and its own digest are one pair: whichever is changed, they differ.
+            let named = if name == "manifest.sha256" { "manifest.json" } else { &name };
+            assert!(faulty(&package).contains(&named.to_owned()), "{name}, byte {at}: {}", output.stdout);
+        }
+        // A changed verify.py may do anything; all others it finds itself.
+        if let Some((status, text)) = by_itself(&package).filter(|_| name != "verify.py") {
+            let named = if name == "manifest.sha256" { "manifest.json" } else { &name };
+            assert_eq!((status, text.contains(named)), (1, true), "{name}: {text}");
+        }
+        std::fs::write(&path, whole).unwrap();
+    }
+    assert!(checked(&package).is_sound(), "every file is as it was");
+}
+
+#[test]
+fn what_is_missing_or_added_is_named() {
+    let folder = Folder::new();
+    let package = sample(&folder, "2025-09-30", "evidence");
+    std::fs::write(package.join("notes.txt"), "seen").unwrap();
+    std::fs::create_dir(package.join("more")).unwrap();
+    std::fs::remove_file(package.join("totals.csv")).unwrap();
+    assert_eq!(faulty(&package), ["more", "notes.txt", "totals.csv"]);
+    if let Some((status, text)) = by_itself(&package) {
+        assert_eq!((status, text.lines().count()), (1, 3), "{text}");
+    }
+    std::fs::remove_file(package.join("manifest.sha256")).unwrap();
+    assert!(faulty(&package).contains(&"manifest.sha256".to_owned()));
+    std::fs::remove_file(package.join("manifest.json")).unwrap();
+    let output = folder.run(&["check", "evidence"]);
+    assert_eq!(output.status, 2, "{output:?}");
+}
+
+/// Rewrites the digests of a package, as somebody would who wants a changed file to pass.
+fn cover_up(package: &Path) {
+    use sha2::{Digest, Sha256};
+    let hex = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let path = package.join("manifest.json");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    for (name, stated) in manifest["outputs"].as_object_mut().unwrap() {
+        let bytes = std::fs::read(package.join(name)).unwrap();
+        *stated = serde_json::json!({ "bytes": bytes.len(), "sha256": hex(&bytes) });
+    }
+    let text = serde_json::to_vec_pretty(&manifest).unwrap();
+    std::fs::write(package.join("manifest.sha256"), format!("{}  manifest.json\n", hex(&text))).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn tables_of_another_day_do_not_pass_even_with_new_digests() {
+    let folder = Folder::new();
+    let package = sample(&folder, "2025-09-30", "evidence");
+    let other = sample(&folder, "2025-06-30", "other");
+    let tables = [
+        "accounts.parquet",
+        "invoices.parquet",
+        "totals.parquet",
+        "verdicts.parquet",
+        "discrepancies.parquet",
+    ];
+    for name in tables {
+        let own = std::fs::read(package.join(name)).unwrap();
+        std::fs::copy(other.join(name), package.join(name)).unwrap();
+        cover_up(&package);
+        assert_eq!(faulty(&package), [name]);
+        if let Some((status, text)) = by_itself(&package) {
+            assert_eq!((status, text.contains(name)), (1, true), "{name}: {text}");
+        }
+        std::fs::write(package.join(name), own).unwrap();
+    }
+    cover_up(&package);
+    assert!(checked(&package).is_sound(), "only the digests were written anew");
+}
+
+#[test]
+fn figures_of_the_manifest_are_recomputed() {
+    let folder = Folder::new();
+    let package = sample(&folder, "2025-09-30", "evidence");
+    let path = package.join("manifest.json");
+    let whole = std::fs::read_to_string(&path).unwrap();
+    // A snapshot figure, a part of an equation, a count of verdicts, a count of discrepancies.
+    let edits = [
+        ("\"snapshot\": \"6128727.76\"", "\"snapshot\": \"6128727.77\"", "accounts.parquet"),
+        ("\"updates_undone\": \"-14736.97\"", "\"updates_undone\": \"-14736.98\"", "manifest.json"),
+        ("\"restored\": 67", "\"restored\": 66", "verdicts.parquet"),
+        ("\"open\": 5", "\"open\": 4", "discrepancies.parquet"),
+    ];
+    for (from, to, file) in edits {
+        assert!(whole.contains(from), "{from}");
+        std::fs::write(&path, whole.replacen(from, to, 1)).unwrap();
+        cover_up(&package);
+        assert!(faulty(&package).contains(&file.to_owned()), "{from}: {:?}", checked(&package));
+        if let Some((status, text)) = by_itself(&package) {
+            assert_eq!((status, text.contains(file)), (1, true), "{from}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_series_is_checked_whole() {
+    let folder = Folder::new();
+    let series = sample(&folder, "2025-09..2025-11", "series");
+    let outcome = checked(&series);
+    assert!(outcome.is_sound(), "{outcome:?}");
+    assert_eq!(outcome.packages.len(), 3);
+    std::fs::write(series.join("notes.txt"), "seen").unwrap();
+    std::fs::remove_dir_all(series.join("2025-10")).unwrap();
+    let outcome = checked(&series);
+    let files: Vec<&str> = outcome.faults.iter().map(|fault| fault.file.as_str()).collect();
+    assert_eq!(files, ["notes.txt", "2025-10"]);
 }

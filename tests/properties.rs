@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use asof::model::Severity;
 use asof::model::time::format_instant;
 use asof::testing::{
-    Delivery, Fault, History, ImageMode, InitialReads, KeyShape, Options, Prng, RecordOrder, Shape, TableDef,
-    generate, rows_batch,
+    Delivery, Fault, History, ImageMode, InitialReads, KeyShape, Kind, Options, Prng, RecordOrder, Shape,
+    TableDef, generate, rows_batch,
 };
 
 use crate::harness::Folder;
@@ -61,16 +61,30 @@ impl Files {
         arguments.extend(flags);
         let output = self.folder.run(&arguments);
         assert!(matches!(output.status, 0 | 1), "exit status {}\n{}", output.status, output.stderr);
-        self.folder.join(out)
+        let out = self.folder.join(out);
+        // Every equation of every group holds, and what the manifest says is what is there.
+        if out.is_dir() {
+            let checked = asof::check::check(&asof::check::CheckRequest { folder: out.clone() }).unwrap();
+            assert!(checked.is_sound(), "{arguments:?} {checked:?}");
+        }
+        out
     }
 }
 
 fn plan_of(def: &TableDef, format: Format, shape: &Shape, from_birth: bool) -> String {
     let key: Vec<&str> = def.key.iter().map(|&c| def.columns[c].name.as_str()).collect();
     let name = &def.name;
+    let of_kinds = |wanted: fn(&Kind) -> bool| -> Vec<&str> {
+        let columns = def.columns.iter().enumerate();
+        let named = columns.filter(|(c, column)| !def.key.contains(c) && wanted(&column.kind));
+        named.map(|(_, column)| column.name.as_str()).collect()
+    };
+    let measures = of_kinds(|kind| matches!(kind, Kind::Small | Kind::Int | Kind::Decimal(..)));
+    let mut group_by = of_kinds(|kind| matches!(kind, Kind::Bool | Kind::Date | Kind::Text));
+    group_by.truncate(2);
     let ledger = if format == Format::Mapped { name } else { "all" };
     let mut plan = format!(
-        "\n[datasets.{name}]\nkey = {key:?}\n[datasets.{name}.current]\npath = \"{name}.parquet\"\n\
+        "\n[datasets.{name}]\nkey = {key:?}\nmeasures = {measures:?}\ngroup_by = {group_by:?}\n[datasets.{name}.current]\npath = \"{name}.parquet\"\n\
          at = \"2030-01-01T00:00:00Z\"\n[datasets.{name}.ledger]\npath = \"{ledger}.ndjson\"\n\
          complete_from = \"2024-12-01T00:00:00Z\"\ncomplete_to = \"2030-01-01T00:00:00Z\"\nfrom_birth = {from_birth}\n"
     );

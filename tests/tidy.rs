@@ -21,7 +21,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("report", &["replay", "verify", "snapshot"]),
     ("export", &["read", "replay", "verify", "snapshot", "report"]),
     ("query", &["snapshot", "report"]),
-    ("pipeline", &["read", "plan", "ledger", "replay", "verify", "snapshot", "report", "query", "export"]),
+    (
+        "pipeline",
+        &["read", "plan", "ledger", "replay", "verify", "snapshot", "report", "query", "export", "check"],
+    ),
+    ("check", &["read", "snapshot", "export"]),
     ("testing", &[]),
     ("cli", &[]),
 ];

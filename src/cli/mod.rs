@@ -4,6 +4,7 @@
 mod args;
 mod bar;
 mod bridge;
+mod check;
 mod completions;
 mod console;
 mod demo;
@@ -89,6 +90,7 @@ enum Command {
     History(history::Args),
     Bridge(bridge::Args),
     Undo(undo::Args),
+    Check(check::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -105,6 +107,7 @@ impl Command {
             Self::History(args) => args.console,
             Self::Bridge(args) => args.console,
             Self::Undo(args) => args.console,
+            Self::Check(args) => args.console,
             Self::Demo(args) => args.console,
             Self::Completions(_) | Self::Man(_) => ConsoleArgs::default(),
         }
@@ -120,6 +123,7 @@ impl Command {
             Self::History(args) => history::run(args, console),
             Self::Bridge(args) => bridge::run(args, console),
             Self::Undo(args) => undo::run(args, console),
+            Self::Check(args) => check::run(args, console),
             Self::Demo(args) => demo::run(args, console),
             Self::Completions(args) => completions::run(args, console),
             Self::Man(args) => man::run(args, console),

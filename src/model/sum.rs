@@ -157,7 +157,7 @@ mod tests {
         let large: ArrayRef = Arc::new(large.with_precision_and_scale(38, 2).unwrap());
         let text: ArrayRef = Arc::new(StringArray::from(vec!["0.005"]));
         assert_eq!(sum(&[large.clone(), text]).text(), "3402823669209384634633746074317682114.545");
-        assert_eq!(sum(&[large.clone()]).minus(sum(&[large])).text(), "0.00");
+        assert_eq!(sum(std::slice::from_ref(&large)).minus(sum(std::slice::from_ref(&large))).text(), "0.00");
         let mut sum = Sum::ZERO;
         let small: ArrayRef = Arc::new(arrow::array::Int64Array::from(vec![7, -3]));
         sum.subtract(&Amounts::of(small.as_ref()), 0);

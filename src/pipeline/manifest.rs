@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::inputs::DatasetInput;
 use super::outcome::{DatasetOutcome, MomentOutcome};
-use super::request::SnapshotRequest;
+use super::request::{OutputFormat, SnapshotRequest};
 use super::run::Run;
+use crate::check;
 use crate::error::{Error, Result};
 use crate::export::package::digest;
 use crate::model::{GroupTotal, GroupValue, MeasureTotal, RowTotal, time};
@@ -35,14 +36,11 @@ pub(super) fn write(
         let (sha256, bytes) = digest(&folder.join(&name))?;
         outputs.insert(name.to_string_lossy().into_owned(), json!({ "bytes": bytes, "sha256": sha256 }));
     }
-    let datasets: Vec<Value> = run
-        .inputs
-        .datasets
-        .iter()
-        .enumerate()
+    let inputs = run.inputs.datasets.iter().enumerate();
+    let datasets: Vec<Value> = inputs
         .map(|(number, input)| {
             let written = outcome.datasets.iter().find(|d| d.name == input.plan.name);
-            dataset(run, number, input, written)
+            dataset(request, run, number, written)
         })
         .collect::<Result<_>>()?;
     let counts: Map<String, Value> = outcome
@@ -63,10 +61,11 @@ pub(super) fn write(
         "types": super::type_decisions(&run.inputs),
         "datasets": datasets,
         "discrepancies": counts,
+        "series": request.moments.iter().map(|m| &m.label).filter(|_| request.moments.len() > 1).collect::<Vec<_>>(),
         "outputs": outputs,
         "volatile": { "created_at": time::format_instant(request.options.now) },
     });
-    let path = folder.join("manifest.json");
+    let path = folder.join(check::MANIFEST);
     let file = File::create(&path).map_err(Error::io(&path, "write"))?;
     let mut out = BufWriter::new(file);
     serde_json::to_writer_pretty(&mut out, &manifest).map_err(|e| Error::Io {
@@ -74,15 +73,18 @@ pub(super) fn write(
         action: "write",
         source: e.into(),
     })?;
-    out.write_all(b"\n").and_then(|()| out.flush()).map_err(Error::io(&path, "write"))
+    out.write_all(b"\n").and_then(|()| out.flush()).map_err(Error::io(&path, "write"))?;
+    let beside = folder.join(check::MANIFEST_DIGEST);
+    std::fs::write(&beside, check::digest_line(&digest(&path)?.0)).map_err(Error::io(&beside, "write"))
 }
 
 fn dataset(
+    request: &SnapshotRequest,
     run: &Run,
     number: usize,
-    input: &DatasetInput,
     written: Option<&DatasetOutcome>,
 ) -> Result<Value> {
+    let input = &run.inputs.datasets[number];
     let window = &run.windows[number];
     let source = run.source(number);
     let instant = |t: Option<i64>| t.map(time::format_instant);
@@ -110,6 +112,8 @@ fn dataset(
     });
     Ok(json!({
         "name": input.plan.name,
+        "file": written.and_then(|d| Some(request.output.format()?.file_name(&d.name))),
+        "null": null_marker(request, input),
         "key": input.plan.key,
         "current": files(input.table.files())?,
         "ledger": {
@@ -124,6 +128,12 @@ fn dataset(
         "refused": written.is_none(),
         "totals": totals,
     }))
+}
+
+/// What stands for null in the dataset's file, if that is text.
+fn null_marker(request: &SnapshotRequest, input: &DatasetInput) -> Option<String> {
+    let is_text = request.output.format() == Some(OutputFormat::Csv);
+    is_text.then(|| input.plan.current.source.csv.null.clone().unwrap_or_default())
 }
 
 fn rows(r: &RowTotal) -> Value {

@@ -49,6 +49,8 @@ pub(super) struct Rebuilt<'a> {
     pub overdrawn: Vec<multiset::Recount>,
     /// Kept rows of tables without a key that an ambiguous null may have meant instead. Sorted.
     pub doubtful: Vec<u64>,
+    /// How many rows are left out as a trusted ledger, complete from birth, never mentions them.
+    pub never_mentioned: u64,
     /// Whether nulls of some column may stand for values that the ledger cannot express.
     may_be_ambiguous: bool,
     /// Whether some column is one that postings say nothing of.
@@ -114,16 +116,14 @@ impl<'a> Rebuilt<'a> {
             Placed { row: standing.rows[patch.slot as usize], fate: patch.fate, number: here }
         };
         let mut placed: Vec<Placed> = patches.iter().map(&mut place).collect();
+        let patched = placed.len();
         if distrusted.is_some() && input.plan.ledger.from_birth {
             placed.extend(never_mentioned(input, standing)?);
         }
-        Self::assemble(
-            input,
-            histories,
-            standing,
-            Parts { patches, choices, placed, left: Vec::new() },
-            (shared, progress),
-        )
+        let never_mentioned = (placed.len() - patched) as u64;
+        let parts = Parts { patches, choices, placed, left: Vec::new() };
+        let rebuilt = Self::assemble(input, histories, standing, parts, (shared, progress))?;
+        Ok(Self { never_mentioned, ..rebuilt })
     }
 
     fn keyless(
@@ -183,6 +183,7 @@ impl<'a> Rebuilt<'a> {
             layouts: Vec::new(),
             overdrawn: Vec::new(),
             doubtful: Vec::new(),
+            never_mentioned: 0,
             schema: Arc::clone(input.schema.arrow()),
             recent: RecentPieces::default(),
             shared,

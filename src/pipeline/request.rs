@@ -113,6 +113,14 @@ impl OutputFormat {
     pub fn extension(self) -> &'static str {
         self.name()
     }
+
+    /// The name of the file that holds a dataset's snapshot.
+    pub fn file_name(self, dataset: &str) -> String {
+        // A name is a file name here, whatever the plan calls the dataset.
+        let safe: String =
+            dataset.chars().map(|c| if matches!(c, '/' | '\\' | '\0') { '_' } else { c }).collect();
+        format!("{safe}.{}", self.extension())
+    }
 }
 
 /// Where a snapshot goes. Written beside and then renamed: complete or not there at all.
@@ -136,6 +144,16 @@ pub enum Output {
         /// Its format.
         format: OutputFormat,
     },
+}
+
+impl Output {
+    /// The format of snapshot files, if there are any.
+    pub fn format(&self) -> Option<OutputFormat> {
+        match self {
+            Self::Folder { format, .. } | Self::File { format, .. } => Some(*format),
+            Self::Memory => None,
+        }
+    }
 }
 
 /// A request to rebuild, verify and export.

@@ -22,6 +22,7 @@ use super::totals::Totals;
 use super::verdicts::{Judge, VerdictCounts};
 use super::window::{self, SourceCut};
 use super::{columnar, coverage, drift};
+use crate::check;
 use crate::error::{Error, Result};
 use crate::export::package::Staged;
 use crate::export::tables::DiscrepancyFile;
@@ -100,14 +101,7 @@ fn publish(request: &SnapshotRequest, staged: Staged) -> Result<()> {
             hint: Some("name a folder".to_owned()),
         });
     }
-    staged.publish_file(&file_name(&request.plan.datasets[0].name, *format))
-}
-
-fn file_name(dataset: &str, format: OutputFormat) -> String {
-    // A name is a file name here, whatever the plan calls the dataset.
-    let safe: String =
-        dataset.chars().map(|c| if matches!(c, '/' | '\\' | '\0') { '_' } else { c }).collect();
-    format!("{safe}.{}", format.extension())
+    staged.publish_file(&format.file_name(&request.plan.datasets[0].name))
 }
 
 /// One moment on its way into a folder, or into memory.
@@ -201,6 +195,9 @@ impl Writing<'_> {
                 let parquet = DiscrepancyFile::parquet(&folder.join("discrepancies.parquet"))?;
                 found.write(vec![parquet, DiscrepancyFile::csv(&folder.join("discrepancies.csv"))?])?;
                 write_totals(&dataset_totals(datasets), folder)?;
+                let (name, program) = check::VERIFIER;
+                let path = folder.join(name);
+                std::fs::write(&path, program).map_err(Error::io(&path, "write"))?;
                 Ok(None)
             }
             (Output::Memory, _) => {
@@ -342,7 +339,7 @@ impl Writing<'_> {
             Output::Folder { format, .. } | Output::File { format, .. } => *format,
             Output::Memory => return Ok(()),
         };
-        let path = folder.join(file_name(&rebuilt.input.plan.name, format));
+        let path = folder.join(format.file_name(&rebuilt.input.plan.name));
         let style = self.style(format, rebuilt);
         let file = File::create(&path).map_err(Error::io(&path, "write"))?;
         self.progress.stage(&format!("write {}", rebuilt.input.plan.name), Some(rebuilt.count()));
@@ -412,7 +409,7 @@ fn dataset_totals(datasets: &[DatasetOutcome]) -> Vec<DatasetTotals<'_>> {
 }
 
 fn outcome(rebuilt: &Rebuilt<'_>, verdicts: VerdictCounts, analysed: &Analysed) -> DatasetOutcome {
-    let (mut inserts_undone, mut deletes_undone, mut rows_changed) = (0, 0, 0);
+    let (mut inserts_undone, mut deletes_undone, mut rows_changed) = (rebuilt.never_mentioned, 0, 0);
     let keyless = rebuilt.input.schema.is_keyless();
     for patch in &rebuilt.patches {
         let standing = !keyless && rebuilt.standing.rows[patch.slot as usize] != NO_ROW;

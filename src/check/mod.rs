@@ -1,0 +1,169 @@
+//! Re-verifies an evidence package offline, from its own files alone.
+//!
+//! ```text
+//! manifest.json ── manifest.sha256           the manifest is what was written
+//!   └ outputs ──── every file of the folder  nothing changed, missing or added
+//!       ├ tables ── rows, totals, groups     recomputed, compared with manifest and totals.parquet
+//!       ├ verdicts, discrepancies            counted, compared with the manifest
+//!       └ digests ─ rows hashed again        the identity of the undone changes holds
+//! ```
+//!
+//! It shows that a package is whole and agrees with itself. That nobody wrote it anew
+//! only a signature can show; that the inputs were these, only their digests. What does
+//! not hold is a [`Fault`], never an error.
+
+mod counts;
+mod figures;
+mod files;
+mod manifest;
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{At, Error, Result};
+use manifest::Manifest;
+pub(crate) use manifest::digest_line;
+
+/// A program that checks a package without this one; every package has it.
+pub(crate) const VERIFIER: (&str, &str) = ("verify.py", include_str!("verify.py"));
+
+/// The name of the manifest in its folder.
+pub const MANIFEST: &str = "manifest.json";
+/// The name of the file with the manifest's own digest, as `sha256sum` writes it.
+pub const MANIFEST_DIGEST: &str = "manifest.sha256";
+
+/// What a check is asked to do.
+#[derive(Debug, Clone, Default)]
+pub struct CheckRequest {
+    /// An evidence folder, or a folder of those of a series.
+    pub folder: PathBuf,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckOutcome {
+    /// The packages, by name of their folder.
+    pub packages: Vec<CheckedPackage>,
+    /// What does not hold of the folder around them.
+    pub faults: Vec<Fault>,
+}
+
+impl CheckOutcome {
+    /// Whether everything holds.
+    pub fn is_sound(&self) -> bool {
+        self.faults.is_empty() && self.packages.iter().all(|package| package.faults.is_empty())
+    }
+}
+
+/// One package.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckedPackage {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The moment that it is of, as its manifest says.
+    pub as_of: Option<String>,
+    /// How many files have the digest that the manifest states.
+    pub files: u64,
+    /// Per dataset, what was recomputed, in words.
+    pub recomputed: Vec<String>,
+    /// What does not hold, in the order of the checks.
+    pub faults: Vec<Fault>,
+}
+
+/// One thing that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    /// The file in the package.
+    pub file: String,
+    /// What does not hold, in words.
+    pub what: String,
+}
+
+/// Faults on their way.
+#[derive(Debug, Default)]
+struct Faults(Vec<Fault>);
+
+impl Faults {
+    fn say(&mut self, file: impl Into<String>, what: impl Into<String>) {
+        self.0.push(Fault { file: file.into(), what: what.into() });
+    }
+
+    /// What could not be read of a file that should be there is a fault of that file.
+    fn take<T>(&mut self, file: &str, result: Result<T>) -> Option<T> {
+        result.map_err(|error| self.say(file, error.to_string())).ok()
+    }
+}
+
+/// Checks a package, or all packages of a series.
+///
+/// # Errors
+/// The folder cannot be read, or there is no package in it.
+pub fn check(request: &CheckRequest) -> Result<CheckOutcome> {
+    let folder = &request.folder;
+    let mut outcome = CheckOutcome::default();
+    if folder.join(MANIFEST).exists() {
+        outcome.packages.push(package(folder)?);
+        return Ok(outcome);
+    }
+    let mut names: Vec<PathBuf> = entries(folder)?.into_iter().map(|entry| entry.path).collect();
+    names.sort();
+    let is_package = |path: &PathBuf| path.join(MANIFEST).exists();
+    if !names.iter().any(is_package) {
+        return Err(Error::Malformed {
+            path: folder.clone(),
+            at: At::default(),
+            expected: "an evidence package, or a folder of them".to_owned(),
+            found: format!("no {MANIFEST}"),
+            hint: Some("name the folder that `asof snapshot --out` wrote".to_owned()),
+        });
+    }
+    let mut faults = Faults::default();
+    let mut stated: Vec<String> = Vec::new();
+    for path in names {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !is_package(&path) {
+            faults.say(name, format!("belongs to no package: it has no {MANIFEST}"));
+            continue;
+        }
+        outcome.packages.push(package(&path)?);
+        stated.extend(manifest::series(&path));
+    }
+    stated.sort();
+    stated.dedup();
+    for label in stated {
+        if !folder.join(&label).join(MANIFEST).exists() {
+            faults.say(label, "missing: the other packages of the series name it");
+        }
+    }
+    outcome.faults = faults.0;
+    Ok(outcome)
+}
+
+fn package(folder: &Path) -> Result<CheckedPackage> {
+    let mut faults = Faults::default();
+    let mut checked = CheckedPackage { folder: folder.to_owned(), ..CheckedPackage::default() };
+    if let Some(manifest) = Manifest::read(folder, &mut faults)? {
+        checked.as_of = manifest.as_of();
+        checked.files = files::check(&manifest, &mut faults)?;
+        checked.recomputed = figures::check(&manifest, &mut faults);
+        counts::check(&manifest, &mut faults);
+    }
+    checked.faults = faults.0;
+    Ok(checked)
+}
+
+/// Something in a folder.
+struct Entry {
+    name: String,
+    path: PathBuf,
+}
+
+fn entries(folder: &Path) -> Result<Vec<Entry>> {
+    let failed = || Error::io(folder, "read");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed())? {
+        let entry = entry.map_err(failed())?;
+        found.push(Entry { name: entry.file_name().to_string_lossy().into_owned(), path: entry.path() });
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}

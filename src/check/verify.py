@@ -1,0 +1,247 @@
+#!/usr/bin/env python3
+"""Checks an evidence package without the program that wrote it.
+
+    python3 verify.py [FOLDER]        default: the folder that this file is in
+
+Needs Python 3.8 and pyarrow (any Parquet reader would do; see table()). It checks, in
+this order, that
+  1. the manifest has the digest that manifest.sha256 states,
+  2. every file has the digest that the manifest states, none is missing, none added,
+  3. every control total is an equation that holds, and groups add up to their whole,
+  4. rows and sums of measures, recomputed from the snapshots, are those of the manifest,
+  5. totals.parquet, verdicts.parquet and discrepancies.parquet say what the manifest says.
+Exit status: 0 all of this holds, 1 something does not, 2 it could not be checked.
+"""
+
+import csv
+import hashlib
+import json
+import pathlib
+import sys
+from collections import Counter
+from decimal import Decimal, InvalidOperation, getcontext
+
+getcontext().prec = 200
+PARTS = ["current", "inserts_undone", "deletes_undone", "updates_undone", "snapshot"]
+faults = []
+
+
+def fault(file, what):
+    faults.append(f"{file}: {what}")
+
+
+def table(path, null=""):
+    """Column name -> list of values. CSV stays text, and empty or the marker of null there is None."""
+    if path.suffix == ".csv":
+        with open(path, newline="", encoding="utf-8") as text:
+            rows = list(csv.DictReader(text))
+        cell = lambda value: None if value in ("", null) else value
+        return {name: [cell(row[name]) for row in rows] for name in (rows[0] if rows else {})}, len(rows)
+    if path.suffix == ".arrow":
+        import pyarrow.ipc
+
+        found = pyarrow.ipc.open_file(str(path)).read_all()
+    else:
+        import pyarrow.parquet
+
+        found = pyarrow.parquet.ParquetFile(str(path)).read()
+    return {name: found.column(name).to_pylist() for name in found.column_names}, found.num_rows
+
+
+def sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for part in iter(lambda: file.read(1 << 20), b""):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def amount(value):
+    """An exact decimal, or None: floats and other texts are not summed."""
+    if isinstance(value, bool) or isinstance(value, float):
+        return None
+    try:
+        return Decimal(value)
+    except (InvalidOperation, TypeError, ValueError):
+        return None
+
+
+def total(values):
+    known = [amount(value) for value in values if value is not None]
+    return None if None in known else sum(known, Decimal(0))
+
+
+def files(folder, manifest):
+    for name, stated in manifest["outputs"].items():
+        path = folder / name
+        if path.name != name or not path.is_file():
+            fault(name, "missing, or no name of a file in the package")
+        elif path.stat().st_size != stated["bytes"] or sha256(path) != stated["sha256"]:
+            fault(name, "changed: its size or SHA-256 is not what the manifest states")
+    own = {"manifest.json", "manifest.sha256"}
+    for path in sorted(folder.iterdir()):
+        is_signature = path.name.startswith("manifest.json") and path.name.endswith(".minisig")
+        if path.name not in own and not is_signature and path.name not in manifest["outputs"]:
+            fault(path.name, "added: the manifest does not state it")
+
+
+def equation(name, figures):
+    parts = [amount(figures[part]) for part in PARTS]
+    if None in parts:
+        return
+    current, inserts, deletes, updates, snapshot = parts
+    if current - inserts + deletes + updates != snapshot:
+        fault("manifest.json", f"{name}: the equation does not hold: {figures['equation']}")
+
+
+def equations(dataset):
+    whole, name = dataset["totals"], dataset["name"]
+    for figures in [whole] + whole["groups"]:
+        label = f"{name} {figures.get('group') or ''}".strip()
+        equation(f"{label} rows", figures["rows"])
+        for measure in figures["measures"]:
+            equation(f"{label} {measure['name']}", measure)
+    if not whole["groups"]:
+        return
+    for part in PARTS:
+        if sum(group["rows"][part] for group in whole["groups"]) != whole["rows"][part]:
+            fault("manifest.json", f"{name}: rows of groups do not add up ({part})")
+        for number, measure in enumerate(whole["measures"]):
+            parts = [amount(group["measures"][number][part]) for group in whole["groups"]]
+            if None not in parts and sum(parts) != amount(measure[part]):
+                fault("manifest.json", f"{name}.{measure['name']}: groups do not add up ({part})")
+
+
+def snapshot(folder, dataset):
+    """Rows and sums of the table itself. A value that nothing states is null there."""
+    file, whole = dataset["file"], dataset["totals"]
+    columns, rows = table(folder / file, dataset["null"])
+    figures = [("", range(rows), whole)]
+    if whole["groups"]:
+        by = list(whole["groups"][0]["values"])
+        text = lambda value: None if value is None else str(value)
+        keys = list(zip(*[map(text, columns.get(name, [None] * rows)) for name in by]))
+        texts = all(isinstance(v, (str, int, Decimal, type(None))) for n in by for v in columns.get(n, []))
+        members = {}
+        for row, key in enumerate(keys):
+            members.setdefault(key, []).append(row)
+        stated = {}
+        for group in whole["groups"]:
+            key = tuple(group["values"].values())
+            key = key if dataset["null"] is None else tuple(value or None for value in key)
+            stated.setdefault(key, []).append(group)
+        for key, groups in stated.items() if texts else []:
+            joined = {"rows": {"snapshot": sum(g["rows"]["snapshot"] for g in groups)}, "measures": []}
+            for number, measure in enumerate(whole["measures"]):
+                sums = [amount(g["measures"][number]["snapshot"]) for g in groups]
+                joined["measures"].append(
+                    {"name": measure["name"], "snapshot": None if None in sums else sum(sums)}
+                )
+            figures.append((f" of {key}", members.pop(key, []), joined))
+        for key in members if texts else []:
+            fault(file, f"rows of {key}, a group that the manifest does not state")
+    for label, chosen, stated in figures:
+        if len(chosen) != stated["rows"]["snapshot"]:
+            fault(file, f"{len(chosen)} rows{label}, the manifest states {stated['rows']['snapshot']}")
+        for measure in stated["measures"]:
+            values = columns.get(measure["name"])
+            found = total(values[row] for row in chosen) if values else Decimal(0)
+            if found != amount(measure["snapshot"]):
+                fault(file, f"sum of {measure['name']}{label} is {found}, stated {measure['snapshot']}")
+
+
+def totals_table(folder, datasets):
+    columns, rows = table(folder / "totals.parquet")
+    found = list(zip(*columns.values())) if columns else []
+    stated = []
+    for dataset in datasets:
+        for figures in [dataset["totals"]] + dataset["totals"]["groups"]:
+            head = (dataset["name"], "rows", None, figures.get("group"))
+            stated.append(head + tuple(str(figures["rows"][part]) for part in PARTS) + (0,))
+            for m in figures["measures"]:
+                head = (dataset["name"], "measure", m["name"], figures.get("group"))
+                stated.append(head + tuple(m[part] for part in PARTS) + (m["unknown_cells"],))
+    if found != stated:
+        fault("totals.parquet", "it does not say what the manifest says")
+
+
+def counts(folder, manifest, datasets):
+    columns, rows = table(folder / "verdicts.parquet")
+    keys, cells, present = Counter(), Counter(), Counter()
+    for row in range(rows):
+        name, verdict = columns["dataset"][row], columns["verdict"][row].replace("-", "_")
+        if columns["column"][row] is not None:
+            cells[name, verdict] += 1
+        else:
+            keys[name, verdict] += 1
+            present[name] += columns["present"][row] is True
+    for dataset in datasets:
+        name, stated = dataset["name"], dataset["totals"]
+        for verdict, count in stated["verdicts"].items():
+            found = keys[name, verdict]
+            if verdict != "unchanged" and (found > count or found < count and dataset["key"]):
+                fault("verdicts.parquet", f"{name}: {found} rows are {verdict}, stated {count}")
+        if stated["verdicts"]["unchanged"] + present[name] != stated["rows"]["snapshot"]:
+            fault("verdicts.parquet", f"{name}: unchanged and listed rows are not those of the snapshot")
+        of = stated["cells"]
+        if cells[name, "inferred"] != of["inferred"] + of["ambiguous"]:
+            fault("verdicts.parquet", f"{name}: inferred cells are not as many as stated")
+        if cells[name, "unrecoverable"] != of["unrecoverable"]:
+            fault("verdicts.parquet", f"{name}: unrecoverable cells are not as many as stated")
+    columns, rows = table(folder / "discrepancies.parquet")
+    found = Counter((columns["code"][row], columns["accepted"][row] is None) for row in range(rows))
+    stated = Counter()
+    for code, count in manifest["discrepancies"].items():
+        stated.update({(code, True): count["open"], (code, False): count["accepted"]})
+    if found != +stated:
+        fault("discrepancies.parquet", f"{dict(found)}, the manifest states {dict(+stated)}")
+
+
+def attempt(file, check, *arguments):
+    try:
+        check(*arguments)
+    except ImportError:
+        raise
+    except Exception as error:  # A damaged file must not hide what is wrong with the others.
+        fault(file, f"cannot be checked: {type(error).__name__}: {error}")
+
+
+def main():
+    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else __file__).resolve()
+    folder = folder if folder.is_dir() else folder.parent
+    manifest_path = folder / "manifest.json"
+    if not manifest_path.is_file():
+        print(f"{folder}: no manifest.json", file=sys.stderr)
+        return 2
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        print("pyarrow is missing: pip install pyarrow", file=sys.stderr)
+        return 2
+    beside = folder / "manifest.sha256"
+    stated = beside.read_bytes() if beside.is_file() else b""
+    if stated != f"{sha256(manifest_path)}  manifest.json\n".encode():
+        fault("manifest.json", "manifest.sha256 states another digest of it")
+    try:
+        manifest = json.loads(manifest_path.read_bytes())
+        datasets = [dataset for dataset in manifest["datasets"] if dataset["totals"] is not None]
+    except (ValueError, KeyError, TypeError) as error:
+        fault("manifest.json", f"cannot be read: {error}")
+        manifest, datasets = None, []
+    if manifest is not None:
+        attempt("manifest.json", files, folder, manifest)
+        for dataset in datasets:
+            attempt("manifest.json", equations, dataset)
+            attempt(dataset["file"], snapshot, folder, dataset)
+        attempt("totals.parquet", totals_table, folder, datasets)
+        attempt("verdicts.parquet", counts, folder, manifest, datasets)
+    for line in faults:
+        print(line)
+    if not faults:
+        files_checked = len(manifest["outputs"])
+        print(f"sound: {files_checked} files, {len(datasets)} datasets recomputed ({manifest['as_of']['resolved']})")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

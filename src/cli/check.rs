@@ -1,0 +1,83 @@
+//! `asof check`: re-verifies an evidence package offline.
+
+use std::path::PathBuf;
+
+use asof::check::{CheckOutcome, CheckRequest, CheckedPackage, Fault};
+use serde_json::{Value, json};
+
+use super::console::{Console, ConsoleArgs};
+use super::failure::{Failure, Status};
+use super::layout::{counted, list};
+
+/// Check an evidence folder without its inputs
+///
+/// Compares every file with the digest that the manifest states, and the manifest with
+/// its own; finds what is missing and what was added; recomputes rows, totals and counts
+/// from the tables. Needs nothing but the folder. Names each file that does not hold, and why.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+EXAMPLES
+    asof check evidence/2025-12-31
+    asof check evidence --json        every folder of a series
+
+EXIT STATUS
+    0 sound; 1 something does not hold; 2 could not run")]
+pub(crate) struct Args {
+    /// Folder that `asof snapshot --out` wrote
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) console: ConsoleArgs,
+}
+
+/// Checks, and prints what does not hold.
+pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Status, Failure> {
+    let request = CheckRequest { folder: args.folder.clone() };
+    let outcome = asof::check::check(&request)?;
+    let status = if outcome.is_sound() { Status::Clean } else { Status::Found };
+    console.result(&text(&outcome), || document(&outcome))?;
+    Ok(status)
+}
+
+fn text(outcome: &CheckOutcome) -> String {
+    let mut text: String = outcome.packages.iter().map(package_text).collect();
+    for fault in &outcome.faults {
+        text += &format!("{}: {}\n", fault.file, fault.what);
+    }
+    let faults = outcome.packages.iter().map(|p| p.faults.len()).sum::<usize>() + outcome.faults.len();
+    text + &match faults {
+        0 => "\nsound\n".to_owned(),
+        count => format!(
+            "\n{} not hold\n",
+            counted(count as u64, "thing does").replace("things does", "things do")
+        ),
+    }
+}
+
+fn package_text(package: &CheckedPackage) -> String {
+    let as_of = package.as_of.as_deref().unwrap_or("unknown moment");
+    let faults: Vec<String> = package.faults.iter().map(|f| format!("{}: {}", f.file, f.what)).collect();
+    format!("{}: {as_of}, {} as stated\n", package.folder.display(), counted(package.files, "file"))
+        + &list("recomputed", &package.recomputed)
+        + &list("does not hold", &faults)
+}
+
+fn document(outcome: &CheckOutcome) -> Value {
+    let fault = |f: &Fault| json!({ "file": f.file, "what": f.what });
+    let package = |p: &CheckedPackage| {
+        json!({
+            "folder": p.folder,
+            "as_of": p.as_of,
+            "files": p.files,
+            "recomputed": p.recomputed,
+            "faults": p.faults.iter().map(fault).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "exit_status": u8::from(!outcome.is_sound()),
+        "sound": outcome.is_sound(),
+        "packages": outcome.packages.iter().map(package).collect::<Vec<_>>(),
+        "faults": outcome.faults.iter().map(fault).collect::<Vec<_>>(),
+    })
+}
