@@ -25,6 +25,7 @@ use parquet::basic::{Compression, Type as PhysicalType};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 use parquet::schema::types::SchemaDescriptor;
+use rayon::prelude::*;
 
 use super::columns::{first_difference, same_columns};
 use super::flat::FlatColumn;
@@ -144,13 +145,12 @@ impl ParquetFile {
             let general =
                 if rest.is_empty() { Vec::new() } else { self.general(group, &rest, rows, packing)? };
             let total = self.metadata().row_group(group).num_rows() as usize;
+            let take = |column: &mut FlatColumn| column.take(total, rows).map_err(|e| self.page_error(e));
+            let own = |column: &mut Option<FlatColumn>| column.as_mut().map(take).transpose();
+            let own: Vec<Option<ArrayRef>> =
+                flat.par_iter_mut().with_max_len(1).map(own).collect::<Result<_>>()?;
             let mut general = general.into_iter();
-            let array = |column: &mut Option<FlatColumn>| match column {
-                Some(column) => column.take(total, rows).map(Some).map_err(|e| self.page_error(e)),
-                None => Ok(general.next()),
-            };
-            let arrays = flat.iter_mut().map(array).collect::<Result<Vec<_>>>()?;
-            Ok(arrays.into_iter().flatten().collect())
+            Ok(own.into_iter().filter_map(|array| array.or_else(|| general.next())).collect())
         })
     }
 

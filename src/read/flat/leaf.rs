@@ -37,6 +37,8 @@ pub(super) struct Leaf {
     page: Page,
     /// Rows of the page that are still to come.
     left: usize,
+    /// Whether some page was decompressed only as far as its wanted rows should lie.
+    is_part: bool,
     levels: Hybrid,
     place: Place,
     /// Space for what a step finds out.
@@ -97,6 +99,7 @@ impl Leaf {
             dictionary,
             page: Page::default(),
             left: 0,
+            is_part: false,
             levels: Hybrid::default(),
             place: Place::Plain(0),
             step: Space::default(),
@@ -106,6 +109,21 @@ impl Leaf {
 
     /// The next `count` rows, or of these the ones with the rising numbers `wanted`, counted from the first of them.
     pub(super) fn take(&mut self, count: usize, wanted: Option<&[u32]>) -> Result<Rows, ParquetError> {
+        if wanted.is_none() || self.left > 0 || !self.pages.keep() {
+            return self.rows(count, wanted, false);
+        }
+        let mark = self.pages.mark();
+        let mut rows = self.rows(count, wanted, true);
+        if rows.is_err() && self.is_part {
+            // The wanted rows lay farther behind than they should have.
+            self.pages.back_to(mark);
+            self.left = 0;
+            rows = self.rows(count, wanted, false);
+        }
+        rows
+    }
+
+    fn rows(&mut self, count: usize, mut wanted: Option<&[u32]>, parts: bool) -> Result<Rows, ParquetError> {
         let room = wanted.map_or(count, <[u32]>::len);
         let mut taken = Taken {
             values: Values::new(&self.data_type, room)?,
@@ -113,9 +131,8 @@ impl Leaf {
             around: Validity::default(),
         };
         let mut done = 0;
-        let mut wanted = wanted;
         while done < count {
-            if self.left == 0 && !self.turn(count - done, &mut wanted, &mut done)? {
+            if self.left == 0 && !self.turn((count - done, parts), wanted, &mut done)? {
                 continue;
             }
             let step = STEP.min(self.left).min(count - done);
@@ -127,6 +144,11 @@ impl Leaf {
             self.step(step, chosen.map(|rows| (rows, done)), &mut taken)?;
             self.left -= step;
             done += step;
+            let is_over = wanted.is_some_and(|w| w.first().is_none_or(|r| *r as usize >= done + self.left));
+            if is_over && self.left <= count - done {
+                done += self.left;
+                self.left = 0;
+            }
         }
         taken.finish(&self.data_type, self.dictionary.as_ref())
     }
@@ -134,21 +156,27 @@ impl Leaf {
     /// Goes on to the next page; `false` if it was gone past, as it has no row that is wanted.
     fn turn(
         &mut self,
-        rows: usize,
-        wanted: &mut Option<&[u32]>,
+        (rows, parts): (usize, bool),
+        wanted: Option<&[u32]>,
         done: &mut usize,
     ) -> Result<bool, ParquetError> {
         let Some(next) = self.pages.rows()? else {
             return Err(damaged("fewer rows in the pages than in the row group"));
         };
-        let is_wanted = wanted.is_none_or(|w| w.first().is_some_and(|r| (*r as usize) < *done + next));
-        if next <= rows && !is_wanted {
+        // How far into the page anything is wanted.
+        let upto = wanted.filter(|_| next <= rows).map_or(next, |wanted| {
+            let here = &wanted[..wanted.partition_point(|r| (*r as usize) < *done + next)];
+            here.last().map_or(0, |r| *r as usize + 1 - *done)
+        });
+        if upto == 0 {
             self.pages.skip();
             *done += next;
             return Ok(false);
         }
         self.page = Page::default();
-        if let Some(page) = self.pages.data()? {
+        let part = if parts && upto < next / 4 * 3 { Some((upto, next)) } else { None };
+        if let Some(page) = self.pages.data(part)? {
+            self.is_part |= page.is_part;
             self.left = page.rows;
             self.page = page;
             self.begin()?;

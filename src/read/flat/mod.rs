@@ -25,10 +25,15 @@ use arrow::array::{ArrayRef, StructArray};
 use arrow::datatypes::{DataType, Fields};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
+use rayon::prelude::*;
 
 use leaf::Leaf;
 pub(crate) use page::release_buffers;
 use shape::Shape;
+
+/// From so many rows on, the leaves of a struct are worth a task each: a row group of a
+/// ledger is a large task for one thread, and the last ones would leave the others idle.
+const MANY: usize = 1 << 16;
 
 /// A column of a row group, read from its beginning to its end.
 #[derive(Debug)]
@@ -85,8 +90,12 @@ impl FlatColumn {
     }
 
     fn rows(&mut self, count: usize, wanted: Option<&[u32]>) -> Result<ArrayRef, ParquetError> {
-        let mut rows =
-            self.leaves.iter_mut().map(|leaf| leaf.take(count, wanted)).collect::<Result<Vec<_>, _>>()?;
+        let mut rows = if count < MANY || self.leaves.len() == 1 {
+            self.leaves.iter_mut().map(|leaf| leaf.take(count, wanted)).collect::<Result<Vec<_>, _>>()?
+        } else {
+            let taken = self.leaves.par_iter_mut().with_max_len(1).map(|leaf| leaf.take(count, wanted));
+            taken.collect::<Result<Vec<_>, _>>()?
+        };
         let Some(fields) = &self.fields else {
             return rows.pop().map(|r| r.array).ok_or_else(|| header::damaged("a column without leaves"));
         };

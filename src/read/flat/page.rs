@@ -10,6 +10,7 @@ use std::io::{Read, Seek, SeekFrom};
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ColumnChunkMetaData;
+use zstd::stream::raw::{self, Operation};
 
 use super::header::{Header, Kind, damaged, header};
 
@@ -20,6 +21,7 @@ const KEPT: usize = 64 << 20;
 thread_local! {
     static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     static ZSTD: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+    static ZSTD_PARTS: RefCell<Option<raw::Decoder<'static>>> = const { RefCell::new(None) };
 }
 
 /// Gives the memory that this thread keeps back.
@@ -75,6 +77,8 @@ pub(super) fn is_known(codec: Compression) -> bool {
 pub(super) struct Page {
     pub(super) bytes: Buffer,
     pub(super) rows: usize,
+    /// Whether bytes at the end are left out.
+    pub(super) is_part: bool,
     pub(super) encoding: i64,
     /// Levels from here, if the page has them apart from its values.
     pub(super) levels: Option<std::ops::Range<usize>>,
@@ -89,6 +93,8 @@ pub(super) struct Pages {
     at: usize,
     codec: Compression,
     next: Option<Header>,
+    /// Whether the chunk is needed again when all pages are taken.
+    kept: bool,
 }
 
 impl Pages {
@@ -101,7 +107,22 @@ impl Pages {
         if count != length {
             return Err(damaged(format!("{count} bytes where a chunk has {length}")));
         }
-        Ok(Self { chunk: bytes, at: 0, codec: chunk.compression(), next: None })
+        Ok(Self { chunk: bytes, at: 0, codec: chunk.compression(), next: None, kept: false })
+    }
+
+    /// Keeps pages that were taken; whether all from here on can be taken again.
+    pub(super) fn keep(&mut self) -> bool {
+        self.kept = !self.chunk.is_empty();
+        self.kept
+    }
+
+    /// Where the next page is.
+    pub(super) fn mark(&self) -> (usize, Option<Header>) {
+        (self.at, self.next)
+    }
+
+    pub(super) fn back_to(&mut self, mark: (usize, Option<Header>)) {
+        (self.at, self.next) = mark;
     }
 
     /// The header of the next page; `None` behind the last one.
@@ -121,7 +142,7 @@ impl Pages {
     pub(super) fn dictionary(&mut self) -> Result<Option<(Buffer, usize)>, ParquetError> {
         match self.header()? {
             Some(Header { kind: Kind::Dictionary { values }, size, .. }) => {
-                let bytes = self.decompressed(0, size, true)?;
+                let bytes = self.decompressed((0, size), size, true)?;
                 Ok(Some((bytes, values)))
             }
             _ => Ok(None),
@@ -147,15 +168,21 @@ impl Pages {
         }
     }
 
-    /// The next data page.
-    pub(super) fn data(&mut self) -> Result<Option<Page>, ParquetError> {
+    /// The next data page; if only its first rows of so many are wanted, perhaps no more of it than
+    /// these should need.
+    pub(super) fn data(&mut self, part: Option<(usize, usize)>) -> Result<Option<Page>, ParquetError> {
         if self.rows()?.is_none() {
             return Ok(None);
         }
         match self.next {
             Some(Header { kind: Kind::Data { values, encoding }, size, .. }) => {
-                let bytes = self.decompressed(0, size, true)?;
-                Ok(Some(Page { bytes, rows: values, encoding, levels: None, values: 0 }))
+                let length = match (part, self.codec) {
+                    (Some((rows, of)), Compression::ZSTD(_)) => size.min(needed(size, rows, of)),
+                    _ => size,
+                };
+                let bytes = self.decompressed((0, length), size, true)?;
+                let is_part = length < size;
+                Ok(Some(Page { bytes, rows: values, is_part, encoding, levels: None, values: 0 }))
             }
             Some(Header {
                 kind: Kind::DataV2 { values, encoding, definition, repetition, compressed },
@@ -164,41 +191,74 @@ impl Pages {
             }) => {
                 let apart = definition.checked_add(repetition);
                 let apart = apart.ok_or_else(|| damaged("levels longer than their page"))?;
-                let bytes = self.decompressed(apart, size, compressed)?;
-                Ok(Some(Page {
-                    bytes,
-                    rows: values,
-                    encoding,
-                    levels: Some(repetition..apart),
-                    values: apart,
-                }))
+                let bytes = self.decompressed((apart, size), size, compressed)?;
+                let levels = Some(repetition..apart);
+                Ok(Some(Page { bytes, rows: values, is_part: false, encoding, levels, values: apart }))
             }
             _ => Ok(None),
         }
     }
 
-    /// The bytes of the next page, of which the first `apart` are never compressed.
-    fn decompressed(&mut self, apart: usize, size: usize, compressed: bool) -> Result<Buffer, ParquetError> {
+    /// The first `length` of the `size` bytes of the next page, of which the first `apart` are never compressed.
+    fn decompressed(
+        &mut self,
+        (apart, length): (usize, usize),
+        size: usize,
+        compressed: bool,
+    ) -> Result<Buffer, ParquetError> {
         let stored = self.next.take().map_or(0, |h| h.stored);
         let page = &self.chunk[self.at..self.at + stored];
         self.at += stored;
         if apart > stored || apart > size {
             return Err(damaged("levels longer than their page"));
         }
-        let mut out = Buffer::of(size);
+        let mut out = Buffer::of(length);
         out.0.extend_from_slice(&page[..apart]);
         let codec = if compressed { self.codec } else { Compression::UNCOMPRESSED };
-        decompress(codec, &page[apart..], size, &mut out.0)?;
-        if out.len() != size {
+        if length < size {
+            zstd_part(page, length, &mut out.0)?;
+        } else {
+            decompress(codec, &page[apart..], size, &mut out.0)?;
+        }
+        if out.len() != length {
             return Err(damaged(format!("{} bytes where a page has {size}", out.len())));
         }
         // Nothing of the chunk is wanted any more.
-        if self.at == self.chunk.len() {
+        if self.at == self.chunk.len() && !self.kept {
             self.chunk = Buffer::default();
             self.at = 0;
         }
         Ok(out)
     }
+}
+
+/// Bytes of a page that its first rows should need if all have about as many.
+fn needed(size: usize, rows: usize, of: usize) -> usize {
+    let share = (size as u128 * rows as u128 / of.max(1) as u128) as usize;
+    // Levels of all rows stand in front of the values.
+    share + of / 4 + size / 32 + 4_096
+}
+
+/// Appends the first `length` bytes of a page.
+fn zstd_part(from: &[u8], length: usize, out: &mut Vec<u8>) -> Result<(), ParquetError> {
+    let mut decoder = match ZSTD_PARTS.take() {
+        Some(mut decoder) => {
+            decoder.reinit()?;
+            decoder
+        }
+        None => raw::Decoder::new()?,
+    };
+    out.resize(length, 0);
+    let (mut input, mut output) = (raw::InBuffer::around(from), raw::OutBuffer::around(out.as_mut_slice()));
+    while output.pos() < length {
+        let before = (input.pos(), output.pos());
+        decoder.run(&mut input, &mut output)?;
+        if before == (input.pos(), output.pos()) {
+            return Err(damaged("fewer bytes in a page than its header says"));
+        }
+    }
+    ZSTD_PARTS.set(Some(decoder));
+    Ok(())
 }
 
 /// Appends the decompressed bytes, until there are `size`.

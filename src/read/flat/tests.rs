@@ -117,11 +117,12 @@ fn every_kind_of_column_is_read_as_by_the_general_reader() {
                 }
                 let parts = concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<_>>()).unwrap();
                 assert_eq!(&parts, &whole, "{what}, in parts");
-                for every in [1, 2, 17, 5_000, ROWS] {
-                    let rows: Vec<u32> = (0..ROWS as u32).filter(|r| (r + 3) % every as u32 == 0).collect();
+                let every = |n: u32| (0..ROWS as u32).filter(|r| (r + 3) % n == 0).collect::<Vec<u32>>();
+                let few = [vec![0], vec![10, 11], vec![2_000, 3_001, 9_500]];
+                for rows in [1, 2, 17, 5_000, ROWS as u32].map(every).into_iter().chain(few) {
                     let found = open().unwrap().take(ROWS, Some(&rows)).unwrap();
                     let expected = take(&whole, &arrow::array::UInt32Array::from(rows), None).unwrap();
-                    assert_eq!(&found, &expected, "{what}, one of {every} rows");
+                    assert_eq!(&found, &expected, "{what}, {} rows", expected.len());
                 }
             }
         }
@@ -145,6 +146,28 @@ fn text_that_is_dictionary_indices_is_read_as_a_dictionary() {
 }
 
 #[test]
+fn rows_that_lie_farther_behind_than_expected_are_found() {
+    let mut random = Prng::new(9);
+    let long = |random: &mut Prng| (0..200).map(|_| format!("{:x}", random.next())).collect::<String>();
+    let texts: Vec<String> =
+        (0..ROWS).map(|i| if i < 300 { long(&mut random) } else { String::new() }).collect();
+    let array: ArrayRef = Arc::new(StringArray::from(texts));
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).unwrap()))
+        .set_dictionary_enabled(false)
+        .build();
+    let file = written(vec![("text", Arc::clone(&array))], properties);
+    let metadata = ParquetRecordBatchReaderBuilder::try_new(file.reopen().unwrap()).unwrap();
+    for rows in [vec![3_u32], vec![250], vec![299, 400], vec![12_000]] {
+        let mut handle = file.reopen().unwrap();
+        let column = FlatColumn::open(&mut handle, metadata.metadata(), (0, 0), &DataType::Utf8).unwrap();
+        let found = column.unwrap().take(ROWS, Some(&rows)).unwrap();
+        let expected = take(&array, &arrow::array::UInt32Array::from(rows), None).unwrap();
+        assert_eq!(&found, &expected);
+    }
+}
+
+#[test]
 fn any_changed_byte_is_read_otherwise_or_an_error_and_never_a_panic() {
     let mut random = Prng::new(3);
     for properties in variants() {
@@ -161,10 +184,11 @@ fn any_changed_byte_is_read_otherwise_or_an_error_and_never_a_panic() {
             std::fs::write(copy.path(), &damaged).unwrap();
             for (column, field) in metadata.schema().fields().iter().enumerate() {
                 let mut handle = copy.reopen().unwrap();
+                let wanted: Option<&[u32]> = if random.below(2) == 0 { None } else { Some(&[3, 700]) };
                 let read = FlatColumn::open(&mut handle, metadata.metadata(), (0, column), field.data_type())
-                    .and_then(|c| c.map(|mut c| c.take(FEW, None)).transpose());
+                    .and_then(|c| c.map(|mut c| c.take(FEW, wanted)).transpose());
                 if let Ok(Some(array)) = read {
-                    assert_eq!(array.len(), FEW);
+                    assert_eq!(array.len(), wanted.map_or(FEW, <[u32]>::len));
                 }
             }
         }
