@@ -1,6 +1,8 @@
 //! Third pass: the images that survive, read once each.
 
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayRef};
 use arrow::datatypes::DataType;
@@ -43,10 +45,10 @@ pub(super) const FOREIGN: u32 = u32::MAX - 1;
 pub(super) const NOTHING: Reference = (u32::MAX, 0);
 
 impl Fetched {
-    /// Reads the images that the choices name.
-    pub(super) fn read(input: &DatasetInput, choices: &[Choice], progress: &dyn Progress) -> Result<Self> {
-        let wanted = wanted(&input.store, choices);
+    /// Reads the wanted images.
+    pub(super) fn read(input: &DatasetInput, wanted: &Wanted, progress: &dyn Progress) -> Result<Self> {
         let segments: Vec<Result<Segment>> = wanted
+            .by_segment(&input.store)
             .into_par_iter()
             .with_max_len(1)
             .map(|(segment, needed)| {
@@ -79,14 +81,10 @@ impl Fetched {
         Ok(Self { segments: Arc::new(segments.into_iter().collect::<Result<_>>()?) })
     }
 
-    /// Whether all images that the choices name are here, if all images before changes are.
-    pub(super) fn serves(&self, input: &DatasetInput, choices: &[Choice]) -> bool {
+    /// Whether all wanted images are here, if all images before changes are.
+    pub(super) fn serves(&self, input: &DatasetInput, wanted: &Wanted) -> bool {
         let first = self.segments.first().map_or(u32::MAX, |segment| segment.first);
-        choices.par_iter().all(|choice| match choice.source {
-            Source::Before(index) => index >= first && index < input.store.len(),
-            Source::After(_) => false,
-            Source::Current(_) | Source::Nothing => true,
-        })
+        wanted.only_before(first..input.store.len())
     }
 
     /// Where the image of a change stands: 1 + 2 × segment (+ 1 for after), and its row.
@@ -159,30 +157,58 @@ struct Needed {
     after: Columns,
 }
 
-/// Which images of each segment the choices name. Bits by index of the change spare sorting them.
-fn wanted(store: &ChangeStore, choices: &[Choice]) -> Vec<(usize, Needed)> {
-    let segments = store.opening_segments().end;
-    let words = (store.first(segments) as usize).div_ceil(64);
-    let mut images = [vec![0_u64; words], vec![0_u64; words]];
-    for choice in choices {
-        let (index, side) = match choice.source {
-            Source::Before(index) => (index as usize, 0),
-            Source::After(index) => (index as usize, 1),
-            Source::Current(_) | Source::Nothing => continue,
-        };
-        images[side][index / 64] |= 1 << (index % 64);
+/// Which images choices name. Bits by index of the change spare sorting them, and many threads may
+/// set them at a time.
+pub(super) struct Wanted {
+    before: Vec<AtomicU64>,
+    after: Vec<AtomicU64>,
+}
+
+impl Wanted {
+    /// None yet.
+    pub(super) fn nothing(store: &ChangeStore) -> Self {
+        let words = (store.first(store.opening_segments().end) as usize).div_ceil(64);
+        let bits = || (0..words).map(|_| AtomicU64::new(0)).collect();
+        Self { before: bits(), after: bits() }
     }
-    let [before, after] = images;
-    let needed = |segment: usize| {
-        let (first, next) = (store.first(segment), store.first(segment + 1));
-        let has = |bits: &[u64], index: u32| bits[index as usize / 64] >> (index % 64) & 1 == 1;
-        let any = |bits: &[u64]| {
-            if (first..next).any(|index| has(bits, index)) { Columns::All } else { Columns::default() }
+
+    /// Adds the images that these choices name.
+    pub(super) fn add(&self, choices: &[Choice]) {
+        for choice in choices {
+            let (index, bits) = match choice.source {
+                Source::Before(index) => (index as usize, &self.before),
+                Source::After(index) => (index as usize, &self.after),
+                Source::Current(_) | Source::Nothing => continue,
+            };
+            bits[index / 64].fetch_or(1 << (index % 64), Ordering::Relaxed);
+        }
+    }
+
+    fn by_segment(&self, store: &ChangeStore) -> Vec<(usize, Needed)> {
+        let needed = |segment: usize| {
+            let (first, next) = (store.first(segment), store.first(segment + 1));
+            let any = |bits: &[AtomicU64]| {
+                let any = (first..next).any(|index| has(bits, index));
+                if any { Columns::All } else { Columns::default() }
+            };
+            let rows = (first..next).filter(|&index| has(&self.before, index) || has(&self.after, index));
+            let rows: Vec<u32> = rows.map(|index| index - first).collect();
+            let sides = Needed { before: any(&self.before), after: any(&self.after), rows };
+            (!sides.rows.is_empty()).then_some((segment, sides))
         };
-        let rows = (first..next).filter(|&index| has(&before, index) || has(&after, index));
-        let rows: Vec<u32> = rows.map(|index| index - first).collect();
-        let sides = Needed { before: any(&before), after: any(&after), rows };
-        (!sides.rows.is_empty()).then_some((segment, sides))
-    };
-    (0..segments).into_par_iter().filter_map(needed).collect()
+        (0..store.opening_segments().end).into_par_iter().filter_map(needed).collect()
+    }
+
+    /// Whether all are images before changes of this range.
+    fn only_before(&self, range: Range<u32>) -> bool {
+        let nothing = |word: &AtomicU64| word.load(Ordering::Relaxed) == 0;
+        let all = self.before.len() as u32 * 64;
+        self.after.iter().all(nothing)
+            && (0..range.start.min(all)).all(|index| !has(&self.before, index))
+            && (range.end..all).all(|index| !has(&self.before, index))
+    }
+}
+
+fn has(bits: &[AtomicU64], index: u32) -> bool {
+    bits[index as usize / 64].load(Ordering::Relaxed) >> (index % 64) & 1 == 1
 }

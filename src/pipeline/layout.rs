@@ -55,25 +55,41 @@ pub(super) struct Placed {
     pub number: u32,
 }
 
+/// What patches do to the groups of the current state.
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    /// Per group: rows in order, with the number of the present patch that they become.
+    groups: Vec<Vec<(u32, Option<u32>)>>,
+    /// Present patches whose row stands nowhere.
+    restored: Vec<u32>,
+}
+
+impl Touched {
+    /// Sorts patches by group and row.
+    pub(super) fn of(groups: usize, patches: &[Placed]) -> Self {
+        let mut touched = Self { groups: vec![Vec::new(); groups], restored: Vec::new() };
+        for patch in patches {
+            let present = (patch.fate == Fate::Present).then_some(patch.number);
+            if patch.row == u64::MAX {
+                touched.restored.extend(present);
+            } else {
+                let (group, row) = place(patch.row);
+                touched.groups[group].push((row as u32, present));
+            }
+        }
+        touched.groups.par_iter_mut().for_each(|t| t.sort_unstable());
+        touched
+    }
+}
+
 /// Lays out all output groups. `keys` gives the key columns of the present patches in `restored`.
 pub(super) fn lay_out(
     input: &DatasetInput,
     standing: &Standing,
-    patches: &[Placed],
+    touched: Touched,
     keys: impl FnOnce(&[u32]) -> Result<Vec<ArrayRef>>,
 ) -> Result<Vec<Layout>> {
-    let mut touched: Vec<Vec<(u32, Option<u32>)>> = vec![Vec::new(); input.table.groups()];
-    let mut restored = Vec::new();
-    for patch in patches {
-        let present = (patch.fate == Fate::Present).then_some(patch.number);
-        if patch.row == u64::MAX {
-            restored.extend(present);
-        } else {
-            let (group, row) = place(patch.row);
-            touched[group].push((row as u32, present));
-        }
-    }
-    touched.par_iter_mut().for_each(|t| t.sort_unstable());
+    let Touched { groups: touched, restored } = touched;
     let restored = Restored::sort(input, restored, keys)?;
     let mut taken = 0;
     let joining: Vec<std::ops::Range<usize>> = (0..touched.len())

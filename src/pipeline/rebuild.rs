@@ -9,9 +9,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use rayon::prelude::*;
 
 use super::emit::RecentPieces;
-use super::fetch::{FOREIGN, Fetched, NOTHING, Reference};
+use super::fetch::{FOREIGN, Fetched, NOTHING, Reference, Wanted};
 use super::inputs::DatasetInput;
-use super::layout::{self, Layout, Placed};
+use super::layout::{self, Layout, Placed, Touched};
 use super::postings;
 use super::progress::Progress;
 use super::scan::Histories;
@@ -99,30 +99,25 @@ impl<'a> Rebuilt<'a> {
             return Self::keyless(input, histories, standing, (timeline, cut), (shared, progress));
         }
         let world = world(input, histories, standing, timeline, distrusted.unwrap_or_default());
+        let wanted = Wanted::nothing(&input.store);
         let selections: Vec<select::Selection> = (0..histories.shards.len())
             .into_par_iter()
             .with_max_len(1)
-            .map(|shard| select::select(world, shard, cuts))
+            .map(|shard| {
+                let selection = select::select(world, shard, cuts);
+                wanted.add(&selection.choices);
+                selection
+            })
             .collect();
-        let (mut patches, mut choices) = (Vec::new(), Vec::new());
-        for selection in selections {
-            patches.extend(selection.patches);
-            choices.extend(selection.choices);
-        }
-        let mut number = 0;
-        let mut place = |patch: &Patch| {
-            let here = if patch.fate == Fate::Present { number } else { u32::MAX };
-            number += u32::from(patch.fate == Fate::Present);
-            Placed { row: standing.rows[patch.slot as usize], fate: patch.fate, number: here }
-        };
-        let mut placed: Vec<Placed> = patches.iter().map(&mut place).collect();
-        let patched = placed.len();
-        if distrusted.is_some() && input.plan.ledger.from_birth {
-            placed.extend(never_mentioned(input, standing)?);
-        }
-        let never_mentioned = (placed.len() - patched) as u64;
-        let parts = Parts { patches, choices, placed, left: Vec::new() };
-        let rebuilt = Self::assemble(input, histories, standing, parts, (shared, progress))?;
+        let is_disowned = distrusted.is_some() && input.plan.ledger.from_birth;
+        // Putting the selections together is work for one thread; the others read images meanwhile.
+        let (fetched, parts) = rayon::join(
+            || fetched(input, &wanted, (shared, progress)),
+            || Parts::of(selections, input, standing, is_disowned),
+        );
+        let parts = parts?;
+        let never_mentioned = (parts.placed.len() - parts.patches.len()) as u64;
+        let rebuilt = Self::assemble(input, histories, standing, (parts, fetched?), shared)?;
         Ok(Self { never_mentioned, ..rebuilt })
     }
 
@@ -146,7 +141,10 @@ impl<'a> Rebuilt<'a> {
             }
         }
         let doubtful = doubtful(input, std::mem::take(&mut parts.left))?;
-        let mut rebuilt = Self::assemble(input, histories, standing, parts, shared)?;
+        let wanted = Wanted::nothing(&input.store);
+        wanted.add(&parts.choices);
+        let fetched = fetched(input, &wanted, shared)?;
+        let mut rebuilt = Self::assemble(input, histories, standing, (parts, fetched), shared.0)?;
         rebuilt.overdrawn = overdrawn;
         rebuilt.doubtful = doubtful;
         Ok(rebuilt)
@@ -156,24 +154,27 @@ impl<'a> Rebuilt<'a> {
         input: &'a DatasetInput,
         histories: &'a Histories,
         standing: &'a Standing,
-        parts: Parts,
-        (shared, progress): (&'a Shared, &dyn Progress),
+        (parts, fetched): (Parts, Fetched),
+        shared: &'a Shared,
     ) -> Result<Self> {
-        let fetched = match &shared.images {
-            Some(images) if images.serves(input, &parts.choices) => images.clone(),
-            _ => Fetched::read(input, &parts.choices, progress)?,
-        };
+        let Parts { patches, choices, placed, .. } = parts;
+        let (own_rows, touched) = rayon::join(
+            || placed.iter().filter(|p| p.fate == Fate::Present).map(|p| p.row).collect::<Vec<u64>>(),
+            || Touched::of(input.table.groups(), &placed),
+        );
+        drop(placed);
         let mut rebuilt = Self {
             input,
             histories,
             standing,
-            present: (0..parts.patches.len() as u32)
-                .filter(|&p| parts.patches[p as usize].fate == Fate::Present)
+            present: (0..patches.len() as u32)
+                .into_par_iter()
+                .filter(|&p| patches[p as usize].fate == Fate::Present)
                 .collect(),
-            patches: parts.patches,
+            patches,
             references: Vec::new(),
             is_whole: false,
-            choices: parts.choices,
+            choices,
             fetched,
             foreign: None,
             types: Vec::new(),
@@ -188,9 +189,9 @@ impl<'a> Rebuilt<'a> {
             recent: RecentPieces::default(),
             shared,
         };
-        rebuilt.resolve(&parts.placed)?;
+        rebuilt.resolve(&own_rows)?;
         rebuilt.settle_types()?;
-        rebuilt.layouts = layout::lay_out(input, standing, &parts.placed, |numbers| rebuilt.keys(numbers))?;
+        rebuilt.layouts = layout::lay_out(input, standing, touched, |numbers| rebuilt.keys(numbers))?;
         rebuilt.schema = rebuilt.output_schema();
         Ok(rebuilt)
     }
@@ -214,14 +215,13 @@ impl<'a> Rebuilt<'a> {
 
     /// Finds where the cells of every choice are. Rows of the current state are
     /// their group's own rows, unless the row stands under another key now.
-    fn resolve(&mut self, placed: &[Placed]) -> Result<()> {
+    fn resolve(&mut self, own_rows: &[u64]) -> Result<()> {
         let stride = self.stride();
-        let present: Vec<&Placed> = placed.iter().filter(|p| p.fate == Fate::Present).collect();
         let mut references = vec![NOTHING; self.choices.len()];
-        references.par_chunks_mut(stride).zip(self.choices.par_chunks(stride)).zip(&present).for_each(
-            |((references, choices), patch)| {
+        references.par_chunks_mut(stride).zip(self.choices.par_chunks(stride)).zip(own_rows).for_each(
+            |((references, choices), &own)| {
                 for (reference, choice) in references.iter_mut().zip(choices) {
-                    *reference = self.reference_of(choice.source, patch.row);
+                    *reference = self.reference_of(choice.source, own);
                 }
             },
         );
@@ -327,6 +327,18 @@ impl<'a> Rebuilt<'a> {
     }
 }
 
+/// The wanted images: those that the moments share, if they are among them.
+fn fetched(
+    input: &DatasetInput,
+    wanted: &Wanted,
+    (shared, progress): (&Shared, &dyn Progress),
+) -> Result<Fetched> {
+    match &shared.images {
+        Some(images) if images.serves(input, wanted) => Ok(images.clone()),
+        _ => Fetched::read(input, wanted, progress),
+    }
+}
+
 /// Of rows that stay although rows equal to them but for ambiguous nulls come and go, those with such
 /// a cell: which one of them the ledger meant is not known.
 fn doubtful(input: &DatasetInput, mut left: Vec<u64>) -> Result<Vec<u64>> {
@@ -376,6 +388,31 @@ struct Parts {
 }
 
 impl Parts {
+    /// The selections of all shards, one behind the other.
+    fn of(
+        selections: Vec<select::Selection>,
+        input: &DatasetInput,
+        standing: &Standing,
+        is_disowned: bool,
+    ) -> Result<Self> {
+        let mut parts = Self::default();
+        for selection in selections {
+            parts.patches.extend(selection.patches);
+            parts.choices.extend(selection.choices);
+        }
+        let mut number = 0;
+        let mut place = |patch: &Patch| {
+            let here = if patch.fate == Fate::Present { number } else { u32::MAX };
+            number += u32::from(patch.fate == Fate::Present);
+            Placed { row: standing.rows[patch.slot as usize], fate: patch.fate, number: here }
+        };
+        parts.placed = parts.patches.iter().map(&mut place).collect();
+        if is_disowned {
+            parts.placed.extend(never_mentioned(input, standing)?);
+        }
+        Ok(parts)
+    }
+
     /// Turns a recount of a distinct row into rows that go (the last copies) or come back.
     fn recount(&mut self, recount: multiset::Recount, copies: &[(u32, u64)], stride: usize) {
         let from = copies.partition_point(|c| c.0 < recount.slot);

@@ -1,5 +1,7 @@
 //! The current state as the kernel sees it: which keys stand, where, and with what hash.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::datatypes::{DataType, Int64Type};
 use arrow_row::{OwnedRow, RowConverter, SortField};
@@ -96,21 +98,25 @@ pub(super) fn read(
 ) -> Result<Standing> {
     let table = &input.table;
     let sorted = SortedKeys::new(input, histories);
+    let found = FoundRows::none(histories.slots(), scan);
     let groups: Vec<Result<Group>> = (0..table.groups())
         .into_par_iter()
         .with_max_len(1)
         .map(|group| {
-            let read = read_group(input, (histories, sorted.as_ref()), scan, group);
+            let mut read = read_group(input, (histories, sorted.as_ref()), scan, group)?;
+            if !input.schema.is_keyless() {
+                found.set(group, &mut read);
+            }
             progress.advance(table.rows(group) as u64);
-            read
+            Ok(read)
         })
         .collect();
     release_buffers();
-    let lanes = input.lanes.count();
     let slots = histories.slots();
+    let (rows, hashes) = found.finish();
     let mut standing = Standing {
-        rows: vec![NO_ROW; slots],
-        hashes: if scan.verify { vec![0; slots * lanes] } else { Vec::new() },
+        rows,
+        hashes,
         sorted: !input.schema.is_keyless(),
         copies: if input.schema.is_keyless() { vec![0; slots] } else { Vec::new() },
         ..Standing::default()
@@ -131,7 +137,10 @@ pub(super) fn read(
         standing.unmentioned.extend(&group.unmentioned);
         standing.unmentioned_count += group.unmentioned_count;
         standing.first_keys.push(group.first.clone());
-        scatter(&mut standing, number, &group, lanes, input.schema.is_keyless());
+        for (slot, row) in group.found {
+            standing.copies[slot as usize] += 1;
+            standing.copy_rows.push((slot, locator(number, row as usize)));
+        }
     }
     standing.outside.sort_unstable();
     if !standing.sorted && !input.schema.is_keyless() {
@@ -140,19 +149,37 @@ pub(super) fn read(
     Ok(standing)
 }
 
-fn scatter(standing: &mut Standing, number: usize, group: &Group, lanes: usize, keyless: bool) {
-    for (at, &(slot, row)) in group.found.iter().enumerate() {
-        let here = locator(number, row as usize);
-        if keyless {
-            standing.copies[slot as usize] += 1;
-            standing.copy_rows.push((slot, here));
-            continue;
+/// Where the row of each slot is and what its hashes are, set by many threads at a time: each row
+/// has its own slot. Keys that several rows have are seen to afterwards.
+struct FoundRows {
+    rows: Vec<AtomicU64>,
+    hashes: Vec<AtomicU64>,
+    lanes: usize,
+}
+
+impl FoundRows {
+    fn none(slots: usize, scan: ScanOptions<'_>) -> Self {
+        let lanes = scan.lanes.count();
+        let of = |count: usize, value| (0..count).map(|_| AtomicU64::new(value)).collect();
+        Self { rows: of(slots, NO_ROW), hashes: of(if scan.verify { slots * lanes } else { 0 }, 0), lanes }
+    }
+
+    /// Moves what a group found to the slots.
+    fn set(&self, number: usize, group: &mut Group) {
+        let hashes = std::mem::take(&mut group.hashes);
+        for (at, (slot, row)) in std::mem::take(&mut group.found).into_iter().enumerate() {
+            self.rows[slot as usize].store(locator(number, row as usize), Ordering::Relaxed);
+            if !hashes.is_empty() {
+                let to = &self.hashes[slot as usize * self.lanes..][..self.lanes];
+                let from = &hashes[at * self.lanes..][..self.lanes];
+                to.iter().zip(from).for_each(|(to, from)| to.store(*from, Ordering::Relaxed));
+            }
         }
-        standing.rows[slot as usize] = here;
-        if !group.hashes.is_empty() {
-            let to = slot as usize * lanes;
-            standing.hashes[to..to + lanes].copy_from_slice(&group.hashes[at * lanes..(at + 1) * lanes]);
-        }
+    }
+
+    fn finish(self) -> (Vec<u64>, Vec<u64>) {
+        let plain = |of: Vec<AtomicU64>| of.into_iter().map(AtomicU64::into_inner).collect();
+        (plain(self.rows), plain(self.hashes))
     }
 }
 
@@ -192,6 +219,8 @@ fn find_duplicates(standing: &mut Standing, histories: &Histories, mut ids: Vec<
         if let Some(key) = histories.shards[shard].find(same[0].0) {
             let slot = histories.bases[shard] + key as u32;
             standing.rows[slot as usize] = NO_ROW;
+            let lanes = standing.hashes.len() / standing.rows.len();
+            standing.hashes[slot as usize * lanes..][..lanes].fill(0);
             standing.duplicate_slots.push(slot);
         }
     }
@@ -271,16 +300,14 @@ impl SortedKeys {
         if !is_ordered || input.normalise.iter().any(|how| !how.is_empty()) {
             return None;
         }
-        let mut keys: Vec<(i64, u32)> = Vec::with_capacity(histories.slots());
-        for (shard, &base) in histories.shards.iter().zip(&histories.bases) {
-            let starts = &shard.starts[..shard.keys()];
-            keys.extend(
-                starts
-                    .iter()
-                    .zip(base..)
-                    .map(|(&start, slot)| (shard.facts.key[start as usize] as i64, slot)),
-            );
-        }
+        let shards = histories.shards.par_iter().zip(&histories.bases);
+        let mut keys: Vec<(i64, u32)> = shards
+            .flat_map_iter(|(shard, &base)| {
+                let starts = &shard.starts[..shard.keys()];
+                let key = |&start: &u32| shard.facts.key[start as usize] as i64;
+                starts.iter().map(key).zip(base..)
+            })
+            .collect();
         keys.par_sort_unstable();
         Some(Self { keys })
     }

@@ -3,6 +3,10 @@
 //! The slice of facts of one key is its *history*. A shard finds it by an open
 //! hash table over the leading entries; nothing ever iterates that table.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+
 use super::facts::Facts;
 use super::history::Opening;
 use crate::model::rank::{DROPPED, Ranks};
@@ -35,15 +39,15 @@ impl Sieve {
     /// Of all keys of these shards.
     pub fn new(shards: &[Shard]) -> Self {
         let keys: usize = shards.iter().map(Shard::keys).sum();
-        let mut bits = vec![0; (keys * BITS_PER_KEY / 64 + 1).next_power_of_two()];
-        let mask = bits.len() - 1;
-        for shard in shards {
+        let words = (keys * BITS_PER_KEY / 64 + 1).next_power_of_two();
+        let bits: Vec<AtomicU64> = (0..words).map(|_| AtomicU64::new(0)).collect();
+        shards.par_iter().for_each(|shard| {
             for &start in &shard.starts[..shard.keys()] {
-                let (word, bit) = place(shard.facts.key[start as usize], mask);
-                bits[word] |= bit;
+                let (word, bit) = place(shard.facts.key[start as usize], words - 1);
+                bits[word].fetch_or(bit, Ordering::Relaxed);
             }
-        }
-        Self { bits }
+        });
+        Self { bits: bits.into_iter().map(AtomicU64::into_inner).collect() }
     }
 
     /// Whether a key may be held; no is certain.
