@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use asof::model::{Discrepancy, DiscrepancyKind, LedgerPlace};
-use asof::pipeline::{Discrepancies, KindCount};
+use asof::pipeline::{Discrepancies, KindCount, MeasureDifference};
 use serde_json::{Value, json};
 
 use super::args::FailOnArgs;
@@ -20,15 +20,57 @@ pub(crate) fn status(found: &Discrepancies, fail_on: &FailOnArgs) -> Status {
 
 /// A summary by kind, and the worst of them in full. `whole` says where all of them are.
 pub(crate) fn text(found: &Discrepancies, whole: &str) -> String {
+    let explained = differences(&found.differences);
     if found.is_empty() {
-        return "\nno discrepancies\n".to_owned();
+        return format!("{explained}\nno discrepancies\n");
     }
     let mut worst_first: Vec<&Discrepancy> = found.listed.iter().collect();
-    worst_first.sort_by_key(|d| (d.accepted.is_some(), std::cmp::Reverse(d.severity())));
+    worst_first
+        .sort_by_key(|d| (d.accepted.is_some(), std::cmp::Reverse((d.severity(), d.material == Some(true)))));
     let shown: String = worst_first.iter().take(SHOWN_MAX).map(|d| one(d)).collect();
     let more = found.total().saturating_sub(SHOWN_MAX as u64);
     let more = if more == 0 { String::new() } else { format!("\n… and {more} more: {whole}\n") };
-    format!("\ndiscrepancies\n{}{shown}{more}", summary(found))
+    let material = match found.material {
+        0 => String::new(),
+        n => format!("  {} of them material\n", n),
+    };
+    format!("{explained}\ndiscrepancies\n{}{material}{shown}{more}", summary(found))
+}
+
+/// The totals of measures by ledger and current state, and what makes them differ.
+fn differences(differences: &[MeasureDifference]) -> String {
+    let differs = |d: &&MeasureDifference| {
+        !d.causes.is_empty() || d.unexplained.bytes().any(|b| (b'1'..=b'9').contains(&b))
+    };
+    let differing: Vec<&MeasureDifference> = differences.iter().filter(differs).collect();
+    if differing.is_empty() {
+        return String::new();
+    }
+    let mut rows = vec![["difference", "by the ledger", "current", "difference"].map(str::to_owned).to_vec()];
+    for d in differing {
+        let total = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        let name = format!("{}.{}", d.dataset, d.measure);
+        rows.push(vec![name, total(&d.ledger), total(&d.current), d.difference.clone()]);
+        for share in &d.causes {
+            let unknown = match share.unknown {
+                0 => String::new(),
+                n => format!(" + {n} unknown"),
+            };
+            let material =
+                if share.material > 0 { format!(", {} material", share.material) } else { String::new() };
+            let many = counted(share.findings, "finding");
+            let note = format!("{many}{material}");
+            rows.push(vec![
+                format!("  {}", share.cause),
+                String::new(),
+                String::new(),
+                share.amount.clone() + &unknown,
+                note,
+            ]);
+        }
+        rows.push(vec!["  unexplained".to_owned(), String::new(), String::new(), d.unexplained.clone()]);
+    }
+    format!("\n{}", columns(0, &[Align::Left, Align::Right, Align::Right, Align::Right], &rows))
 }
 
 fn summary(found: &Discrepancies) -> String {
@@ -44,13 +86,14 @@ fn summary(found: &Discrepancies) -> String {
 /// One discrepancy: a head, what happened, the cells, the places.
 fn one(found: &Discrepancy) -> String {
     let accepted = if found.accepted.is_some() { " (accepted)" } else { "" };
-    let mut text = format!("\n{} {}{accepted}", found.severity().name(), found.kind.code());
+    let material = if found.material == Some(true) { " (material)" } else { "" };
+    let mut text = format!("\n{} {}{accepted}{material}", found.severity().name(), found.kind.code());
     for part in [&found.dataset, &found.key] {
         if !part.is_empty() {
             let _ = write!(text, " {part}");
         }
     }
-    let _ = writeln!(text, "\n    {}", found.message);
+    let _ = writeln!(text, "\n    {}\n    cause: {}", found.message, found.cause);
     for cell in &found.cells {
         let (expected, seen) = (shown(cell.expected.as_deref()), shown(cell.found.as_deref()));
         let _ = writeln!(text, "    {}: expected {expected}, found {seen}", cell.column);
@@ -106,7 +149,23 @@ pub(crate) fn document(found: &Discrepancies) -> Value {
         "counts": by_kind(|c| c.open),
         "accepted": by_kind(|c| c.accepted),
         "complete": found.is_complete(),
+        "causes": found.causes.iter().map(|(c, n)| (c.code().to_owned(), json!(n.open))).collect::<serde_json::Map<_, _>>(),
+        "material": found.material,
+        "differences": found.differences.iter().map(difference_document).collect::<Vec<_>>(),
         "listed": found.listed.iter().map(one_document).collect::<Vec<_>>(),
+    })
+}
+
+fn difference_document(d: &MeasureDifference) -> Value {
+    let share = |s: &asof::pipeline::CauseShare| {
+        json!({ "cause": s.cause.code(), "amount": s.amount, "findings": s.findings, "material": s.material,
+                "unknown": s.unknown })
+    };
+    json!({
+        "dataset": d.dataset, "measure": d.measure, "ledger": d.ledger, "current": d.current,
+        "difference": d.difference, "causes": d.causes.iter().map(share).collect::<Vec<_>>(),
+        "unexplained": d.unexplained, "unknown": d.unknown, "materiality": d.materiality,
+        "largest": d.largest.iter().map(Discrepancy::fingerprint).collect::<Vec<_>>(),
     })
 }
 
@@ -119,6 +178,8 @@ pub(crate) fn one_document(found: &Discrepancy) -> Value {
         .collect();
     let amounts: serde_json::Map<String, Value> =
         found.amounts.iter().map(|(measure, amount)| (measure.clone(), json!(amount))).collect();
+    let effects: serde_json::Map<String, Value> =
+        found.effects.iter().map(|(measure, amount)| (measure.clone(), json!(amount))).collect();
     json!({
         "fingerprint": found.fingerprint(),
         "kind": found.kind.code(),
@@ -128,6 +189,9 @@ pub(crate) fn one_document(found: &Discrepancy) -> Value {
         "message": found.message,
         "cells": cells,
         "amounts": amounts,
+        "effects": effects,
+        "cause": found.cause.code(),
+        "material": found.material,
         "ledger": found.ledger.as_ref().map(|p| json!({
             "file": p.file, "record": p.record, "position": p.position, "transaction": p.transaction,
             "committed_at": p.committed_at, "actor": p.actor,

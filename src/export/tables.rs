@@ -19,7 +19,7 @@ use crate::model::{CellDifference, Discrepancy, canon};
 /// Rows after which a row group is written out, as evidence can be as long as a table.
 const ROW_GROUP: usize = 1 << 16;
 /// How many columns the discrepancies table has.
-const WIDTH: usize = 21;
+const WIDTH: usize = 24;
 /// Columns of the discrepancies table, in order.
 const DISCREPANCY_COLUMNS: [&str; WIDTH] = [
     "code",
@@ -41,6 +41,9 @@ const DISCREPANCY_COLUMNS: [&str; WIDTH] = [
     "count",
     "touches_snapshot",
     "amounts",
+    "effects",
+    "cause",
+    "material",
     "fingerprint",
     "accepted",
 ];
@@ -132,11 +135,11 @@ pub(super) fn parquet_writer(path: &Path, schema: &SchemaRef) -> Result<ArrowWri
 
 /// The columns of the discrepancies table.
 pub fn discrepancy_schema() -> SchemaRef {
-    let required = ["code", "severity", "dataset", "key", "message", "columns", "fingerprint"];
+    let required = ["code", "severity", "dataset", "key", "message", "columns", "cause", "fingerprint"];
     let field = |name: &&str| {
         let data_type = match *name {
             "record" | "current_row" | "count" => DataType::UInt64,
-            "touches_snapshot" => DataType::Boolean,
+            "touches_snapshot" | "material" => DataType::Boolean,
             _ => DataType::Utf8,
         };
         Field::new(*name, data_type, !required.contains(name))
@@ -186,11 +189,19 @@ fn texts(d: &Discrepancy) -> [Option<String>; WIDTH] {
         Some(d.message.clone()),
         Some(d.count.to_string()),
         Some(d.touches_snapshot.to_string()),
-        (!d.amounts.is_empty())
-            .then(|| d.amounts.iter().map(|(m, a)| format!("{m}={a}")).collect::<Vec<_>>().join(", ")),
+        amounts(&d.amounts),
+        amounts(&d.effects),
+        Some(d.cause.code().to_owned()),
+        d.material.map(|m| m.to_string()),
         Some(d.fingerprint()),
         d.accepted.clone(),
     ]
+}
+
+/// `measure=amount` pairs, if there are any.
+fn amounts(amounts: &[(String, String)]) -> Option<String> {
+    let pair = |(measure, amount): &(String, String)| format!("{measure}={amount}");
+    (!amounts.is_empty()).then(|| amounts.iter().map(pair).collect::<Vec<_>>().join(", "))
 }
 
 /// `column=value` pairs of one side; nothing where neither side states a value.

@@ -120,6 +120,16 @@ impl Amount {
         self.unscaled == i256::ZERO
     }
 
+    /// The amount without its sign; `None` on overflow of 256 bits.
+    pub fn magnitude(self) -> Option<Self> {
+        if self.unscaled < i256::ZERO { self.nothing().minus(self) } else { Some(self) }
+    }
+
+    /// Nothing, with as many decimals.
+    pub fn nothing(self) -> Self {
+        Self { unscaled: i256::ZERO, scale: self.scale }
+    }
+
     fn rescaled(self, scale: u32) -> Option<i256> {
         self.unscaled.checked_mul(i256::from_i128(10).checked_pow(scale - self.scale)?)
     }
@@ -134,6 +144,12 @@ impl From<i64> for Amount {
 impl PartialEq for Amount {
     fn eq(&self, other: &Self) -> bool {
         self.minus(*other).is_some_and(Self::is_zero)
+    }
+}
+
+impl PartialOrd for Amount {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        self.minus(*other).map(|difference| difference.unscaled.cmp(&i256::ZERO))
     }
 }
 

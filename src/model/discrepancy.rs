@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Cause;
+
 /// How bad a discrepancy is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -125,6 +127,40 @@ kinds! {
     NoOpChange = "no-op-change", Info;
 }
 
+impl DiscrepancyKind {
+    /// The cause that the kind alone tells; evidence may tell more.
+    pub fn cause(self) -> Cause {
+        match self {
+            Self::CurrentDiffers => Cause::UnloggedOrAltered,
+            Self::CurrentMissing | Self::CurrentUnexpected => Cause::Unlogged,
+            Self::ChainBreak | Self::UpdateOfAbsent | Self::DeleteOfAbsent => Cause::RemovedOrAltered,
+            Self::InsertOverExisting => Cause::RemovedOrRedelivered,
+            Self::ConflictingDuplicate | Self::HashChainBreak => Cause::AlteredRecord,
+            Self::OpeningDiffers => Cause::OpeningOrRemoved,
+            Self::TotalMismatch => Cause::StatedFigure,
+            Self::UnbalancedTransaction => Cause::UnbalancedEntry,
+            Self::SequenceGap => Cause::RemovedRecord,
+            Self::UnrecoverableValue | Self::InferredValue | Self::AmbiguousNull | Self::ColumnNotCovered => {
+                Cause::SourceLimits
+            }
+            Self::TruncatedTable | Self::CoverageAssumed => Cause::Coverage,
+            Self::NullKey | Self::DuplicateKey | Self::UnparsableRecord | Self::LossyValue => {
+                Cause::InputDamage
+            }
+            Self::OverlappingVersions | Self::ReversedInterval | Self::HoleBetweenVersions => {
+                Cause::InputDamage
+            }
+            Self::OrphanReference => Cause::MissingReference,
+            Self::ExtractSkew | Self::FutureVersion => Cause::ExtractMoment,
+            Self::AmbiguousCut | Self::TimeRegression => Cause::Clock,
+            Self::LatePosting => Cause::LatePosting,
+            Self::SchemaDrift | Self::UnknownColumn => Cause::SchemaDrift,
+            Self::DuplicateChange => Cause::Redelivery,
+            Self::NoOpChange => Cause::NoEffect,
+        }
+    }
+}
+
 impl fmt::Display for DiscrepancyKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())
@@ -192,6 +228,15 @@ pub struct Discrepancy {
     pub touches_snapshot: bool,
     /// Per measure, found minus expected, as exact decimal text.
     pub amounts: Vec<(String, String)>,
+    /// Per measure, by how much it makes the current total differ from the ledger's last known
+    /// one, as exact decimal text, or a word if that is not known. Only what differs at the end
+    /// of the ledger has any: these add up to the whole difference.
+    pub effects: Vec<(String, String)>,
+    /// Why it does not tie.
+    pub cause: Cause,
+    /// Whether an amount of it reaches the plan's materiality; `None` without an amount or a
+    /// materiality to compare it with.
+    pub material: Option<bool>,
     /// The reason given in the plan's `accepted` list, if it is a known finding.
     pub accepted: Option<String>,
 }
@@ -210,6 +255,9 @@ impl Discrepancy {
             count: 1,
             touches_snapshot: false,
             amounts: Vec::new(),
+            effects: Vec::new(),
+            cause: kind.cause(),
+            material: None,
             accepted: None,
         }
     }

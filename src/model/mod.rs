@@ -5,6 +5,7 @@
 //! ChangeBatch ── ops, places and two sides of Images
 //!   └ Images ── one array per column, and a CellState per cell
 //! Discrepancy ── kind, place, evidence
+//!   └ Cause   ── why it does not tie
 //! Lanes      ── columns that are always known or unknown together
 //! Ranks      ── where a change stands in its source's order
 //! canon      ── the one definition of equal cells
@@ -13,6 +14,7 @@
 
 mod amount;
 pub mod canon;
+mod cause;
 mod change;
 mod discrepancy;
 pub mod lanes;
@@ -23,6 +25,7 @@ pub mod time;
 mod total;
 
 pub use amount::Amount;
+pub use cause::Cause;
 pub use change::{CellState, ChangeBatch, Images, NEVER, NO_TIME, Op};
 pub use discrepancy::{CellDifference, CurrentPlace, Discrepancy, DiscrepancyKind, LedgerPlace, Severity};
 pub use schema::TableSchema;

@@ -83,11 +83,16 @@ impl Evidence<'_> {
         let mut rest = conflicts.as_slice();
         while !rest.is_empty() {
             let (chunk, after) = rest.split_at(self.chunk(rest));
-            let records = self.records(chunk.iter().flat_map(|c| self.indices(c)))?;
+            let records = self.records(chunk.iter().flat_map(|c| self.all_indices(c)))?;
             let rows = self.rows(chunk.iter().map(|c| self.standing.rows[c.slot as usize]))?;
             let found = chunk.par_iter().map(|c| (self.order(c), self.conflict(c, &records, &rows)));
             let mut found: Vec<_> = found.collect();
             found.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.discrepancy.key.cmp(&b.1.discrepancy.key)));
+            for conflict in chunk.iter().filter(|c| c.closing.is_some()) {
+                let current = rows.find(self.standing.rows[conflict.slot as usize]);
+                let effects = self.named(self.effects(conflict, &records, current));
+                findings.add_whole(&self.input.plan.name, &effects);
+            }
             findings.push(found.into_iter().map(|(_, found)| found))?;
             rest = after;
         }
@@ -105,7 +110,7 @@ impl Evidence<'_> {
     fn chunk(&self, conflicts: &[Conflict]) -> usize {
         let (mut count, mut records) = (0, 0);
         while count < conflicts.len() && count < CHUNK && records < RECORDS {
-            records += self.indices(&conflicts[count]).len();
+            records += self.all_indices(&conflicts[count]).len();
             count += 1;
         }
         while count < conflicts.len() && self.order(&conflicts[count]) == self.order(&conflicts[count - 1]) {
@@ -118,10 +123,33 @@ impl Evidence<'_> {
     fn indices(&self, conflict: &Conflict) -> Vec<u32> {
         let (shard, key) = self.histories.of_slot(conflict.slot);
         let shard = &self.histories.shards[shard];
-        let upto = |f: &usize| conflict.rank == u32::MAX || shard.rank(*f) <= conflict.rank;
+        if conflict.rank == u32::MAX {
+            return self.closing_indices(conflict);
+        }
+        let upto = |f: &usize| shard.rank(*f) <= conflict.rank;
         let mut indices: Vec<u32> =
             shard.history(key).filter(upto).map(|f| shard.facts.index[f]).rev().take(LOOK_BACK).collect();
         indices.extend(Some(conflict.index).filter(|&i| i != u32::MAX));
+        indices
+    }
+
+    /// The changes that tell what the ledger knew last, the latest first.
+    pub(super) fn closing_indices(&self, conflict: &Conflict) -> Vec<u32> {
+        let (shard, key) = self.histories.of_slot(conflict.slot);
+        let shard = &self.histories.shards[shard];
+        // What lies after the extract moment is not compared.
+        let last = conflict.closing.map_or(u32::MAX, |(_, last)| last);
+        let later = |index: &u32| last != u32::MAX && *index != last;
+        let indices = shard.history(key).rev().map(|f| shard.facts.index[f]);
+        indices.skip_while(later).take(LOOK_BACK).collect()
+    }
+
+    /// All changes that a conflict needs.
+    fn all_indices(&self, conflict: &Conflict) -> Vec<u32> {
+        let mut indices = self.indices(conflict);
+        if conflict.rank != u32::MAX && conflict.closing.is_some() {
+            indices.extend(self.closing_indices(conflict));
+        }
         indices
     }
 
@@ -163,6 +191,7 @@ impl Evidence<'_> {
     fn conflict(&self, conflict: &Conflict, records: &Records, rows: &Rows) -> Found {
         let mut discrepancy = self.input.discrepancy(conflict.kind, words::conflict(conflict));
         discrepancy.count = 1 + u64::from(conflict.echoes);
+        discrepancy.cause = words::cause(conflict);
         let at = shown_at(conflict);
         discrepancy.ledger = (at != u32::MAX).then(|| self.ledger_place(records, at)).flatten();
         let standing = self.standing.rows[conflict.slot as usize];
@@ -186,6 +215,7 @@ impl Evidence<'_> {
             }
         }
         self.add_whole_amounts(&case, &mut discrepancy);
+        discrepancy.effects = self.named(self.effects(conflict, records, current));
         let rank = Some(conflict.rank);
         Found { discrepancy, rank }
     }
@@ -233,7 +263,7 @@ impl Evidence<'_> {
     }
 
     /// The latest stated cell among changes given from the latest back.
-    fn last_known<'r>(
+    pub(super) fn last_known<'r>(
         &self,
         column: usize,
         indices: &[u32],
@@ -398,6 +428,10 @@ impl Evidence<'_> {
             if let Some((batch, row)) = rows.find(locator) {
                 let keys: Vec<&ArrayRef> = self.input.schema.key().iter().map(|&c| batch.column(c)).collect();
                 discrepancy.key = self.input.key_text(&keys, row);
+                if kind == DiscrepancyKind::CurrentUnexpected {
+                    discrepancy.amounts = self.named(self.measures((batch, row)));
+                    discrepancy.effects.clone_from(&discrepancy.amounts);
+                }
             }
             discrepancy.touches_snapshot = true;
             discrepancy

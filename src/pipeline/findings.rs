@@ -20,10 +20,11 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Ar
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
 use chrono::TimeZone;
 
+use super::differences::{Explained, Materiality};
 use super::outcome::{Discrepancies, KindCount};
 use crate::error::{Error, Result};
 use crate::export::tables::{self, DiscrepancyFile};
-use crate::model::{Discrepancy, DiscrepancyKind, Severity};
+use crate::model::{Cause, Discrepancy, DiscrepancyKind, Severity};
 use crate::plan::Plan;
 use crate::read::{Spool, SpoolWriter, SpooledTable};
 
@@ -63,9 +64,13 @@ pub(super) fn sort(found: &mut [Found]) {
     });
 }
 
-/// Fingerprints that the plan accepts at this moment, each with its reason.
+/// What the plan says of findings: fingerprints that it accepts at this moment, each with its reason, and
+/// from which amounts on one is material.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Known(Arc<BTreeMap<String, String>>);
+pub(super) struct Known {
+    accepted: Arc<BTreeMap<String, String>>,
+    materiality: Arc<Materiality>,
+}
 
 impl Known {
     pub(super) fn new(plan: &Plan, now: i64) -> Self {
@@ -73,11 +78,11 @@ impl Known {
         let holds = |a: &&crate::plan::Accepted| a.expires.is_none_or(|last| today <= last);
         let pairs = plan.accepted.iter().filter(holds).map(|a| (a.fingerprint.clone(), a.reason.clone()));
         // Of several that accept one finding the first in the plan gives the reason.
-        Self(Arc::new(pairs.rev().collect()))
+        Self { accepted: Arc::new(pairs.rev().collect()), materiality: Arc::new(Materiality::new(plan)) }
     }
 
     fn reason(&self, discrepancy: &Discrepancy) -> Option<String> {
-        if self.0.is_empty() { None } else { self.0.get(&discrepancy.fingerprint()).cloned() }
+        if self.accepted.is_empty() { None } else { self.accepted.get(&discrepancy.fingerprint()).cloned() }
     }
 }
 
@@ -90,10 +95,13 @@ pub(super) struct Findings {
     known: Known,
     schema: SchemaRef,
     sections: BTreeMap<Place, Open>,
+    explained: Explained,
 }
 
 struct Open {
     counts: KindCount,
+    causes: BTreeMap<Cause, KindCount>,
+    material: u64,
     sample: Vec<Found>,
     waiting: Vec<Found>,
     writer: SpoolWriter,
@@ -109,6 +117,7 @@ impl Findings {
             known: known.clone(),
             schema: Arc::new(Schema::new(fields)),
             sections: BTreeMap::new(),
+            explained: Explained::default(),
         }
     }
 
@@ -116,6 +125,8 @@ impl Findings {
     pub(super) fn push(&mut self, found: impl IntoIterator<Item = Found>) -> Result<()> {
         for mut one in found {
             one.discrepancy.accepted = self.known.reason(&one.discrepancy);
+            one.discrepancy.material = self.known.materiality.judge(&one.discrepancy);
+            self.explained.add(&one);
             let kind = one.discrepancy.kind;
             let place = (Reverse(kind.severity()), kind, one.discrepancy.dataset.clone());
             if !self.sections.contains_key(&place) {
@@ -126,6 +137,11 @@ impl Findings {
             }
         }
         Ok(())
+    }
+
+    /// Adds the effect of rows to the whole difference that findings explain.
+    pub(super) fn add_whole(&mut self, dataset: &str, effects: &[(String, String)]) {
+        self.explained.add_whole(dataset, effects);
     }
 
     /// Adds findings that are few, sorted by place and key.
@@ -139,23 +155,36 @@ impl Findings {
         let schema = self.schema;
         let finish = |(place, mut open): (Place, Open)| {
             open.flush(&schema)?;
-            let section = Section { counts: open.counts, sample: open.sample, rows: open.writer.finish()? };
+            let Open { counts, causes, material, sample, writer, .. } = open;
+            let section = Section { counts, causes, material, sample, rows: writer.finish()? };
             Ok((place, section))
         };
-        Ok(Collected { sections: self.sections.into_iter().map(finish).collect::<Result<_>>()? })
+        let sections = self.sections.into_iter().map(finish).collect::<Result<_>>()?;
+        Ok(Collected { sections, explained: self.explained })
     }
 }
 
 impl Open {
     fn new(writer: SpoolWriter) -> Self {
-        Self { counts: KindCount::default(), sample: Vec::new(), waiting: Vec::new(), writer }
+        Self {
+            counts: KindCount::default(),
+            causes: BTreeMap::new(),
+            material: 0,
+            sample: Vec::new(),
+            waiting: Vec::new(),
+            writer,
+        }
     }
 
     fn push(&mut self, found: Found, schema: &SchemaRef) -> Result<()> {
-        match found.discrepancy.accepted {
-            None => self.counts.open += 1,
-            Some(_) => self.counts.accepted += 1,
+        let of_cause = self.causes.entry(found.discrepancy.cause).or_default();
+        for counts in [&mut self.counts, of_cause] {
+            match found.discrepancy.accepted {
+                None => counts.open += 1,
+                Some(_) => counts.accepted += 1,
+            }
         }
+        self.material += u64::from(found.discrepancy.material == Some(true));
         if self.sample.len() < SAMPLE {
             self.sample.push(found.clone());
         }
@@ -182,11 +211,14 @@ impl Open {
 #[derive(Debug, Default)]
 pub(super) struct Collected {
     sections: BTreeMap<Place, Section>,
+    explained: Explained,
 }
 
 #[derive(Debug)]
 struct Section {
     counts: KindCount,
+    causes: BTreeMap<Cause, KindCount>,
+    material: u64,
     sample: Vec<Found>,
     rows: SpooledTable,
 }
@@ -203,6 +235,13 @@ impl Gathered<'_> {
         sections
     }
 
+    /// What the findings of all origins explain.
+    pub(super) fn explained(&self) -> Explained {
+        let mut explained = Explained::default();
+        self.0.iter().for_each(|(collected, _)| explained.merge(&collected.explained));
+        explained
+    }
+
     /// The counts and the sample.
     pub(super) fn summary(&self) -> Discrepancies {
         let mut summary = Discrepancies::default();
@@ -210,6 +249,12 @@ impl Gathered<'_> {
             let counts = summary.counts.entry(place.1).or_default();
             counts.open += section.counts.open;
             counts.accepted += section.counts.accepted;
+            for (cause, of_cause) in &section.causes {
+                let counts = summary.causes.entry(*cause).or_default();
+                counts.open += of_cause.open;
+                counts.accepted += of_cause.accepted;
+            }
+            summary.material += section.material;
             summary.listed.extend(section.sample.iter().map(|f| f.at(cut)));
         }
         summary
@@ -291,7 +336,8 @@ mod tests {
     #[test]
     fn what_the_plan_accepts_is_counted_apart() {
         let one = found(DiscrepancyKind::ChainBreak, 1, None);
-        let known = Known(Arc::new([(one.discrepancy.fingerprint(), "known".to_owned())].into()));
+        let accepted = [(one.discrepancy.fingerprint(), "known".to_owned())].into();
+        let known = Known { accepted: Arc::new(accepted), ..Known::default() };
         let mut findings = Findings::new(&Spool::new(None), &known);
         findings.push([one, found(DiscrepancyKind::ChainBreak, 2, None)]).unwrap();
         let collected = findings.finish().unwrap();

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::inputs::DatasetInput;
-use super::outcome::{DatasetOutcome, MomentOutcome};
+use super::outcome::{CauseShare, DatasetOutcome, MeasureDifference, MomentOutcome};
 use super::request::{OutputFormat, SnapshotRequest};
 use super::run::Run;
 use crate::check;
@@ -49,6 +49,13 @@ pub(super) fn write(
         .iter()
         .map(|(kind, c)| (kind.code().to_owned(), json!({ "open": c.open, "accepted": c.accepted })))
         .collect();
+    let causes: Map<String, Value> = outcome
+        .discrepancies
+        .causes
+        .iter()
+        .map(|(cause, c)| (cause.code().to_owned(), json!({ "open": c.open, "accepted": c.accepted })))
+        .collect();
+    let differences: Vec<Value> = outcome.discrepancies.differences.iter().map(difference).collect();
     let assumptions: Vec<&String> = run.windows.iter().flat_map(|w| &w.assumptions).collect();
     let manifest = json!({
         "asof": env!("CARGO_PKG_VERSION"),
@@ -62,6 +69,8 @@ pub(super) fn write(
         "datasets": datasets,
         "discrepancies": counts,
         "series": request.moments.iter().map(|m| &m.label).filter(|_| request.moments.len() > 1).collect::<Vec<_>>(),
+        "causes": causes,
+        "differences": differences,
         "outputs": outputs,
         "volatile": { "created_at": time::format_instant(request.options.now) },
     });
@@ -76,6 +85,21 @@ pub(super) fn write(
     out.write_all(b"\n").and_then(|()| out.flush()).map_err(Error::io(&path, "write"))?;
     let beside = folder.join(check::MANIFEST_DIGEST);
     std::fs::write(&beside, check::digest_line(&digest(&path)?.0)).map_err(Error::io(&beside, "write"))
+}
+
+/// The difference of one measure as an equation, with its terms.
+fn difference(d: &MeasureDifference) -> Value {
+    let share = |s: &CauseShare| {
+        json!({ "cause": s.cause.code(), "amount": s.amount, "findings": s.findings, "material": s.material,
+                "unknown": s.unknown })
+    };
+    let known = d.ledger.as_ref().zip(d.current.as_ref());
+    json!({
+        "dataset": d.dataset, "measure": d.measure, "ledger": d.ledger, "current": d.current,
+        "difference": d.difference, "causes": d.causes.iter().map(share).collect::<Vec<_>>(),
+        "unexplained": d.unexplained, "unknown": d.unknown, "materiality": d.materiality,
+        "equation": known.map(|(ledger, current)| format!("{current} − {ledger} = {}", d.difference)),
+    })
 }
 
 fn dataset(

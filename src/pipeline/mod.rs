@@ -18,7 +18,9 @@ mod bridge;
 mod checks;
 mod columnar;
 mod coverage;
+mod differences;
 mod drift;
+mod effects;
 mod emit;
 mod evidence;
 mod explain;
@@ -61,8 +63,8 @@ pub use explain::{DatasetExplanation, Explanation, MomentExplanation, explain};
 pub use history::{ChangedCell, HistoryOutcome, HistoryStep, history};
 pub use inspect::{Coverage, Inspected, InspectedColumn, InspectedLedger, InspectedTable, inspect};
 pub use outcome::{
-    DatasetOutcome, Discrepancies, KindCount, MomentOutcome, SnapshotBatches, SnapshotOutcome, TableBatches,
-    VerifiedDataset, VerifyOutcome,
+    CauseShare, DatasetOutcome, Discrepancies, KindCount, MeasureDifference, MomentOutcome, SnapshotBatches,
+    SnapshotOutcome, TableBatches, VerifiedDataset, VerifyOutcome,
 };
 pub use propose::{Proposal, ProposeRequest, ProposedDataset, QUESTION, propose};
 pub use snapshot::snapshot;

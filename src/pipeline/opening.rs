@@ -14,9 +14,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use arrow::array::{Array, BooleanArray};
+use arrow::array::{Array, BooleanArray, RecordBatch};
 use rayon::prelude::*;
 
+use super::effects;
 use super::evidence::{self, Evidence};
 use super::findings::{Findings, Found};
 use super::inputs::{DatasetInput, SourceInput};
@@ -28,7 +29,10 @@ use crate::error::Result;
 use crate::ledger::TableReads;
 use crate::ledger::order::Order;
 use crate::ledger::want::Want;
-use crate::model::{CellDifference, CellState, Discrepancy, DiscrepancyKind as Kind, NO_TIME, canon, time};
+use crate::model::{
+    Amount, CellDifference, CellState, ChangeBatch, Discrepancy, DiscrepancyKind as Kind, NO_TIME, canon,
+    time,
+};
 use crate::read::Spool;
 use crate::replay::facts::{self, Facts, ScanOptions};
 use crate::replay::history::Opening;
@@ -369,6 +373,7 @@ pub(super) fn compare(
     for chunk in pairs.chunks(evidence::CHUNK) {
         let mut found = describe(evidence, chunk)?;
         found.iter_mut().for_each(|d| d.touches_snapshot = true);
+        found.iter().for_each(|d| findings.add_whole(&d.dataset, &d.effects));
         findings.push(found.into_iter().map(Found::always))?;
     }
     Ok(rows)
@@ -499,6 +504,8 @@ fn describe(evidence: &Evidence<'_>, pairs: &[Pair]) -> Result<Vec<Discrepancy>>
             let keys: Vec<_> = key.filter_map(|&c| batch.after.column(c)).collect();
             discrepancy.key = input.key_text(&keys, row);
         }
+        discrepancy.effects = differences(evidence, then, now);
+        discrepancy.amounts.clone_from(&discrepancy.effects);
         if let (Some((batch, row)), Some((current, at))) = (then, now) {
             let columns = (0..input.schema.len()).filter(|&c| !input.schema.is_key(c));
             for column in columns.filter(|&c| batch.after.state(c, row) == CellState::Known) {
@@ -516,4 +523,23 @@ fn describe(evidence: &Evidence<'_>, pairs: &[Pair]) -> Result<Vec<Discrepancy>>
         found.push(discrepancy);
     }
     Ok(found)
+}
+
+/// Per measure, the current row minus the opening's; a row that is not there has nothing.
+fn differences(
+    evidence: &Evidence<'_>,
+    then: Option<(&ChangeBatch, usize)>,
+    now: Option<(&RecordBatch, usize)>,
+) -> Vec<(String, String)> {
+    let measures = &evidence.input.plan.measures;
+    let now = now.map_or_else(|| vec![Some(Amount::ZERO); measures.len()], |row| evidence.measures(row));
+    let opened = |name: &String| {
+        let Some((batch, row)) = then else { return Some(Amount::ZERO) };
+        let column = evidence.input.schema.column(name)?;
+        let array =
+            batch.after.column(column).filter(|_| batch.after.state(column, row) == CellState::Known)?;
+        effects::measured(array, row)
+    };
+    let differences = measures.iter().zip(now).map(|(name, now)| now?.minus(opened(name)?));
+    evidence.named(differences.collect())
 }

@@ -313,6 +313,8 @@ impl Run {
             let firsts: Vec<u64> = chunk.iter().map(|d| d.0).collect();
             let mut found = evidence.current_rows(Kind::DuplicateKey, &firsts, DUPLICATE_KEY)?;
             found.iter_mut().zip(chunk).for_each(|(d, key)| d.count = key.1);
+            evidence.add_duplicates(chunk, &mut found)?;
+            found.iter().for_each(|d| findings.add_whole(&d.dataset, &d.effects));
             findings.push(found.into_iter().map(Found::always))?;
         }
         Ok(())
@@ -473,7 +475,7 @@ impl Run {
             conflicts.extend(part.conflicts);
         }
         self.stop_if_no_key_matches(input, analysed, (alive, standing))?;
-        let skew = self.take_skew(&mut conflicts, timeline, analysed);
+        let (skew, skewed) = self.take_skew(&mut conflicts, timeline, analysed).unzip();
         analysed.counts.agreeing = agreeing.saturating_sub(analysed.contradicted.len() as u64);
         for conflict in &conflicts {
             let rank = analysed.contradicted.entry(conflict.slot).or_default();
@@ -485,9 +487,12 @@ impl Run {
         analysed.distrusted.sort_unstable();
         analysed.distrusted.dedup();
         let evidence = self.evidence(dataset, &analysed.histories, &analysed.standing);
-        if let Some((message, count)) = skew {
+        if let Some(message) = skew {
             let mut discrepancy = input.discrepancy(Kind::ExtractSkew, message);
-            discrepancy.count = count;
+            discrepancy.count = skewed.as_ref().map_or(0, |s: &Vec<Conflict>| s.len() as u64);
+            discrepancy.effects = evidence.total_effects(skewed.as_deref().unwrap_or_default())?;
+            discrepancy.amounts.clone_from(&discrepancy.effects);
+            findings.add_whole(&input.plan.name, &discrepancy.effects);
             discrepancy.touches_snapshot = true;
             findings.push([Found::always(discrepancy)])?;
         }
@@ -541,7 +546,7 @@ impl Run {
         conflicts: &mut Vec<Conflict>,
         timeline: Timeline<'_>,
         analysed: &Analysed,
-    ) -> Option<(String, u64)> {
+    ) -> Option<(String, Vec<Conflict>)> {
         if analysed.end != u32::MAX - 1 {
             return None;
         }
@@ -569,7 +574,7 @@ impl Run {
         let covers = |c: &Conflict| {
             c.index == u32::MAX && c.skew.is_some_and(|(from, upto)| (from..=upto).contains(&moment))
         };
-        conflicts.retain(|c| !covers(c));
+        let taken: Vec<Conflict> = conflicts.extract_if(.., |c| covers(c)).collect();
         debug_assert!(
             conflicts.iter().all(|c| c.cause != Cause::Swapped || c.index != u32::MAX),
             "positions only"
@@ -581,7 +586,7 @@ impl Run {
                  transaction number {}; declare `current.at`",
                 transaction + 1
             ),
-            explained,
+            taken,
         ))
     }
 }
@@ -656,6 +661,7 @@ fn unmentioned(evidence: &Evidence<'_>, analysed: &Analysed, findings: &mut Find
     };
     for chunk in analysed.standing.unmentioned.chunks(evidence::CHUNK) {
         let found = evidence.current_rows(Kind::CurrentUnexpected, chunk, message)?;
+        found.iter().for_each(|d| findings.add_whole(&d.dataset, &d.effects));
         findings.push(found.into_iter().map(Found::always))?;
     }
     Ok(())

@@ -169,12 +169,17 @@ impl Writing<'_> {
             Output::Folder { path, .. } | Output::File { path, .. } => path.clone(),
             Output::Memory => PathBuf::new(),
         };
+        let mut discrepancies = found.summary();
+        if self.request.verify {
+            let explained = found.explained();
+            discrepancies.differences = explained.equations(&self.request.plan, &datasets);
+        }
         let outcome = MomentOutcome {
             text: self.moment.text.clone(),
             resolved: self.moment.resolved.clone(),
             path,
             datasets,
-            discrepancies: found.summary(),
+            discrepancies,
             batches,
         };
         if let (Output::Folder { .. }, Some(folder)) = (&self.request.output, self.folder) {

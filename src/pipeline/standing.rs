@@ -38,6 +38,8 @@ pub(super) struct Standing {
     pub duplicates: Vec<u64>,
     /// Per key that occurs more than once: its first row, and how many there are.
     pub duplicate_keys: Vec<(u64, u64)>,
+    /// First row of such a key, and each further one. Sorted.
+    pub duplicate_rows: Vec<(u64, u64)>,
     /// Slots of such keys, where the ledger mentions them. Sorted.
     pub duplicate_slots: Vec<u32>,
     /// Slots whose row lies outside what the ledger was recorded of. Sorted.
@@ -214,6 +216,7 @@ fn find_duplicates(standing: &mut Standing, histories: &Histories, mut ids: Vec<
             continue;
         }
         standing.duplicate_keys.push((rows[0], rows.len() as u64));
+        standing.duplicate_rows.extend(rows[1..].iter().map(|&row| (rows[0], row)));
         standing.duplicates.extend(rows);
         let shard = shard_of(same[0].0, histories.shards.len());
         if let Some(key) = histories.shards[shard].find(same[0].0) {
@@ -226,6 +229,7 @@ fn find_duplicates(standing: &mut Standing, histories: &Histories, mut ids: Vec<
     }
     standing.duplicates.sort_unstable();
     standing.duplicate_keys.sort_unstable();
+    standing.duplicate_rows.sort_unstable();
     standing.duplicate_slots.sort_unstable();
     standing.null_keys = null_keys;
 }

@@ -30,7 +30,8 @@ pub(super) fn run(request: &VerifyRequest, progress: &dyn Progress) -> Result<Ve
     let run = Run::new(plan, &spool, progress)?;
     run.inputs.check_unchanged()?;
     let found = Gathered(run.analysed.iter().map(|a| (&a.found, None)).collect());
-    let discrepancies = found.summary();
+    let mut discrepancies = found.summary();
+    discrepancies.differences = found.explained().equations(&request.plan, &[]);
     if let Some(DiscrepanciesFile { staged, file }) = file {
         found.write(vec![file])?;
         staged.publish_file(NAME)?;

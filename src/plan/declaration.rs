@@ -88,6 +88,9 @@ pub struct Dataset {
     pub opening: Option<Opening>,
     /// Numeric columns whose totals matter.
     pub measures: Vec<String>,
+    /// From which amount on a difference in a measure matters, as plain decimal text. Measures
+    /// without one are left out.
+    pub materiality: Vec<(String, String)>,
     /// Columns by which totals are also given.
     pub group_by: Vec<String>,
     /// Columns whose values must be keys of other datasets.
@@ -126,6 +129,7 @@ impl Dataset {
             ledger: Ledger { paths: vec![changes.pattern.clone()], table: changes, ..Ledger::default() },
             opening: None,
             measures: Vec::new(),
+            materiality: Vec::new(),
             group_by: Vec::new(),
             references: Vec::new(),
             expected: None,

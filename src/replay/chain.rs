@@ -39,6 +39,9 @@ pub struct Conflict {
     pub echoes: u32,
     /// What the neighbourhood says of the cause.
     pub cause: Cause,
+    /// How the current row disagrees with the last known one, if it does, and the index of the change
+    /// that was known last; `u32::MAX` if there is none.
+    pub closing: Option<(Closing, u32)>,
     /// For a disagreement with the current state: the ranks between which an
     /// earlier extract moment would explain it, if any would.
     pub skew: Option<(u32, u32)>,
@@ -57,6 +60,17 @@ pub enum Cause {
     Repeated,
     /// The current row was changed without a record, or the last record is missing or altered.
     Unrecorded,
+}
+
+/// How a current row disagrees with what the ledger last knew of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// Both have the row, with other cells.
+    Differs,
+    /// Only the ledger has it.
+    Missing,
+    /// Only the current state has it.
+    Unexpected,
 }
 
 /// What the verification of one shard found.
@@ -293,6 +307,7 @@ impl<'a> Fold<'a> {
             rank: self.steps.get(next).map_or(u32::MAX, |s| s.rank),
             echoes: 0,
             cause: Cause::Altered,
+            closing: None,
             skew: None,
         });
     }
@@ -320,6 +335,7 @@ impl<'a> Fold<'a> {
             rank: self.steps[place].rank,
             echoes: 0,
             cause: self.cause(place),
+            closing: None,
             skew: None,
         };
         self.open = Some((place, conflict));
@@ -424,8 +440,16 @@ impl<'a> Fold<'a> {
                 return;
             }
         };
+        let how = match (self.held.life, stands) {
+            (Life::Alive, false) => Closing::Missing,
+            (Life::Dead, _) => Closing::Unexpected,
+            _ => Closing::Differs,
+        };
+        let previous = place.checked_sub(1).map_or(u32::MAX, |p| self.index(p));
+        let closing = Some((how, previous));
         if let Some((_, conflict)) = self.open.as_mut().filter(|(last, _)| last + 1 == place) {
             conflict.echoes += 1;
+            conflict.closing = closing;
             return;
         }
         let skew = self.skew(place, current).filter(|_| kind != Kind::OpeningDiffers);
@@ -435,10 +459,11 @@ impl<'a> Fold<'a> {
                 kind,
                 slot: self.slot,
                 index: u32::MAX,
-                previous: place.checked_sub(1).map_or(u32::MAX, |p| self.index(p)),
+                previous,
                 rank: u32::MAX,
                 echoes: 0,
                 cause: Cause::Unrecorded,
+                closing,
                 skew,
             },
         ));

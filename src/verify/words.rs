@@ -1,6 +1,7 @@
 //! What discrepancies say: what happened, the candidate causes in order of
 //! likelihood, and what would decide between them. All wording in one place.
 
+use crate::model::Cause as Root;
 use crate::model::DiscrepancyKind as Kind;
 use crate::replay::chain::{Cause, Conflict};
 
@@ -49,6 +50,18 @@ pub fn conflict(conflict: &Conflict) -> String {
             format!("{what}: it was created without a record, or its insert is missing from the ledger")
         }
         _ => format!("{what}: {cause}"),
+    }
+}
+
+/// The one cause of a conflict, as far as its kind and its neighbourhood tell.
+pub fn cause(conflict: &Conflict) -> Root {
+    match (conflict.kind, conflict.cause) {
+        (Kind::OpeningDiffers, Cause::Altered) => Root::WrongOpening,
+        (Kind::OpeningDiffers, _) => Root::OpeningOrRemoved,
+        (_, Cause::Swapped) => Root::Reordering,
+        (_, Cause::Repeated) => Root::Redelivery,
+        (_, Cause::Altered) => Root::AlteredRecord,
+        (kind, Cause::MissingOrAltered | Cause::Unrecorded) => kind.cause(),
     }
 }
 

@@ -9,13 +9,14 @@ use crate::plan::{
     TableSource,
 };
 
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 12] = [
     "key",
     "current",
     "ledger",
     "opening",
     "types",
     "measures",
+    "materiality",
     "group_by",
     "references",
     "expected",
@@ -62,6 +63,11 @@ pub(super) fn dataset(name: &str, value: &Value<'_>, calendar: &Calendar) -> Res
         reported: section
             .get("reported")
             .map(|v| reported(&v, calendar, &figures))
+            .transpose()?
+            .unwrap_or_default(),
+        materiality: section
+            .get("materiality")
+            .map(|v| materiality(&v, &figures))
             .transpose()?
             .unwrap_or_default(),
         key,
@@ -205,6 +211,34 @@ fn expected(value: &Value<'_>, names: &FigureNames<'_>) -> Result<Figures> {
         }
     }
     Ok(figures)
+}
+
+/// One amount for all measures, or one for each that is named.
+fn materiality(value: &Value<'_>, names: &FigureNames<'_>) -> Result<Vec<(String, String)>> {
+    let amount = |value: &Value<'_>| {
+        let text = value.decimal()?;
+        match text.strip_prefix('-') {
+            Some(_) => Err(value.error("a materiality cannot be negative".to_owned(), "leave out the sign")),
+            None => Ok(text),
+        }
+    };
+    if !value.is_table() {
+        let text = amount(value)?;
+        if names.measures.is_empty() {
+            return Err(
+                value.error("there is no measure that could be material", "declare measures = [\"amount\"]")
+            );
+        }
+        return Ok(names.measures.iter().map(|measure| (measure.clone(), text.clone())).collect());
+    }
+    let mut limits = Vec::new();
+    for (name, value) in value.open_table()?.entries() {
+        if !names.measures.iter().any(|measure| measure == name) {
+            return Err(value.error(format!("{name:?} is not a measure"), near(name, names.measures)));
+        }
+        limits.push((name.to_owned(), amount(&value)?));
+    }
+    Ok(limits)
 }
 
 fn reported(value: &Value<'_>, calendar: &Calendar, names: &FigureNames<'_>) -> Result<Vec<Reported>> {
