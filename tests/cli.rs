@@ -61,8 +61,15 @@ fn clean_is_zero_and_leaves_a_whole_package() {
     let folder = folder(false);
     let output = snapshot(&folder, &[]);
     assert_eq!(output.status, 0, "{output:?}");
-    let files =
-        ["discrepancies.csv", "discrepancies.parquet", "items.parquet", "manifest.json", "verdicts.parquet"];
+    let files = [
+        "discrepancies.csv",
+        "discrepancies.parquet",
+        "items.parquet",
+        "manifest.json",
+        "report.html",
+        "verdicts.parquet",
+        "workbook.xlsx",
+    ];
     for file in files {
         assert!(folder.join("out").join(file).is_file(), "{file} is missing");
     }
@@ -250,10 +257,12 @@ fn the_manifest_has_all_that_a_run_rests_on() {
         "discrepancies.csv",
         "discrepancies.parquet",
         "items.parquet",
+        "report.html",
         "totals.csv",
         "totals.parquet",
         "verdicts.parquet",
         "verify.py",
+        "workbook.xlsx",
     ];
     assert_eq!(names, expected);
     for (name, output) in outputs {

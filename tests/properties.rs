@@ -3,13 +3,14 @@
 //!
 //! Everything is drawn from a seed that a failure names. `SEED=n` runs that one, `SEEDS=n` so many of them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use asof::model::Severity;
 use asof::model::time::format_instant;
 use asof::testing::{
-    Delivery, Fault, History, ImageMode, InitialReads, KeyShape, Kind, Options, Prng, RecordOrder, Shape,
-    TableDef, generate, rows_batch,
+    Delivery, Fault, History, ImageMode, InitialReads, KeyShape, Kind, Options, Prng, RecordOrder, Row,
+    Shape, TableDef, Value, generate, rows_batch,
 };
 
 use crate::harness::Folder;
@@ -469,7 +470,8 @@ fn a_planted_fault_is_found_and_nothing_else() {
             let files = Files::write(delivery, Format::Mapped, &shape, false);
             let out = files.snapshot(asof::testing::START, "out", &[]);
             let batch = table::read_parquet(&out.join("discrepancies.parquet"));
-            let columns = ["code", "key", "record", "severity"].map(|name| table::column(&batch, name));
+            let columns =
+                ["code", "key", "record", "severity", "cause"].map(|name| table::column(&batch, name));
             let lines: Vec<String> = (0..batch.num_rows())
                 .filter(|&r| {
                     columns[3][r].as_deref() == Some("error")
@@ -485,12 +487,100 @@ fn a_planted_fault_is_found_and_nothing_else() {
                 .collect();
             let expected = format!("{} {}", planted.kind.code(), planted.key);
             assert_eq!(lines, [expected], "seed {seed}, {planted:?}");
+            let causes: Vec<_> = (0..batch.num_rows())
+                .filter(|&r| columns[0][r].as_deref() == Some(planted.kind.code()))
+                .map(|r| columns[4][r].clone().unwrap_or_default())
+                .collect();
+            assert_eq!(causes, [planted.cause.code()], "seed {seed}, {planted:?}: cause");
+            check_differences(&files, &out, &format!("seed {seed}, {planted:?}"));
             if let Some(record) = planted.record {
                 let place = columns[2].iter().flatten().next().cloned();
                 assert_eq!(place, Some((record + 1).to_string()), "seed {seed}, {planted:?}: place");
             }
         }
     }
+}
+
+/// The totals of every measure by the ledger and now, and what is between them, told by reading the
+/// delivery one record after the other.
+fn check_differences(files: &Files, out: &Path, context: &str) {
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(out.join("manifest.json")).unwrap()).unwrap();
+    let equations = manifest["differences"].as_array().unwrap();
+    let def = &files.delivery.tables[0];
+    let measures = measures(def);
+    assert_eq!(equations.len(), measures.len(), "{context}");
+    let findings = table::read_parquet(&out.join("discrepancies.parquet"));
+    let (effects, causes) = (table::column(&findings, "effects"), table::column(&findings, "cause"));
+    for (&(column, decimals), equation) in measures.iter().zip(equations) {
+        let (ledger, current) = naive_totals(&files.delivery, column);
+        let cents = |value: &serde_json::Value| unscaled(value.as_str().unwrap(), decimals);
+        assert_eq!(cents(&equation["current"]), current, "{context}: current of {equation}");
+        assert_eq!(cents(&equation["ledger"]), ledger, "{context}: ledger of {equation}");
+        assert_eq!(cents(&equation["difference"]), current - ledger, "{context}: {equation}");
+        let shares = equation["causes"].as_array().unwrap();
+        let explained: i128 = shares.iter().map(|share| cents(&share["amount"])).sum();
+        assert_eq!(explained + cents(&equation["unexplained"]), current - ledger, "{context}: {equation}");
+        assert_eq!(cents(&equation["unexplained"]), 0, "{context}: {equation}");
+        // What the file states per finding adds up to the same, cause by cause.
+        let name = format!("{}=", def.columns[column].name);
+        for share in shares {
+            let of_cause = |row: &usize| causes[*row].as_deref() == share["cause"].as_str();
+            let texts = (0..findings.num_rows()).filter(of_cause).filter_map(|row| effects[row].as_deref());
+            let parts = texts.flat_map(|text| text.split(", ")).filter_map(|part| part.strip_prefix(&name));
+            let sum: i128 = parts.map(|text| unscaled(text, decimals)).sum();
+            assert_eq!(sum, cents(&share["amount"]), "{context}: {share}");
+        }
+    }
+}
+
+/// The columns that plans of generated histories declare as measures, each with its decimals.
+fn measures(def: &TableDef) -> Vec<(usize, usize)> {
+    let decimals = |c: usize| match def.columns[c].kind {
+        Kind::Small | Kind::Int => Some(0),
+        Kind::Decimal(_, scale) => usize::try_from(scale).ok(),
+        _ => None,
+    };
+    let outside = (0..def.columns.len()).filter(|c| !def.key.contains(c));
+    outside.filter_map(|c| Some((c, decimals(c)?))).collect()
+}
+
+/// A plain decimal number without its point, with this many decimals.
+fn unscaled(text: &str, decimals: usize) -> i128 {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    assert!(fraction.len() <= decimals, "{text} has more than {decimals} decimals");
+    let digits = format!("{whole}{fraction:0<decimals$}");
+    digits.parse().unwrap_or_else(|_| panic!("{text} is no amount"))
+}
+
+/// The sums of the last known values, and of the current ones. Rows that the ledger never mentions
+/// count as they stand; of several rows with one key, the first stands for all in the ledger's sum.
+fn naive_totals(delivery: &Delivery, column: usize) -> (i128, i128) {
+    let def = &delivery.tables[0];
+    let value = |row: &Row| match &row[column] {
+        Value::Decimal(unscaled) => *unscaled,
+        Value::Int(whole) => i128::from(*whole),
+        _ => 0,
+    };
+    let mut last: BTreeMap<Row, i128> = BTreeMap::new();
+    let mut positions = BTreeSet::new();
+    for (_, record) in delivery.of(0) {
+        if !positions.insert(record.position) {
+            continue;
+        }
+        match (&record.before, &record.after) {
+            (_, Some(after)) => drop(last.insert(def.key_of(&after.row), value(&after.row))),
+            (Some(before), None) => drop(last.insert(def.key_of(&before.row), 0)),
+            (None, None) => {}
+        }
+    }
+    let mut seen = BTreeMap::new();
+    delivery.current[0].iter().for_each(|row| {
+        seen.entry(def.key_of(row)).or_insert_with(|| value(row));
+    });
+    let unmentioned: i128 = seen.iter().filter(|(key, _)| !last.contains_key(*key)).map(|(_, v)| v).sum();
+    let current = delivery.current[0].iter().map(|row| value(row)).sum();
+    (last.values().sum::<i128>() + unmentioned, current)
 }
 
 #[test]
@@ -523,7 +613,7 @@ fn contents(out: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<(String, Vec<u8>)> = std::fs::read_dir(out)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.file_name().is_some_and(|n| n != "manifest.json" && n != "report.html"))
+        .filter(|path| path.file_name().is_some_and(|n| n != "manifest.json"))
         .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap()))
         .collect();
     files.sort();

@@ -20,6 +20,7 @@
 //! | `readme` | the tour of the README, run |
 //! | `real` | real ledgers with independent ground truth |
 //! | `registry` | every discrepancy kind has a minimal case and a clean twin |
+//! | `reports` | what a person opens: report and workbook, with hostile names, nothing wrong, much wrong |
 //! | `sample` | how the shipped sample is made |
 //! | `streams` | real change streams and binary logs with independent ground truth |
 //! | `table` | text tables to Arrow and Parquet, and back |
@@ -54,6 +55,7 @@ mod properties;
 mod readme;
 mod real;
 mod registry;
+mod reports;
 mod sample;
 mod streams;
 mod table;

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use asof::model::{Discrepancy, DiscrepancyKind, LedgerPlace};
-use asof::pipeline::{Discrepancies, KindCount, MeasureDifference};
+use asof::model::{CauseShare, Discrepancy, DiscrepancyKind, LedgerPlace, MeasureDifference};
+use asof::pipeline::{Discrepancies, KindCount};
 use serde_json::{Value, json};
 
 use super::args::FailOnArgs;
@@ -157,7 +157,7 @@ pub(crate) fn document(found: &Discrepancies) -> Value {
 }
 
 fn difference_document(d: &MeasureDifference) -> Value {
-    let share = |s: &asof::pipeline::CauseShare| {
+    let share = |s: &CauseShare| {
         json!({ "cause": s.cause.code(), "amount": s.amount, "findings": s.findings, "material": s.material,
                 "unknown": s.unknown })
     };

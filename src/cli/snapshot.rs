@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use asof::model::{GroupTotal, MeasureTotal, RowTotal};
-use asof::pipeline::request::{Output, OutputFormat, SchemaAt, SnapshotRequest};
+use asof::pipeline::request::{Output, OutputFormat, RunOptions, SchemaAt, SnapshotRequest, WORKBOOK_ROWS};
 use asof::pipeline::{DatasetOutcome, MomentOutcome, SnapshotOutcome, VerdictCounts};
 use serde_json::{Value, json};
 
@@ -38,6 +38,8 @@ OUTPUT
     DIR/verdicts.parquet             every touched row and every cell that is not exact
     DIR/discrepancies.parquet, .csv  what does not tie, for all datasets
     DIR/totals.parquet, .csv         control totals, by measure and group
+    DIR/report.html                  what to read first: verdict, totals, findings, charts, provenance
+    DIR/workbook.xlsx                the same for a spreadsheet, with formulas that recompute the totals
     DIR/manifest.json                inputs, window, assumptions, control totals, digests
 
 EXIT STATUS
@@ -50,7 +52,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     as_of: AsOfArgs,
 
-    /// Folder to write, or a .parquet, .csv or .arrow file for just the snapshot
+    /// Folder to write, or a .parquet, .csv, .arrow or .xlsx file for just the snapshot
     ///
     /// A file needs a single dataset and a single moment. With several moments the
     /// folder holds one evidence folder for each, named by its date.
@@ -78,6 +80,13 @@ pub(crate) struct Args {
     /// exist yet is left out. A column that was dropped since does not come back in either.
     #[arg(long, value_name = "WHICH", default_value = "current", help_heading = "Output")]
     schema: SchemaArg,
+
+    /// Rows of a dataset up to which workbook.xlsx shows its snapshot
+    ///
+    /// A dataset with more rows is not shown there at all, and the sheet names the file that has them.
+    /// At most 1048575, as many as a spreadsheet holds.
+    #[arg(long, value_name = "N", default_value_t = WORKBOOK_ROWS, value_parser = clap::value_parser!(u32).range(..=1_048_575), help_heading = "Output")]
+    workbook_rows: u32,
 
     /// Only rebuild, without checking the ledger
     ///
@@ -274,7 +283,7 @@ fn request(args: &Args) -> Result<SnapshotRequest, Failure> {
             SchemaArg::AtDate => SchemaAt::AtDate,
         },
         policy: args.policy.policy(),
-        options: args.run.options(),
+        options: RunOptions { workbook_rows: args.workbook_rows, ..args.run.options() },
     })
 }
 

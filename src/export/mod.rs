@@ -15,10 +15,12 @@ pub mod sql;
 pub mod tables;
 pub mod totals;
 pub mod verdicts;
+mod workbook;
 
 pub use csv::CsvStyle;
 pub use parquet::{EncodedGroup, GroupEncoder, GroupFile, ParquetStyle};
 pub use rows::RowsFile;
+pub use workbook::{ROWS_MAX, Workbook};
 
 use std::fs::File;
 use std::path::Path;
@@ -35,6 +37,8 @@ pub enum TableStyle {
     Csv(CsvStyle),
     /// Arrow IPC file.
     ArrowIpc,
+    /// A spreadsheet.
+    Xlsx,
 }
 
 /// Writes all groups of a table to a file. `done` is called with the rows of each finished group.
@@ -52,5 +56,6 @@ pub fn write_table(
         TableStyle::Parquet(style) => parquet::write(source, style, file, path, done),
         TableStyle::Csv(style) => csv::write(source, style, file, path, done),
         TableStyle::ArrowIpc => ipc::write(source, file, path, done),
+        TableStyle::Xlsx => workbook::write(source, file, path, done),
     }
 }

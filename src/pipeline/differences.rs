@@ -12,8 +12,8 @@
 use std::collections::BTreeMap;
 
 use super::findings::Found;
-use super::outcome::{CauseShare, DatasetOutcome, MeasureDifference};
-use crate::model::{Amount, Cause, Discrepancy};
+use super::outcome::DatasetOutcome;
+use crate::model::{Amount, Cause, CauseShare, Discrepancy, MeasureDifference};
 use crate::plan::Plan;
 
 /// Findings of one measure that are kept, the largest amounts first.

@@ -7,13 +7,13 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::inputs::DatasetInput;
-use super::outcome::{CauseShare, DatasetOutcome, MeasureDifference, MomentOutcome};
+use super::outcome::{DatasetOutcome, MomentOutcome};
 use super::request::{OutputFormat, SnapshotRequest};
 use super::run::Run;
 use crate::check;
 use crate::error::{Error, Result};
 use crate::export::package::digest;
-use crate::model::{GroupTotal, GroupValue, MeasureTotal, RowTotal, time};
+use crate::model::{CauseShare, GroupTotal, GroupValue, MeasureDifference, MeasureTotal, RowTotal, time};
 use crate::plan::Moment;
 use crate::read::InputFile;
 

@@ -19,6 +19,7 @@ mod checks;
 mod columnar;
 mod coverage;
 mod differences;
+mod dossier;
 mod drift;
 mod effects;
 mod emit;
@@ -50,6 +51,7 @@ mod scope;
 mod series;
 mod snapshot;
 mod standing;
+mod timeline;
 mod totals;
 pub mod undo;
 mod verdicts;
@@ -63,8 +65,8 @@ pub use explain::{DatasetExplanation, Explanation, MomentExplanation, explain};
 pub use history::{ChangedCell, HistoryOutcome, HistoryStep, history};
 pub use inspect::{Coverage, Inspected, InspectedColumn, InspectedLedger, InspectedTable, inspect};
 pub use outcome::{
-    CauseShare, DatasetOutcome, Discrepancies, KindCount, MeasureDifference, MomentOutcome, SnapshotBatches,
-    SnapshotOutcome, TableBatches, VerifiedDataset, VerifyOutcome,
+    DatasetOutcome, Discrepancies, KindCount, MomentOutcome, SnapshotBatches, SnapshotOutcome, TableBatches,
+    VerifiedDataset, VerifyOutcome,
 };
 pub use propose::{Proposal, ProposeRequest, ProposedDataset, QUESTION, propose};
 pub use snapshot::snapshot;

@@ -8,7 +8,10 @@ use std::path::PathBuf;
 
 use crate::plan::{Moment, Plan};
 
-/// How a run works, whatever it does. Nothing here changes a result.
+/// Rows of a dataset that a workbook shows unless it is told otherwise.
+pub const WORKBOOK_ROWS: u32 = 100_000;
+
+/// How a run works, whatever it does. Nothing here changes a result, but for how much of it the workbook repeats.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunOptions {
     /// Threads to use; `None`: as many as the machine has cores.
@@ -17,6 +20,8 @@ pub struct RunOptions {
     pub memory_limit: Option<u64>,
     /// Where inputs that cannot be read twice are spooled; `None`: the system's temporary folder.
     pub spool: Option<PathBuf>,
+    /// Rows of a dataset up to which the workbook of an evidence folder shows its snapshot.
+    pub workbook_rows: u32,
     /// The present moment in nanoseconds since the epoch, for the expiry of
     /// accepted findings and the manifest's volatile fields.
     pub now: i64,
@@ -25,7 +30,7 @@ pub struct RunOptions {
 impl RunOptions {
     /// Every default, at this moment (nanoseconds since the epoch).
     pub fn at(now: i64) -> Self {
-        Self { threads: None, memory_limit: None, spool: None, now }
+        Self { threads: None, memory_limit: None, spool: None, workbook_rows: WORKBOOK_ROWS, now }
     }
 }
 
@@ -94,11 +99,13 @@ pub enum OutputFormat {
     Csv,
     /// Arrow IPC file.
     ArrowIpc,
+    /// Spreadsheet: up to 1,048,575 rows; numbers of more than 15 digits as text.
+    Xlsx,
 }
 
 impl OutputFormat {
     /// All formats, in the order in which they are listed to people.
-    pub const ALL: [Self; 3] = [Self::Parquet, Self::Csv, Self::ArrowIpc];
+    pub const ALL: [Self; 4] = [Self::Parquet, Self::Csv, Self::ArrowIpc, Self::Xlsx];
 
     /// The word for it, as `--format` takes it.
     pub fn name(self) -> &'static str {
@@ -106,6 +113,7 @@ impl OutputFormat {
             Self::Parquet => "parquet",
             Self::Csv => "csv",
             Self::ArrowIpc => "arrow",
+            Self::Xlsx => "xlsx",
         }
     }
 

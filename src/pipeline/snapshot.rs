@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 
 use super::checks;
+use super::dossier::{self, WrittenDataset};
 use super::findings::{Findings, Found, Gathered, Known};
 use super::in_force::InForce;
 use super::in_memory;
@@ -21,9 +22,10 @@ use super::series::Shared;
 use super::totals::Totals;
 use super::verdicts::{Judge, VerdictCounts};
 use super::window::{self, SourceCut};
-use super::{columnar, coverage, drift};
+use super::{columnar, coverage, drift, timeline};
 use crate::check;
 use crate::error::{Error, Result};
+use crate::export::Workbook;
 use crate::export::package::Staged;
 use crate::export::tables::DiscrepancyFile;
 use crate::export::totals::{DatasetTotals, totals_batch, write_totals};
@@ -33,6 +35,7 @@ use crate::model::{Discrepancy, DiscrepancyKind as Kind, NO_TIME, time};
 use crate::plan::{Bound, Moment};
 use crate::read::Spool;
 use crate::replay::select::{Fate, NO_ROW};
+use crate::report;
 use crate::snapshot::GroupSource;
 
 /// Rebuilds every dataset at every moment and writes the output.
@@ -125,6 +128,10 @@ struct Parts {
     findings: Findings,
     /// Tables that are not written.
     tables: Vec<TableBatches>,
+    /// The workbook of an evidence folder.
+    workbook: Option<Workbook>,
+    /// What the datasets of an evidence folder are told by.
+    written: Vec<WrittenDataset>,
 }
 
 impl Writing<'_> {
@@ -135,6 +142,8 @@ impl Writing<'_> {
             keys: checks::Keys::default(),
             findings: Findings::new(self.spool, &known),
             tables: Vec::new(),
+            workbook: self.workbook()?,
+            written: Vec::new(),
         };
         let mut datasets = Vec::new();
         let mut origins = Vec::new();
@@ -183,6 +192,11 @@ impl Writing<'_> {
             batches,
         };
         if let (Output::Folder { .. }, Some(folder)) = (&self.request.output, self.folder) {
+            let report =
+                dossier::report(self.request, self.run, self.moment, &outcome, (&parts.written, refused))?;
+            let place = folder.join("report.html");
+            std::fs::write(&place, report::page(&report)).map_err(Error::io(&place, "write"))?;
+            parts.workbook.map(|workbook| workbook.finish(&report)).transpose()?;
             manifest::write(self.request, self.run, self.moment, &outcome, folder)?;
         }
         Ok(outcome)
@@ -218,6 +232,32 @@ impl Writing<'_> {
             }
             _ => Ok(None),
         }
+    }
+
+    fn workbook(&self) -> Result<Option<Workbook>> {
+        match (&self.request.output, self.folder) {
+            (Output::Folder { .. }, Some(folder)) => Workbook::new(&folder.join("workbook.xlsx")).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Adds a dataset to the workbook and to what the report shows.
+    fn present(&self, number: usize, rebuilt: &Rebuilt<'_>, cut: u32, parts: &mut Parts) -> Result<()> {
+        let (Output::Folder { format, .. }, Some(workbook)) = (&self.request.output, &mut parts.workbook)
+        else {
+            return Ok(());
+        };
+        let plan = &rebuilt.input.plan;
+        let file = file_name(&plan.name, *format);
+        let limit = self.request.options.workbook_rows;
+        self.exported(rebuilt, |source| {
+            workbook.add_table((&plan.name, &file), source, &plan.measures, limit)
+        })?;
+        let zone = self.request.plan.calendar.zone_or_utc();
+        let shown = (cut, zone, self.request.verify);
+        let timeline = timeline::timeline(self.run, number, self.moment, shown);
+        parts.written.push(WrittenDataset { number, file, timeline });
+        Ok(())
     }
 
     fn verdict_writer(&self) -> Result<Option<VerdictWriter>> {
@@ -268,6 +308,7 @@ impl Writing<'_> {
             Some(folder) => self.write(&rebuilt, folder)?,
             None => parts.tables.push(self.table(&rebuilt)?),
         }
+        self.present(number, &rebuilt, cut.rank, parts)?;
         parts.keys.collect(&self.request.plan, number, &rebuilt)?;
         let mut outcome = outcome(&rebuilt, counts, analysed);
         outcome.undone = analysed.undone(cut.rank);
@@ -400,6 +441,7 @@ impl Writing<'_> {
                 })
             }
             OutputFormat::ArrowIpc => TableStyle::ArrowIpc,
+            OutputFormat::Xlsx => TableStyle::Xlsx,
         }
     }
 }

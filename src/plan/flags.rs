@@ -63,6 +63,7 @@ impl OneDataset {
             ledger,
             opening: None,
             measures: Vec::new(),
+            materiality: Vec::new(),
             group_by: Vec::new(),
             references: Vec::new(),
             expected: None,

@@ -1,1 +1,9 @@
-//! Views of results that a person reads. Reserved: `report.html` will be the first of them.
+//! Views of results that a person reads: plain data in, text out.
+
+mod chart;
+mod html;
+mod view;
+pub mod words;
+
+pub use html::page;
+pub use view::{Bar, DatasetView, InputView, Report, Timeline};

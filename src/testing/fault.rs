@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::delivery::{Delivery, Image, Record};
 use super::prng::Prng;
 use super::value::{Kind, Row, TableDef, Value};
-use crate::model::{DiscrepancyKind, Op};
+use crate::model::{Cause, DiscrepancyKind, Op};
 
 /// A way of corrupting a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +68,7 @@ impl Fault {
             let kind = self.expected(delivery, &site);
             self.corrupt(delivery, table, &site);
             let key = key_text(&delivery.tables[table], &site.key);
-            Planted { fault: self, kind, table, key, record: site.found_at }
+            Planted { fault: self, kind, cause: self.cause(), table, key, record: site.found_at }
         })
     }
 
@@ -147,6 +147,21 @@ impl Fault {
         }
     }
 
+    /// What the data can tell of it: never more, as other faults look the same.
+    fn cause(self) -> Cause {
+        match self {
+            Self::EditCurrent | Self::EditLastAfter => Cause::UnloggedOrAltered,
+            Self::RemoveCurrent | Self::ReviveCurrent | Self::RemoveLastDelete => Cause::Unlogged,
+            Self::RepeatCurrent => Cause::InputDamage,
+            Self::RemoveUpdate | Self::RemoveReinsert | Self::EditBefore | Self::EditAfter => {
+                Cause::RemovedOrAltered
+            }
+            Self::RemoveDelete => Cause::RemovedOrRedelivered,
+            Self::Redeliver => Cause::Redelivery,
+            Self::RedeliverEdited => Cause::AlteredRecord,
+        }
+    }
+
     fn corrupt(self, delivery: &mut Delivery, table: usize, site: &Site) {
         let def = delivery.tables[table].clone();
         let rows = &mut delivery.current[table];
@@ -180,6 +195,8 @@ pub struct Planted {
     pub fault: Fault,
     /// The discrepancy that must appear, and no other error.
     pub kind: DiscrepancyKind,
+    /// Its cause, as far as the data can tell.
+    pub cause: Cause,
     /// Index of the table.
     pub table: usize,
     /// The key as discrepancies write it: `column=value, column=value`.

@@ -31,7 +31,8 @@ pub(super) const OPENING_KEYS: [&str; 7] =
     ["path", "as_of", "format", "delimiter", "null", "header", "time_zone"];
 
 /// Names of files that stand beside the snapshots of a folder.
-const RESERVED: [&str; 6] = ["verdicts", "discrepancies", "totals", "digests", "manifest", "report"];
+const RESERVED: [&str; 7] =
+    ["verdicts", "discrepancies", "totals", "digests", "manifest", "report", "workbook"];
 
 /// Reads it.
 pub(super) fn dataset(name: &str, value: &Value<'_>, calendar: &Calendar) -> Result<Dataset> {

@@ -1,0 +1,191 @@
+//! The sentences of a report: the verdict, and what was not proven.
+
+use super::view::Report;
+use crate::model::Severity;
+
+/// How a snapshot came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything ties.
+    Ties,
+    /// Everything ties, on assumptions or inferences.
+    TiesWithRemarks,
+    /// Something contradicts.
+    DoesNotTie,
+    /// Nothing was checked.
+    NotVerified,
+}
+
+/// The verdict on the whole snapshot.
+pub fn outcome(report: &Report) -> Outcome {
+    match (report.open(Severity::Error), report.open(Severity::Warning)) {
+        (0, _) if !report.verified => Outcome::NotVerified,
+        (0, 0) if report.refused.is_empty() && report.assumptions.is_empty() => Outcome::Ties,
+        (0, _) if report.refused.is_empty() => Outcome::TiesWithRemarks,
+        _ => Outcome::DoesNotTie,
+    }
+}
+
+/// The verdict in one line.
+pub fn headline(report: &Report) -> String {
+    match outcome(report) {
+        Outcome::Ties => "Everything ties.".to_owned(),
+        Outcome::TiesWithRemarks => "Everything ties, on the assumptions below.".to_owned(),
+        Outcome::NotVerified => "Rebuilt, not verified.".to_owned(),
+        Outcome::DoesNotTie => match report.open(Severity::Error) {
+            0 => "A dataset could not be rebuilt.".to_owned(),
+            1 => "One thing does not tie.".to_owned(),
+            many => format!("{} things do not tie.", grouped(&many.to_string())),
+        },
+    }
+}
+
+/// What stands behind the headline, a sentence each.
+pub fn summary(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    let rows: u64 = report.datasets.iter().map(|d| d.rows.snapshot).sum();
+    let tables = counted(report.datasets.len() as u64, "table");
+    lines.push(format!(
+        "{tables} with {} as they stood at {}: {}.",
+        counted(rows, "row"),
+        report.asked,
+        report.resolved
+    ));
+    let of = |names: &[&str]| -> u64 {
+        let all = report.datasets.iter().flat_map(|d| &d.verdicts);
+        all.filter(|(name, _)| names.contains(name)).map(|(_, count)| count).sum()
+    };
+    if report.verified {
+        lines.push(format!(
+            "Of the rows judged, {} are proven (unchanged, or restored along an intact chain of records), {} rest on \
+             inference or lie outside the ledger's cover, {} are contradicted, {} have a value that nothing states.",
+            grouped(&of(&["unchanged", "restored"]).to_string()),
+            grouped(&of(&["inferred", "not-covered"]).to_string()),
+            grouped(&of(&["contradicted"]).to_string()),
+            grouped(&of(&["unrecoverable"]).to_string()),
+        ));
+    } else {
+        lines.push("The ledger was not checked against itself or the current state.".to_owned());
+    }
+    let equations = report.datasets.iter().flat_map(|d| &d.measures);
+    let (holding, broken): (Vec<_>, Vec<_>) = equations.partition(|m| m.holds);
+    if broken.is_empty() && !holding.is_empty() {
+        lines.push(format!("All control totals foot ({}).", counted(holding.len() as u64, "measure")));
+    } else if !broken.is_empty() {
+        lines.push(format!("{} of control totals do not foot.", counted(broken.len() as u64, "equation")));
+    }
+    let unexplained = report.differences.iter().filter(|d| !is_zero(&d.unexplained) || d.unknown > 0).count();
+    let differing = report.differences.iter().filter(|d| !is_zero(&d.difference) || d.unknown > 0).count();
+    match (differing, unexplained) {
+        (0, 0) if report.verified && !report.differences.is_empty() => {
+            lines.push("Ledger and current state have the same total in every measure.".to_owned());
+        }
+        (0, _) => {}
+        (n, 0) => lines.push(format!(
+            "Ledger and current state differ in {}; the difference is explained to the last digit.",
+            counted(n as u64, "measure")
+        )),
+        (n, rest) => lines.push(format!(
+            "Ledger and current state differ in {}; in {rest} of them a part is not explained.",
+            counted(n as u64, "measure")
+        )),
+    }
+    if report.material > 0 {
+        lines.push(format!("{} at or above the plan's materiality.", be(report.material, "finding")));
+    }
+    if report.accepted() > 0 {
+        lines.push(format!("{} accepted by the plan, and still listed.", be(report.accepted(), "finding")));
+    }
+    lines
+}
+
+/// What this snapshot does not prove, a sentence each.
+pub fn not_proven(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !report.verified {
+        lines.push(
+            "Nothing was verified: the rows are what the ledger's records make of the current ones."
+                .to_owned(),
+        );
+    }
+    lines.extend(report.refused.iter().map(|(name, reason)| format!("{name} was left out: {reason}.")));
+    for dataset in &report.datasets {
+        let name = &dataset.name;
+        for (what, count) in &dataset.verdicts {
+            let why = match *what {
+                "not-covered" => "lie outside what the ledger covers: they are as they stand now",
+                "inferred" => {
+                    "have cells filled from an earlier record, as no record states the value before"
+                }
+                "unrecoverable" => "have cells that nothing states: null in the file, and in no total",
+                "contradicted" => "are stated differently by ledger and current state",
+                _ => continue,
+            };
+            if *count > 0 {
+                lines.push(format!("{name}: {} {why}.", counted(*count, "row")));
+            }
+        }
+    }
+    let open: u64 = report.causes.iter().filter(|(c, ..)| !c.is_decided()).map(|(_, n, _)| n).sum();
+    if open > 0 {
+        lines.push(format!(
+            "Of {} the data cannot decide the cause; the source's own log would.",
+            counted(open, "finding")
+        ));
+    }
+    if report.verified {
+        lines.push(
+            "A change that is missing together with every trace of it in the records around it cannot be seen; nor \
+             can two alterations that cancel out."
+                .to_owned(),
+        );
+    }
+    lines.push(
+        "That the ledger and the extract are what the source held is outside of what they can prove."
+            .to_owned(),
+    );
+    lines
+}
+
+/// A count with its noun and its verb: `1 finding is`, `2 findings are`.
+fn be(count: u64, noun: &str) -> String {
+    format!("{} {}", counted(count, noun), if count == 1 { "is" } else { "are" })
+}
+
+/// A count with its noun, in groups of three digits: `1 row`, `12,004 rows`.
+pub fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{} {noun}s", grouped(&count.to_string())) }
+}
+
+/// Whether an amount's text is nothing.
+pub fn is_zero(amount: &str) -> bool {
+    !amount.is_empty() && amount.bytes().all(|b| matches!(b, b'0' | b'.' | b'-'))
+}
+
+/// A plain decimal number with its digits in groups of three; any other text as it is.
+///
+/// ```
+/// use asof::report::words::grouped;
+/// assert_eq!(grouped("-1204500.17"), "-1,204,500.17");
+/// assert_eq!(grouped("not summed"), "not summed");
+/// ```
+pub fn grouped(number: &str) -> String {
+    let (sign, digits) = number.strip_prefix('-').map_or(("", number), |rest| ("-", rest));
+    let (whole, fraction) = digits.split_once('.').map_or((digits, None), |(w, f)| (w, Some(f)));
+    let plain = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+    if !plain(whole) || !fraction.is_none_or(plain) {
+        return number.to_owned();
+    }
+    let mut text = String::from(sign);
+    for (at, digit) in whole.chars().enumerate() {
+        if at > 0 && (whole.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if let Some(fraction) = fraction {
+        text.push('.');
+        text.push_str(fraction);
+    }
+    text
+}
