@@ -298,6 +298,11 @@ fn output(path: &Path, format: Option<OutputFormat>) -> Result<Output, Failure> 
             Err(Failure::usage(message, "leave one of them out"))
         }
         (Some(format), _) => Ok(Output::File { path, format }),
+        (None, Some(OutputFormat::Xlsx)) => {
+            let message = "an evidence folder needs snapshots that hold every value exactly, which a spreadsheet does not";
+            let hint = "leave out --format: the folder has workbook.xlsx beside them; or name one file, such as out.xlsx";
+            Err(Failure::usage(message, hint))
+        }
         (None, format) => Ok(Output::Folder { path, format: format.unwrap_or_default() }),
     }
 }
@@ -315,5 +320,8 @@ mod tests {
         let csv = Some(OutputFormat::Csv);
         assert_eq!(of("2025", csv), Output::Folder { path: path("2025"), format: OutputFormat::Csv });
         assert!(output(Path::new("a.parquet"), csv).is_err());
+        let xlsx = Some(OutputFormat::Xlsx);
+        assert_eq!(of("a.xlsx", xlsx), Output::File { path: path("a.xlsx"), format: OutputFormat::Xlsx });
+        assert!(output(Path::new("a"), xlsx).is_err());
     }
 }

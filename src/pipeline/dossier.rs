@@ -1,7 +1,7 @@
 //! What a run found, as the plain data that reports and workbooks show.
 
 use super::inputs::DatasetInput;
-use super::outcome::{DatasetOutcome, MomentOutcome};
+use super::outcome::{DatasetOutcome, Discrepancies, MomentOutcome};
 use super::request::SnapshotRequest;
 use super::run::Run;
 use crate::error::Result;
@@ -9,9 +9,6 @@ use crate::model::{Amount, Discrepancy, RowTotal, time};
 use crate::plan::Moment;
 use crate::read::InputFile;
 use crate::report::{DatasetView, InputView, Report, Timeline};
-
-/// Discrepancies that a report shows in full.
-const LISTED: usize = 200;
 
 /// One written dataset: its number in the plan, the file of its snapshot, and its changes through time.
 pub(super) struct WrittenDataset {
@@ -41,7 +38,7 @@ pub(super) fn report(
         kinds: found.counts.iter().map(|(kind, c)| (*kind, c.open, c.accepted)).collect(),
         causes: found.causes.iter().map(|(cause, c)| (*cause, c.open, c.accepted)).collect(),
         material: found.material,
-        listed: gravest(&found.listed),
+        listed: gravest(found),
         differences: found.differences.clone(),
         assumptions: run.windows.iter().flat_map(|w| w.assumptions.clone()).collect(),
         types: super::type_decisions(&run.inputs),
@@ -52,20 +49,29 @@ pub(super) fn report(
 }
 
 /// The gravest first; of equal ones the material, then the largest amounts, then as listed.
-fn gravest(listed: &[Discrepancy]) -> Vec<Discrepancy> {
+fn gravest(found: &Discrepancies) -> Vec<Discrepancy> {
     let largest = |d: &Discrepancy| {
         let amounts = d.amounts.iter().chain(&d.effects);
         let amounts = amounts.filter_map(|(_, text)| Amount::parse(text).and_then(Amount::magnitude));
         amounts.fold(Amount::ZERO, |most, amount| if amount > most { amount } else { most })
     };
-    let mut ranked: Vec<(&Discrepancy, Amount)> = listed.iter().map(|d| (d, largest(d))).collect();
+    // Of very many of a kind the first are listed, which need not be the largest.
+    let largest_of_all = found.differences.iter().flat_map(|d| &d.largest);
+    let mut seen = std::collections::BTreeSet::new();
+    let mut ranked: Vec<(&Discrepancy, Amount)> = Vec::new();
+    for one in largest_of_all.chain(&found.listed) {
+        let place = one.ledger.as_ref().map(|l| (l.file.clone(), l.record));
+        if seen.insert((one.fingerprint(), place)) {
+            ranked.push((one, largest(one)));
+        }
+    }
     let class =
         |d: &Discrepancy| (d.accepted.is_some(), std::cmp::Reverse((d.severity(), d.material == Some(true))));
     ranked.sort_by(|(a, x), (b, y)| {
         let by_money = y.partial_cmp(x).unwrap_or(std::cmp::Ordering::Equal);
-        class(a).cmp(&class(b)).then(by_money)
+        class(a).cmp(&class(b)).then(by_money).then(a.kind.cmp(&b.kind))
     });
-    ranked.into_iter().take(LISTED).map(|(found, _)| found.clone()).collect()
+    ranked.into_iter().map(|(found, _)| found.clone()).collect()
 }
 
 fn dataset(run: &Run, written: &WrittenDataset, outcome: &DatasetOutcome) -> DatasetView {

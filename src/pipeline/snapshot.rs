@@ -248,7 +248,7 @@ impl Writing<'_> {
             return Ok(());
         };
         let plan = &rebuilt.input.plan;
-        let file = file_name(&plan.name, *format);
+        let file = format.file_name(&plan.name);
         let limit = self.request.options.workbook_rows;
         self.exported(rebuilt, |source| {
             workbook.add_table((&plan.name, &file), source, &plan.measures, limit)

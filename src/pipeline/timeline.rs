@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::run::Run;
 use crate::ledger::order::Order;
-use crate::model::{NEVER, NO_TIME};
+use crate::model::{NEVER, NO_TIME, Op};
 use crate::plan::{Bound, Moment};
 use crate::replay::facts::LEAVES;
 use crate::report::{Bar, Timeline};
@@ -128,7 +128,8 @@ fn count(run: &Run, dataset: usize, cut: u32, order: &Order, timeline: &mut Time
         0 => none,
         at => runs[at - 1].1,
     };
-    let empty = || vec![[0_u64; 2]; none + 1];
+    // One more for what has no time, and another for initial reads.
+    let empty = || vec![[0_u64; 2]; none + 2];
     let mut counts = analysed
         .histories
         .shards
@@ -140,7 +141,9 @@ fn count(run: &Run, dataset: usize, cut: u32, order: &Order, timeline: &mut Time
                 let of_opening = u64::from(shard.facts.index[fact]) >= analysed.counts.changes;
                 // What lies after the extract moment is neither in force nor undone.
                 if rank < analysed.end && !shard.facts.has(fact, LEAVES) && !of_opening {
-                    counts[bar_of(rank)][usize::from(rank >= cut)] += 1;
+                    let read = shard.facts.op(fact) == Op::Read;
+                    let bar = if read { none + 1 } else { bar_of(rank) };
+                    counts[bar][usize::from(rank >= cut)] += 1;
                 }
             }
             counts
@@ -153,6 +156,7 @@ fn count(run: &Run, dataset: usize, cut: u32, order: &Order, timeline: &mut Time
         counts[bar_of(rank)][usize::from(rank >= cut)] += 1;
     }
     timeline.untimed = counts[none][0] + counts[none][1];
+    timeline.reads = counts[none + 1][0] + counts[none + 1][1];
     for (bar, [in_force, undone]) in timeline.bars.iter_mut().zip(counts) {
         (bar.in_force, bar.undone) = (in_force, undone);
     }

@@ -30,7 +30,7 @@ pub struct Report {
     pub causes: Vec<(Cause, u64, u64)>,
     /// How many reach the plan's materiality.
     pub material: u64,
-    /// Those that are shown in full, in the order of their importance.
+    /// The first and the largest of them, in the order of their importance.
     pub listed: Vec<Discrepancy>,
     /// Per measure, what makes ledger and current state differ.
     pub differences: Vec<MeasureDifference>,
@@ -117,6 +117,8 @@ pub struct Timeline {
     pub declared: bool,
     /// Changes without a time.
     pub untimed: u64,
+    /// Initial reads, which are no changes and in no bar.
+    pub reads: u64,
     /// Whether changes before the as-of were not looked at.
     pub undone_only: bool,
 }

@@ -45,24 +45,27 @@ pub fn summary(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     let rows: u64 = report.datasets.iter().map(|d| d.rows.snapshot).sum();
     let tables = counted(report.datasets.len() as u64, "table");
-    lines.push(format!(
-        "{tables} with {} as they stood at {}: {}.",
-        counted(rows, "row"),
-        report.asked,
-        report.resolved
-    ));
+    lines.push(format!("{tables} with {} as they stood at the as-of.", counted(rows, "row")));
     let of = |names: &[&str]| -> u64 {
         let all = report.datasets.iter().flat_map(|d| &d.verdicts);
         all.filter(|(name, _)| names.contains(name)).map(|(_, count)| count).sum()
     };
     if report.verified {
+        let parts = [
+            (
+                of(&["unchanged", "restored"]),
+                "proven (unchanged, or restored along an intact chain of records)",
+            ),
+            (of(&["inferred"]), "resting on an inference"),
+            (of(&["not-covered"]), "outside of what the ledger covers"),
+            (of(&["unrecoverable"]), "with a value that nothing states"),
+            (of(&["contradicted"]), "contradicted"),
+        ];
+        let said = parts.iter().filter(|(count, _)| *count > 0);
+        let said: Vec<String> = said.map(|(n, what)| format!("{} {what}", grouped(&n.to_string()))).collect();
         lines.push(format!(
-            "Of the rows judged, {} are proven (unchanged, or restored along an intact chain of records), {} rest on \
-             inference or lie outside the ledger's cover, {} are contradicted, {} have a value that nothing states.",
-            grouped(&of(&["unchanged", "restored"]).to_string()),
-            grouped(&of(&["inferred", "not-covered"]).to_string()),
-            grouped(&of(&["contradicted"]).to_string()),
-            grouped(&of(&["unrecoverable"]).to_string()),
+            "Of the rows judged: {}.",
+            if said.is_empty() { "none".to_owned() } else { said.join(", ") }
         ));
     } else {
         lines.push("The ledger was not checked against itself or the current state.".to_owned());
@@ -82,11 +85,11 @@ pub fn summary(report: &Report) -> Vec<String> {
         }
         (0, _) => {}
         (n, 0) => lines.push(format!(
-            "Ledger and current state differ in {}; the difference is explained to the last digit.",
+            "Ledger and current state differ in {}; findings account for the whole difference, to the last digit.",
             counted(n as u64, "measure")
         )),
         (n, rest) => lines.push(format!(
-            "Ledger and current state differ in {}; in {rest} of them a part is not explained.",
+            "Ledger and current state differ in {}; in {rest} of them a part is unexplained or unknown.",
             counted(n as u64, "measure")
         )),
     }
@@ -113,12 +116,12 @@ pub fn not_proven(report: &Report) -> Vec<String> {
         let name = &dataset.name;
         for (what, count) in &dataset.verdicts {
             let why = match *what {
-                "not-covered" => "lie outside what the ledger covers: they are as they stand now",
+                "not-covered" => "outside what the ledger covers: as they stand now",
                 "inferred" => {
-                    "have cells filled from an earlier record, as no record states the value before"
+                    "with cells filled from an earlier record, as no record states the value before"
                 }
-                "unrecoverable" => "have cells that nothing states: null in the file, and in no total",
-                "contradicted" => "are stated differently by ledger and current state",
+                "unrecoverable" => "with cells that nothing states: null in the file, and in no total",
+                "contradicted" => "stated differently by ledger and current state, or by two records",
                 _ => continue,
             };
             if *count > 0 {

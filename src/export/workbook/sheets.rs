@@ -45,6 +45,7 @@ fn head(
             None => sheet.write_string_with_format(row, column, *name, &formats.head)?,
         };
     }
+    sheet.set_row_height(row, 32)?;
     sheet.set_freeze_panes(row + 1, 0)?.set_repeat_rows(row, row)?;
     sheet.set_landscape().set_paper_size(9).set_print_fit_to_pages(1, 0).set_footer("&L&A&RPage &P of &N");
     Ok(())
@@ -70,6 +71,7 @@ fn cover(
     let mut line = |label: &str, text: &str, row: &mut RowNum| -> Result<(), XlsxError> {
         sheet.write_string_with_format(*row, 0, label, &formats.label)?;
         sheet.write_string_with_format(*row, 1, text, &formats.wrapped)?;
+        sheet.set_row_height(*row, height(text))?;
         *row += 1;
         Ok(())
     };
@@ -97,6 +99,7 @@ fn cover(
     sheet.write_string_with_format(row, 0, "Not proven", &formats.label)?;
     for text in words::not_proven(report).iter().chain(&report.assumptions) {
         sheet.write_string_with_format(row, 1, text, &formats.soft)?;
+        sheet.set_row_height(row, height(text))?;
         row += 1;
     }
     row += 1;
@@ -104,7 +107,14 @@ fn cover(
                 out. manifest.json has inputs, assumptions and digests; the Parquet files have every value exactly.";
     sheet.write_string_with_format(row, 0, "About this file", &formats.label)?;
     sheet.write_string_with_format(row, 1, note, &formats.soft)?;
+    sheet.set_row_height(row, height(note))?;
     Ok(())
+}
+
+/// How tall a row is that holds this text on the cover: programs do not all work it out themselves.
+fn height(text: &str) -> f64 {
+    let lines = text.chars().count().div_ceil(82).max(1);
+    16.0 * lines as f64
 }
 
 const TOTALS: [(&str, f64); 11] = [

@@ -42,6 +42,10 @@ fn picture(dataset: &DatasetView, page: &mut Page) {
     if dataset.timeline.undone_only {
         caption += " Without verification, changes before the as-of are not shown.";
     }
+    if dataset.timeline.reads > 0 {
+        let reads = counted(dataset.timeline.reads, "initial read");
+        caption += &format!(" {reads}: evidence, no changes, and not shown.");
+    }
     if dataset.timeline.untimed > 0 {
         caption += &format!(" {} without a time, not shown.", counted(dataset.timeline.untimed, "change"));
     }

@@ -5,6 +5,9 @@ use crate::model::{Discrepancy, LedgerPlace};
 use crate::report::view::Report;
 use crate::report::words::{counted, grouped};
 
+/// Discrepancies that the page shows in full.
+const SHOWN: usize = 200;
+
 pub(super) fn section(report: &Report, page: &mut Page) {
     page.raw("<h2 id=\"findings\">Discrepancies</h2>\n");
     if report.total() == 0 {
@@ -15,17 +18,18 @@ pub(super) fn section(report: &Report, page: &mut Page) {
     by_kind(report, page);
     let total = report.total();
     page.raw("<h3>In full</h3>\n<p class=\"soft\">");
-    match total == report.listed.len() as u64 {
+    let shown = report.listed.len().min(SHOWN);
+    match total == shown as u64 {
         true => page
             .raw("All of them, the gravest and largest first; discrepancies.csv and .parquet have the same."),
         false => page.text(&format!(
             "The {} gravest and largest of {}; discrepancies.csv and .parquet have all.",
-            grouped(&report.listed.len().to_string()),
+            grouped(&shown.to_string()),
             grouped(&total.to_string())
         )),
     };
     page.raw("</p>\n");
-    report.listed.iter().for_each(|found| one(found, page));
+    report.listed.iter().take(shown).for_each(|found| one(found, page));
 }
 
 fn by_cause(report: &Report, page: &mut Page) {

@@ -128,7 +128,7 @@ fn differences(report: &Report, page: &mut Page) {
             page.raw("<tr class=\"sum\">").cell(&format!("{}, {}", d.dataset, d.measure));
             page.number(&total(&d.ledger)).number(&total(&d.current)).number(&d.difference);
             let materiality = d.materiality.as_ref().map(|m| format!("materiality {}", words::grouped(m)));
-            page.cell(&materiality.unwrap_or_default()).raw("</tr>\n");
+            page.element("<td class=\"note\">", &materiality.unwrap_or_default(), "</td>").raw("</tr>\n");
             for share in &d.causes {
                 page.raw("<tr class=\"sub\"><td>").text(share.cause.words());
                 page.raw("</td><td></td><td></td>").number(&share.amount);
@@ -139,7 +139,7 @@ fn differences(report: &Report, page: &mut Page) {
                 if share.unknown > 0 {
                     note += &format!(", {} of unknown amount", counted(share.unknown, "row"));
                 }
-                page.cell(&note).raw("</tr>\n");
+                page.element("<td class=\"note\">", &note, "</td>").raw("</tr>\n");
             }
             page.raw("<tr class=\"sub\"><td>unexplained</td><td></td><td></td>").number(&d.unexplained);
             page.raw("<td></td></tr>\n");
@@ -171,7 +171,8 @@ fn provenance(report: &Report, page: &mut Page) {
     page.raw("<h2 id=\"provenance\">Provenance</h2>\n");
     page.head(&["dataset", "as", "file", "bytes>", "SHA-256"]);
     for input in &report.inputs {
-        page.raw("<tr>").cell(&input.dataset).cell(input.role).cell(&input.path.display().to_string());
+        page.raw("<tr>").cell(&input.dataset).cell(input.role);
+        page.element("<td class=\"any\">", &input.path.display().to_string(), "</td>");
         page.number(&input.bytes.to_string());
         page.element("<td class=\"hash\">", &input.sha256, "</td>").raw("</tr>\n");
     }
