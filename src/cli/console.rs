@@ -38,6 +38,8 @@ enum Style {
 pub(crate) struct Console {
     args: ConsoleArgs,
     colour: bool,
+    /// Whether results are coloured too: stdout is a terminal of its own.
+    paint: bool,
     bar: Option<Bar>,
 }
 
@@ -48,7 +50,8 @@ impl Console {
         let dumb = std::env::var_os("TERM").is_some_and(|v| v == "dumb");
         let terminal = io::stderr().is_terminal() && !dumb;
         let bar = (terminal && !args.quiet).then(Bar::new);
-        Self { args, colour: terminal && !set("NO_COLOR"), bar }
+        let paint = io::stdout().is_terminal() && !dumb && !set("NO_COLOR");
+        Self { args, colour: terminal && !set("NO_COLOR"), paint, bar }
     }
 
     /// Where a running pipeline reports its progress: a bar on a terminal, else nowhere.
@@ -73,6 +76,7 @@ impl Console {
         match self.args {
             ConsoleArgs { json: true, .. } => self.json(&document()),
             ConsoleArgs { quiet: true, .. } => Ok(()),
+            _ if self.paint => self.text(&painted(text)),
             _ => self.text(text),
         }
     }
@@ -137,8 +141,39 @@ impl Console {
     }
 }
 
+/// A result whose lines that begin with a severity show it in colour.
+fn painted(text: &str) -> String {
+    let colours = [("error ", "\u{1b}[1;31m"), ("warning ", "\u{1b}[1;33m"), ("info ", "\u{1b}[1;36m")];
+    let line = |line: &str| {
+        let words = line.trim_start_matches(' ');
+        let (indent, word) = (&line[..line.len() - words.len()], words.split(' ').next().unwrap_or_default());
+        let found = colours.iter().find(|(start, _)| indent.len() <= 2 && words.starts_with(start));
+        found.map_or_else(
+            || line.to_owned(),
+            |(_, on)| format!("{indent}{on}{word}\u{1b}[0m{}", &words[word.len()..]),
+        )
+    };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// A message without the control characters that a hostile file name could bring in.
 fn printable(message: &str) -> String {
     let safe = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
     message.chars().map(safe).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::painted;
+
+    #[test]
+    fn severities_alone_are_coloured() {
+        let text =
+            "a table\n  error  chain-break  2\n\nwarning coverage-assumed t\n    error inside a message\n";
+        assert_eq!(
+            painted(text),
+            "a table\n  \u{1b}[1;31merror\u{1b}[0m  chain-break  2\n\n\u{1b}[1;33mwarning\u{1b}[0m coverage-assumed t\n    \
+             error inside a message\n"
+        );
+    }
 }

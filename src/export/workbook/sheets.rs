@@ -113,7 +113,7 @@ fn cover(
 
 /// How tall a row is that holds this text on the cover: programs do not all work it out themselves.
 fn height(text: &str) -> f64 {
-    let lines = text.chars().count().div_ceil(82).max(1);
+    let lines = text.chars().count().div_ceil(104).max(1);
     16.0 * lines as f64
 }
 
@@ -281,7 +281,7 @@ fn movement(
 const DIFFERENCES: [(&str, f64); 8] = [
     ("dataset", 22.0),
     ("measure", 20.0),
-    ("line", 52.0),
+    ("line", 96.0),
     ("amount>", 18.0),
     ("findings>", 11.0),
     ("material>", 11.0),
@@ -306,7 +306,7 @@ fn differences(sheet: &mut Worksheet, report: &Report, formats: &Formats) -> Res
         let mut numbers = true;
         for (words, amount, share) in &lines {
             sheet.write_string(row, 0, &d.dataset)?.write_string(row, 1, &d.measure)?;
-            sheet.write_string_with_format(row, 2, words, &formats.wrapped)?;
+            sheet.write_string(row, 2, words)?;
             numbers &= write_amount(sheet, (row, 3), amount, formats)?;
             if let Some(share) = share {
                 sheet.write_number(row, 4, share.findings as f64)?.write_number(

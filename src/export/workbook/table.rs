@@ -54,7 +54,7 @@ impl TableSheet {
         (file, limit): (&str, u32),
         formats: &Formats,
     ) -> Result<(), XlsxError> {
-        sheet.set_column_width(0, 100)?.set_row_height(0, 64)?;
+        sheet.set_column_width(0, 100)?;
         let text = format!(
             "{} has {} rows, more than the {limit} that this workbook shows of a dataset. None is shown, so that no part \
              is taken for the whole: {file} beside this workbook has all of them. --workbook-rows raises the limit, up \
