@@ -14,19 +14,44 @@ use zstd::stream::raw::{self, Operation};
 
 use super::header::{Header, Kind, damaged, header};
 
-/// Bytes that a thread keeps in buffers that nobody uses: about what the pages of all
-/// columns of a row group have.
-const KEPT: usize = 64 << 20;
-
 thread_local! {
-    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static BUFFERS: RefCell<Kept> = const { RefCell::new(Kept { buffers: Vec::new(), used: 0, most: 0 }) };
     static ZSTD: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
     static ZSTD_PARTS: RefCell<Option<raw::Decoder<'static>>> = const { RefCell::new(None) };
 }
 
+/// Bytes of buffers beyond which none are kept: the pages of a usual row group of a ledger.
+const KEPT_MAX: usize = 56 << 20;
+
+/// Buffers that nobody uses. With those in use they are never more than were in use at a time.
+struct Kept {
+    buffers: Vec<Vec<u8>>,
+    used: usize,
+    most: usize,
+}
+
+impl Kept {
+    /// The smallest buffer with room for so many bytes, unless it has far more.
+    fn take(&mut self, size: usize) -> Option<Vec<u8>> {
+        let fitting = self.buffers.iter().enumerate().filter(|(_, b)| b.capacity() >= size);
+        let (best, buffer) = fitting.min_by_key(|(_, b)| b.capacity())?;
+        if buffer.capacity() > size.max(4_096) * 4 { None } else { Some(self.buffers.swap_remove(best)) }
+    }
+
+    fn give(&mut self, mut buffer: Vec<u8>) {
+        // A buffer may have been another thread's, which counts it for ever.
+        self.used = self.used.saturating_sub(buffer.capacity());
+        let kept: usize = self.buffers.iter().map(Vec::capacity).sum();
+        if buffer.capacity() > 0 && self.used + kept + buffer.capacity() <= self.most.min(KEPT_MAX) {
+            buffer.clear();
+            self.buffers.push(buffer);
+        }
+    }
+}
+
 /// Gives the memory that this thread keeps back.
 pub(crate) fn release_buffers() {
-    BUFFERS.with_borrow_mut(|buffers| *buffers = Vec::new());
+    BUFFERS.set(Kept { buffers: Vec::new(), used: 0, most: 0 });
 }
 
 /// Bytes in a buffer that goes back to its thread.
@@ -34,29 +59,23 @@ pub(crate) fn release_buffers() {
 pub(super) struct Buffer(Vec<u8>);
 
 impl Buffer {
-    /// An empty buffer, of the smallest kept ones that have room for so many bytes.
+    /// An empty buffer with room for so many bytes.
     fn of(size: usize) -> Self {
-        let kept = BUFFERS.with_borrow_mut(|buffers| {
-            let fitting = buffers.iter().enumerate().filter(|(_, b)| b.capacity() >= size);
-            let best = fitting.min_by_key(|(_, b)| b.capacity()).map(|(i, _)| i);
-            best.filter(|&i| buffers[i].capacity() <= size.max(4_096) * 4).map(|i| buffers.swap_remove(i))
-        });
-        Self(kept.unwrap_or_else(|| Vec::with_capacity(size.next_multiple_of(1 << 16))))
+        BUFFERS.with_borrow_mut(|kept| {
+            let buffer =
+                kept.take(size).unwrap_or_else(|| Vec::with_capacity(size.next_multiple_of(1 << 16)));
+            kept.used += buffer.capacity();
+            kept.most = kept.most.max(kept.used);
+            Self(buffer)
+        })
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.0);
-        bytes.clear();
+        let bytes = std::mem::take(&mut self.0);
         // The thread may be ending; then its buffers are gone already.
-        let _ = BUFFERS.try_with(|kept| {
-            let mut kept = kept.borrow_mut();
-            let size: usize = kept.iter().map(Vec::capacity).sum();
-            if bytes.capacity() > 0 && size + bytes.capacity() <= KEPT {
-                kept.push(bytes);
-            }
-        });
+        let _ = BUFFERS.try_with(|kept| kept.borrow_mut().give(bytes));
     }
 }
 
