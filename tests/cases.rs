@@ -387,7 +387,7 @@ fn check_run(
     if !matches!(output.status, 0 | 1) || !out.is_dir() {
         return format!("  expected a snapshot, found exit status {}\n", output.status);
     }
-    let request = asof::check::CheckRequest { folder: out.to_owned() };
+    let request = asof::check::CheckRequest { folder: out.to_owned(), ..Default::default() };
     match asof::check::check(&request) {
         Ok(checked) if checked.is_sound() => {}
         checked => wrong += &format!("  the package does not hold: {checked:?}\n"),

@@ -45,9 +45,10 @@ fn snapshot(folder: &Folder, more: &[&str]) -> Output {
 fn help_of_all_commands() {
     let folder = Folder::new();
     let mut all = String::new();
-    for command in
-        ["", "snapshot", "verify", "explain", "inspect", "init", "history", "bridge", "undo", "check", "demo"]
-    {
+    for command in [
+        "", "snapshot", "verify", "explain", "inspect", "init", "history", "bridge", "undo", "check", "sign",
+        "demo",
+    ] {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|a| !a.is_empty()).collect();
         let output = folder.run(&arguments);
         assert_eq!((output.status, output.stderr.as_str()), (0, ""), "help of {command:?}");

@@ -80,15 +80,20 @@ fn control_totals_add_up_by_group_and_say_what_is_not_known() {
 }
 
 fn sample(folder: &Folder, as_of: &str, out: &str) -> PathBuf {
+    sample_with(folder, as_of, out, &[])
+}
+
+fn sample_with(folder: &Folder, as_of: &str, out: &str, flags: &[&str]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = folder.join(out);
-    let arguments = ["snapshot", "data/plan.toml", "--as-of", as_of, "--out", path.to_str().unwrap()];
+    let mut arguments = vec!["snapshot", "data/plan.toml", "--as-of", as_of, "--out", path.to_str().unwrap()];
+    arguments.extend(flags);
     assert_eq!(run_in(root, &arguments).status, 1, "the sample has discrepancies");
     path
 }
 
 fn checked(package: &Path) -> CheckOutcome {
-    check(&CheckRequest { folder: package.to_owned() }).unwrap()
+    check(&CheckRequest { folder: package.to_owned(), ..CheckRequest::default() }).unwrap()
 }
 
 /// The files that do not hold, each once.
@@ -251,4 +256,118 @@ fn a_series_is_checked_whole() {
     let outcome = checked(&series);
     let files: Vec<&str> = outcome.faults.iter().map(|fault| fault.file.as_str()).collect();
     assert_eq!(files, ["notes.txt", "2025-10"]);
+}
+
+fn manifest(package: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(package.join("manifest.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn digests_of_rows_telescope_where_images_are_whole_and_say_why_not_where_they_are_not() {
+    let folder = Folder::new();
+    // Before the last recorded change of the account that was edited since, so that its image counts.
+    let package = sample_with(&folder, "2025-06-30", "evidence", &["--digest", "columns"]);
+    let outcome = checked(&package);
+    assert!(outcome.is_sound(), "{outcome:?}");
+    if let Some((status, text)) = by_itself(&package) {
+        assert_eq!(status, 0, "{text}");
+    }
+    let manifest = manifest(&package);
+    let identity =
+        |dataset: usize, number: usize| &manifest["datasets"][dataset]["digests"]["identities"][number];
+    // Payments are whole and tie; of accounts one row was edited past the ledger.
+    assert_eq!((&identity(2, 0)["holds"], &identity(2, 0)["changes_excluded"]), (&true.into(), &0.into()));
+    assert_eq!(identity(1, 0)["holds"], false);
+    let residual = identity(1, 0)["residual"].as_str().unwrap();
+    assert!(residual.contains("1 keys are contradicted"), "{residual}");
+    // Its key column is as it should be: only the balance was edited.
+    let columns = manifest["datasets"][1]["digests"]["columns"].as_array().unwrap();
+    for (number, name) in columns.iter().enumerate() {
+        assert_eq!(identity(1, 1 + number)["holds"], name != "balance", "{name}");
+    }
+}
+
+#[test]
+fn a_partial_image_is_counted_out_of_the_digests() {
+    let folder = groups();
+    let output = folder.run(&[
+        "snapshot",
+        "plan.toml",
+        "--as-of",
+        "2025-12-31",
+        "--out",
+        "out",
+        "--digest",
+        "columns",
+    ]);
+    assert_eq!(output.status, 1, "{output:?}");
+    let identities = manifest(&folder.join("out"))["datasets"][0]["digests"]["identities"].clone();
+    let counts = |number: usize| {
+        let identity = &identities[number];
+        let number = |name: &str| identity[name].as_u64().unwrap();
+        (number("changes_included"), number("changes_excluded"), identity["holds"] == true)
+    };
+    // Rows; then id, city and qty: one update lacks each of the latter two before it.
+    assert_eq!([0, 1, 2, 3].map(counts), [(3, 2, false), (5, 0, true), (4, 1, false), (4, 1, false)]);
+    assert!(checked(&folder.join("out")).is_sound());
+}
+
+#[test]
+fn a_swapped_row_changes_the_digest_though_every_total_stays() {
+    let folder = Folder::new();
+    let package = sample_with(&folder, "2025-09-30", "evidence", &["--digest"]);
+    let path = package.join("payments.parquet");
+    let batch = table::read_parquet(&path);
+    // The same cells in every column, in other rows.
+    let mut columns = batch.columns().to_vec();
+    let text = (0..columns.len()).find(|&c| batch.schema().field(c).name() == "account_id").unwrap();
+    let order: Vec<u32> = (0..batch.num_rows() as u32).rev().collect();
+    let order = arrow::array::UInt32Array::from(order);
+    columns[text] = arrow::compute::take(&columns[text], &order, None).unwrap();
+    let swapped = arrow::array::RecordBatch::try_new(batch.schema(), columns).unwrap();
+    table::write_parquet(&path, &swapped);
+    cover_up(&package);
+    assert_eq!(faulty(&package), ["payments.parquet"]);
+    if let Some((status, text)) = by_itself(&package) {
+        assert_eq!((status, text.contains("payments.parquet: the digest")), (1, true), "{text}");
+    }
+}
+
+#[test]
+fn signatures_of_preparer_and_reviewer_hold_until_anything_is_changed() {
+    let folder = Folder::new();
+    let package = sample(&folder, "2025-09-30", "evidence");
+    for key in ["a.key", "b.key", "stranger.key"] {
+        assert_eq!(folder.run(&["sign", "--new-key", key]).status, 0);
+    }
+    let sign = |key: &str, role: &str, name: &str| {
+        folder.run(&["sign", "evidence", "--key", key, "--role", role, "--name", name])
+    };
+    assert_eq!(sign("a.key", "preparer", "A. Meyer").status, 0);
+    assert_eq!(sign("a.key", "preparer", "A. Meyer").status, 2, "it is signed already");
+    assert_eq!(sign("b.key", "reviewer", "B. Ortiz").status, 0);
+    let check = |keys: &[&str]| {
+        let mut arguments = vec!["check", "evidence"];
+        keys.iter().for_each(|key| arguments.extend(["--public-key", key]));
+        folder.run(&arguments)
+    };
+    let both = check(&["a.key.pub", "b.key.pub"]);
+    assert_eq!(both.status, 0, "{}", both.stdout);
+    assert!(both.stdout.contains("asof preparer: A. Meyer, "), "{}", both.stdout);
+    assert!(both.stdout.contains("asof reviewer: B. Ortiz, "), "{}", both.stdout);
+    assert_eq!(both.stdout.matches(": holds").count(), 2);
+    assert_eq!(check(&[]).status, 0);
+    let stranger = check(&["stranger.key.pub"]);
+    assert_eq!((stranger.status, stranger.stdout.contains("no signature of it holds")), (1, true));
+    // Covering up a change does not help: the signature is over the manifest.
+    let path = package.join("discrepancies.csv");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.push(b'\n');
+    std::fs::write(&path, bytes).unwrap();
+    cover_up(&package);
+    assert_eq!(check(&[]).status, 0, "without a key nothing shows it");
+    assert_eq!(check(&["a.key.pub"]).status, 1);
+    std::fs::write(package.join("notes.txt"), "seen").unwrap();
+    std::fs::remove_file(package.join("manifest.json.preparer.minisig")).unwrap();
+    assert_eq!(sign("a.key", "preparer", "A. Meyer").status, 2, "what does not hold is not signed");
 }

@@ -65,7 +65,9 @@ impl Files {
         let out = self.folder.join(out);
         // Every equation of every group holds, and what the manifest says is what is there.
         if out.is_dir() {
-            let checked = asof::check::check(&asof::check::CheckRequest { folder: out.clone() }).unwrap();
+            let checked =
+                asof::check::check(&asof::check::CheckRequest { folder: out.clone(), ..Default::default() })
+                    .unwrap();
             assert!(checked.is_sound(), "{arguments:?} {checked:?}");
         }
         out

@@ -3,12 +3,9 @@
 use std::path::Path;
 
 use super::manifest::Manifest;
-use super::{Faults, MANIFEST, MANIFEST_DIGEST, entries};
+use super::{Faults, MANIFEST, MANIFEST_DIGEST, entries, signature};
 use crate::error::Result;
 use crate::export::package::digest;
-
-/// What a signature's file ends in; signatures come after the manifest, which cannot state them.
-const SIGNATURE: &str = ".minisig";
 
 /// Compares every file with the manifest. Returns how many agree.
 pub(super) fn check(manifest: &Manifest, faults: &mut Faults) -> Result<u64> {
@@ -41,7 +38,8 @@ pub(super) fn check(manifest: &Manifest, faults: &mut Faults) -> Result<u64> {
     }
     for entry in entries(&manifest.folder)? {
         let own = [MANIFEST, MANIFEST_DIGEST].contains(&entry.name.as_str());
-        let is_signature = entry.name.starts_with(MANIFEST) && entry.name.ends_with(SIGNATURE);
+        // Signatures come after the manifest, which cannot state them.
+        let is_signature = entry.name.starts_with(MANIFEST) && entry.name.ends_with(signature::ENDING);
         let is_known = own || is_signature || outputs.iter().any(|(name, ..)| *name == entry.name);
         if !is_known {
             faults.say(entry.name, "added: the manifest does not state it");

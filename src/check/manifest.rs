@@ -102,6 +102,11 @@ impl<'a> Dataset<'a> {
         self.value["key"].as_array().is_some_and(|key| !key.is_empty())
     }
 
+    /// Its digests of rows, if there are any.
+    pub(super) fn digests(&self) -> Option<&'a Value> {
+        Some(&self.value["digests"]).filter(|digests| digests.is_object())
+    }
+
     /// Its figures.
     pub(super) fn totals(&self) -> &'a Value {
         &self.value["totals"]

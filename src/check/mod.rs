@@ -10,18 +10,21 @@
 //!
 //! It shows that a package is whole and agrees with itself. That nobody wrote it anew
 //! only a signature can show; that the inputs were these, only their digests. What does
-//! not hold is a [`Fault`], never an error.
+//! not hold is a [`Fault`], never an error. [`sign`] puts a name under what holds.
 
 mod counts;
+mod digests;
 mod figures;
 mod files;
 mod manifest;
+mod signature;
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{At, Error, Result};
 use manifest::Manifest;
 pub(crate) use manifest::digest_line;
+pub use signature::{Role, SignRequest, Signature, new_key, sign};
 
 /// A program that checks a package without this one; every package has it.
 pub(crate) const VERIFIER: (&str, &str) = ("verify.py", include_str!("verify.py"));
@@ -36,6 +39,8 @@ pub const MANIFEST_DIGEST: &str = "manifest.sha256";
 pub struct CheckRequest {
     /// An evidence folder, or a folder of those of a series.
     pub folder: PathBuf,
+    /// Files of public keys; each must have signed every package.
+    pub public_keys: Vec<PathBuf>,
 }
 
 /// What a check found.
@@ -65,6 +70,8 @@ pub struct CheckedPackage {
     pub files: u64,
     /// Per dataset, what was recomputed, in words.
     pub recomputed: Vec<String>,
+    /// The signatures that it has.
+    pub signatures: Vec<Signature>,
     /// What does not hold, in the order of the checks.
     pub faults: Vec<Fault>,
 }
@@ -99,9 +106,10 @@ impl Faults {
 /// The folder cannot be read, or there is no package in it.
 pub fn check(request: &CheckRequest) -> Result<CheckOutcome> {
     let folder = &request.folder;
+    let keys = signature::keys(&request.public_keys)?;
     let mut outcome = CheckOutcome::default();
     if folder.join(MANIFEST).exists() {
-        outcome.packages.push(package(folder)?);
+        outcome.packages.push(package(folder, &keys)?);
         return Ok(outcome);
     }
     let mut names: Vec<PathBuf> = entries(folder)?.into_iter().map(|entry| entry.path).collect();
@@ -124,7 +132,7 @@ pub fn check(request: &CheckRequest) -> Result<CheckOutcome> {
             faults.say(name, format!("belongs to no package: it has no {MANIFEST}"));
             continue;
         }
-        outcome.packages.push(package(&path)?);
+        outcome.packages.push(package(&path, &keys)?);
         stated.extend(manifest::series(&path));
     }
     stated.sort();
@@ -138,7 +146,7 @@ pub fn check(request: &CheckRequest) -> Result<CheckOutcome> {
     Ok(outcome)
 }
 
-fn package(folder: &Path) -> Result<CheckedPackage> {
+fn package(folder: &Path, keys: &[signature::Key]) -> Result<CheckedPackage> {
     let mut faults = Faults::default();
     let mut checked = CheckedPackage { folder: folder.to_owned(), ..CheckedPackage::default() };
     if let Some(manifest) = Manifest::read(folder, &mut faults)? {
@@ -146,7 +154,9 @@ fn package(folder: &Path) -> Result<CheckedPackage> {
         checked.files = files::check(&manifest, &mut faults)?;
         checked.recomputed = figures::check(&manifest, &mut faults);
         counts::check(&manifest, &mut faults);
+        checked.recomputed.extend(digests::check(&manifest, &mut faults));
     }
+    checked.signatures = signature::check_all(folder, keys, &mut faults)?;
     checked.faults = faults.0;
     Ok(checked)
 }

@@ -315,6 +315,6 @@ impl AsOfArgs {
 }
 
 /// The present moment, in nanoseconds since the epoch.
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     chrono::Utc::now().timestamp_nanos_opt().unwrap_or(i64::MAX)
 }

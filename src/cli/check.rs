@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use asof::check::{CheckOutcome, CheckRequest, CheckedPackage, Fault};
+use asof::check::{CheckOutcome, CheckRequest, CheckedPackage, Fault, Signature};
 use serde_json::{Value, json};
 
 use super::console::{Console, ConsoleArgs};
@@ -19,6 +19,7 @@ use super::layout::{counted, list};
 EXAMPLES
     asof check evidence/2025-12-31
     asof check evidence --json        every folder of a series
+    asof check evidence/2025-12-31 --public-key meyer.key.pub
 
 EXIT STATUS
     0 sound; 1 something does not hold; 2 could not run")]
@@ -27,13 +28,19 @@ pub(crate) struct Args {
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 
+    /// Public key that must have signed the package (can be repeated)
+    ///
+    /// Without it signatures are listed, but prove nothing.
+    #[arg(long, value_name = "FILE")]
+    public_key: Vec<PathBuf>,
+
     #[command(flatten)]
     pub(crate) console: ConsoleArgs,
 }
 
 /// Checks, and prints what does not hold.
 pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Status, Failure> {
-    let request = CheckRequest { folder: args.folder.clone() };
+    let request = CheckRequest { folder: args.folder.clone(), public_keys: args.public_key.clone() };
     let outcome = asof::check::check(&request)?;
     let status = if outcome.is_sound() { Status::Clean } else { Status::Found };
     console.result(&text(&outcome), || document(&outcome))?;
@@ -58,19 +65,31 @@ fn text(outcome: &CheckOutcome) -> String {
 fn package_text(package: &CheckedPackage) -> String {
     let as_of = package.as_of.as_deref().unwrap_or("unknown moment");
     let faults: Vec<String> = package.faults.iter().map(|f| format!("{}: {}", f.file, f.what)).collect();
+    let signature = |s: &Signature| {
+        let proof = if s.verified {
+            "holds"
+        } else {
+            "not verified: its public key was not given, or it does not hold"
+        };
+        format!("{} ({}): {proof}", s.comment, s.file)
+    };
+    let signatures: Vec<String> = package.signatures.iter().map(signature).collect();
     format!("{}: {as_of}, {} as stated\n", package.folder.display(), counted(package.files, "file"))
         + &list("recomputed", &package.recomputed)
+        + &list("signatures", &signatures)
         + &list("does not hold", &faults)
 }
 
 fn document(outcome: &CheckOutcome) -> Value {
     let fault = |f: &Fault| json!({ "file": f.file, "what": f.what });
+    let signature = |s: &Signature| json!({ "file": s.file, "comment": s.comment, "verified": s.verified });
     let package = |p: &CheckedPackage| {
         json!({
             "folder": p.folder,
             "as_of": p.as_of,
             "files": p.files,
             "recomputed": p.recomputed,
+            "signatures": p.signatures.iter().map(signature).collect::<Vec<_>>(),
             "faults": p.faults.iter().map(fault).collect::<Vec<_>>(),
         })
     };

@@ -16,6 +16,7 @@ mod init;
 mod inspect;
 mod layout;
 mod man;
+mod sign;
 mod size;
 mod snapshot;
 mod undo;
@@ -91,6 +92,7 @@ enum Command {
     Bridge(bridge::Args),
     Undo(undo::Args),
     Check(check::Args),
+    Sign(sign::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -108,6 +110,7 @@ impl Command {
             Self::Bridge(args) => args.console,
             Self::Undo(args) => args.console,
             Self::Check(args) => args.console,
+            Self::Sign(args) => args.console,
             Self::Demo(args) => args.console,
             Self::Completions(_) | Self::Man(_) => ConsoleArgs::default(),
         }
@@ -124,6 +127,7 @@ impl Command {
             Self::Bridge(args) => bridge::run(args, console),
             Self::Undo(args) => undo::run(args, console),
             Self::Check(args) => check::run(args, console),
+            Self::Sign(args) => sign::run(args, console),
             Self::Demo(args) => demo::run(args, console),
             Self::Completions(args) => completions::run(args, console),
             Self::Man(args) => man::run(args, console),

@@ -6,6 +6,7 @@
 
 pub mod change_set;
 mod csv;
+pub mod digests;
 pub(crate) mod in_order;
 mod ipc;
 pub mod package;

@@ -9,6 +9,7 @@
 //! Lanes      ── columns that are always known or unknown together
 //! Ranks      ── where a change stands in its source's order
 //! canon      ── the one definition of equal cells
+//! LtHash     ── order-free digests of rows that can be added and subtracted
 //! Sum        ── exact totals of cells; MeasureTotal and others: equations of them
 //! ```
 
@@ -17,8 +18,10 @@ pub mod canon;
 mod cause;
 mod change;
 mod difference;
+mod digest;
 mod discrepancy;
 pub mod lanes;
+mod lthash;
 pub mod rank;
 mod schema;
 mod sum;
@@ -29,7 +32,9 @@ pub use amount::Amount;
 pub use cause::Cause;
 pub use change::{CellState, ChangeBatch, Images, NEVER, NO_TIME, Op};
 pub use difference::{CauseShare, MeasureDifference};
+pub use digest::{DigestTotal, RowDigests};
 pub use discrepancy::{CellDifference, CurrentPlace, Discrepancy, DiscrepancyKind, LedgerPlace, Severity};
+pub use lthash::LtHash;
 pub use schema::TableSchema;
 pub use sum::{Amounts, Sum};
 pub use total::{GroupTotal, GroupValue, MeasureTotal, RowTotal};

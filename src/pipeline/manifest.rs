@@ -13,7 +13,9 @@ use super::run::Run;
 use crate::check;
 use crate::error::{Error, Result};
 use crate::export::package::digest;
-use crate::model::{CauseShare, GroupTotal, GroupValue, MeasureDifference, MeasureTotal, RowTotal, time};
+use crate::model::{
+    CauseShare, DigestTotal, GroupTotal, GroupValue, MeasureDifference, MeasureTotal, RowTotal, time,
+};
 use crate::plan::Moment;
 use crate::read::InputFile;
 
@@ -150,6 +152,7 @@ fn dataset(
         },
         "opening": opening(run, number, input)?,
         "refused": written.is_none(),
+        "digests": written.map(|d| digests(input, d)),
         "totals": totals,
     }))
 }
@@ -158,6 +161,32 @@ fn dataset(
 fn null_marker(request: &SnapshotRequest, input: &DatasetInput) -> Option<String> {
     let is_text = request.output.format() == Some(OutputFormat::Csv);
     is_text.then(|| input.plan.current.source.csv.null.clone().unwrap_or_default())
+}
+
+/// The identities of the digests of rows, or why there are none.
+fn digests(input: &DatasetInput, written: &DatasetOutcome) -> Value {
+    if written.digests.is_empty() {
+        return json!(
+            "not computed: a cryptographic hash of every row costs more than the rebuild itself; --digest does"
+        );
+    }
+    let identity = |d: &DigestTotal| {
+        let mut value = json!({ "column": d.column });
+        for (part, hash) in d.parts() {
+            value[part] = json!(hash.fingerprint());
+        }
+        value["changes_included"] = json!(d.included);
+        value["changes_excluded"] = json!(d.excluded);
+        value["holds"] = json!(d.holds());
+        value["residual"] = json!(d.residual);
+        value
+    };
+    json!({
+        "construction": "LtHash16, 1024 words, SHAKE128 of canonical cells",
+        "identity": "current − after + before = snapshot",
+        "columns": input.schema.names().collect::<Vec<_>>(),
+        "identities": written.digests.iter().map(identity).collect::<Vec<_>>(),
+    })
 }
 
 fn rows(r: &RowTotal) -> Value {

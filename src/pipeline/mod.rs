@@ -19,6 +19,7 @@ mod checks;
 mod columnar;
 mod coverage;
 mod differences;
+mod digests;
 mod dossier;
 mod drift;
 mod effects;

@@ -8,7 +8,8 @@ use arrow::datatypes::SchemaRef;
 
 use super::VerdictCounts;
 use crate::model::{
-    Cause, Discrepancy, DiscrepancyKind, GroupTotal, MeasureDifference, MeasureTotal, Op, RowTotal, Severity,
+    Cause, DigestTotal, Discrepancy, DiscrepancyKind, GroupTotal, MeasureDifference, MeasureTotal, Op,
+    RowTotal, Severity,
 };
 
 /// How many discrepancies there are of a kind.
@@ -145,6 +146,8 @@ pub struct DatasetOutcome {
     pub measures: Vec<MeasureTotal>,
     /// The control totals of each group of the plan's `group_by`, in the order of their values.
     pub groups: Vec<GroupTotal>,
+    /// The identities of the digests of rows; empty unless asked for.
+    pub digests: Vec<DigestTotal>,
 }
 
 impl DatasetOutcome {

@@ -25,12 +25,27 @@ pub struct RunOptions {
     /// The present moment in nanoseconds since the epoch, for the expiry of
     /// accepted findings and the manifest's volatile fields.
     pub now: i64,
+    /// Which cryptographic digests of rows are computed, and their identity checked.
+    pub digest: DigestDepth,
+}
+
+/// Which digests of rows are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DigestDepth {
+    /// None: hashing every row costs more than rebuilding it.
+    #[default]
+    None,
+    /// Of whole rows.
+    Rows,
+    /// Of whole rows, and of each column.
+    Columns,
 }
 
 impl RunOptions {
     /// Every default, at this moment (nanoseconds since the epoch).
     pub fn at(now: i64) -> Self {
-        Self { threads: None, memory_limit: None, spool: None, workbook_rows: WORKBOOK_ROWS, now }
+        let digest = DigestDepth::None;
+        Self { threads: None, memory_limit: None, spool: None, workbook_rows: WORKBOOK_ROWS, now, digest }
     }
 }
 

@@ -16,16 +16,17 @@ use super::postings;
 use super::progress::Progress;
 use super::provenance::WithProvenance;
 use super::rebuild::Rebuilt;
-use super::request::{Output, OutputFormat, SchemaAt, SnapshotRequest, Trust};
+use super::request::{DigestDepth, Output, OutputFormat, SchemaAt, SnapshotRequest, Trust};
 use super::run::{Analysed, Run, RunPlan};
 use super::series::Shared;
 use super::totals::Totals;
 use super::verdicts::{Judge, VerdictCounts};
 use super::window::{self, SourceCut};
-use super::{columnar, coverage, drift, timeline};
+use super::{columnar, coverage, digests, drift, timeline};
 use crate::check;
 use crate::error::{Error, Result};
 use crate::export::Workbook;
+use crate::export::digests::write_digests;
 use crate::export::package::Staged;
 use crate::export::tables::DiscrepancyFile;
 use crate::export::totals::{DatasetTotals, totals_batch, write_totals};
@@ -214,6 +215,10 @@ impl Writing<'_> {
                 let parquet = DiscrepancyFile::parquet(&folder.join("discrepancies.parquet"))?;
                 found.write(vec![parquet, DiscrepancyFile::csv(&folder.join("discrepancies.csv"))?])?;
                 write_totals(&dataset_totals(datasets), folder)?;
+                let digests: Vec<_> = datasets.iter().map(|d| (d.name.as_str(), &*d.digests)).collect();
+                if digests.iter().any(|(_, totals)| !totals.is_empty()) {
+                    write_digests(&digests, folder)?;
+                }
                 let (name, program) = check::VERIFIER;
                 let path = folder.join(name);
                 std::fs::write(&path, program).map_err(Error::io(&path, "write"))?;
@@ -316,6 +321,10 @@ impl Writing<'_> {
         let totals = Totals::new(&rebuilt, outcome.row_total())?;
         outcome.measures = totals.measures(totals.whole());
         outcome.groups = totals.groups();
+        if self.request.options.digest != DigestDepth::None {
+            let depth = (self.request.options.digest, &counts);
+            outcome.digests = digests::digests(run, number, (&rebuilt, cut.rank), depth)?;
+        }
         found.extend(checks::cells(input, &columns));
         found.extend(checks::tie_outs(input, self.moment, &totals));
         parts.findings.push_sorted(found.into_iter().map(Found::always).collect())?;
@@ -480,5 +489,6 @@ fn outcome(rebuilt: &Rebuilt<'_>, verdicts: VerdictCounts, analysed: &Analysed) 
         verdicts,
         measures: Vec::new(),
         groups: Vec::new(),
+        digests: Vec::new(),
     }
 }
