@@ -179,6 +179,8 @@ pub mod ledger;
 pub mod model;
 pub mod pipeline;
 pub mod plan;
+#[cfg(feature = "query")]
+pub mod query;
 pub mod read;
 pub mod replay;
 pub mod report;

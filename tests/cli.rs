@@ -46,8 +46,8 @@ fn help_of_all_commands() {
     let folder = Folder::new();
     let mut all = String::new();
     for command in [
-        "", "snapshot", "verify", "explain", "inspect", "init", "history", "bridge", "undo", "check", "sign",
-        "demo",
+        "", "snapshot", "verify", "explain", "inspect", "init", "history", "bridge", "query", "undo",
+        "check", "sign", "demo",
     ] {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|a| !a.is_empty()).collect();
         let output = folder.run(&arguments);

@@ -17,6 +17,7 @@
 //! | `movements` | postings against a forward history of balances that remembers every state |
 //! | `parquet_output` | what is copied, what is encoded, and what other readers make of both |
 //! | `properties` | random histories against oracle, twin, planted faults and thread counts |
+//! | `query` | SQL over results (feature `query`), and every shipped query with planted data |
 //! | `readme` | the tour of the README, run |
 //! | `real` | real ledgers with independent ground truth |
 //! | `registry` | every discrepancy kind has a minimal case and a clean twin |
@@ -52,6 +53,7 @@ mod memory;
 mod movements;
 mod parquet_output;
 mod properties;
+mod query;
 mod readme;
 mod real;
 mod registry;

@@ -16,6 +16,7 @@ mod init;
 mod inspect;
 mod layout;
 mod man;
+mod query;
 mod sign;
 mod size;
 mod snapshot;
@@ -90,6 +91,7 @@ enum Command {
     Init(init::Args),
     History(history::Args),
     Bridge(bridge::Args),
+    Query(query::Args),
     Undo(undo::Args),
     Check(check::Args),
     Sign(sign::Args),
@@ -111,6 +113,7 @@ impl Command {
             Self::Undo(args) => args.console,
             Self::Check(args) => args.console,
             Self::Sign(args) => args.console,
+            Self::Query(args) => args.console,
             Self::Demo(args) => args.console,
             Self::Completions(_) | Self::Man(_) => ConsoleArgs::default(),
         }
@@ -128,6 +131,7 @@ impl Command {
             Self::Undo(args) => undo::run(args, console),
             Self::Check(args) => check::run(args, console),
             Self::Sign(args) => sign::run(args, console),
+            Self::Query(args) => query::run(args, console),
             Self::Demo(args) => demo::run(args, console),
             Self::Completions(args) => completions::run(args, console),
             Self::Man(args) => man::run(args, console),

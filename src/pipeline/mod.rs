@@ -44,6 +44,8 @@ mod prefix;
 pub mod progress;
 mod propose;
 mod provenance;
+#[cfg(feature = "query")]
+mod query;
 mod rebuild;
 pub mod request;
 mod run;
@@ -70,6 +72,8 @@ pub use outcome::{
     VerifiedDataset, VerifyOutcome,
 };
 pub use propose::{Proposal, ProposeRequest, ProposedDataset, QUESTION, propose};
+#[cfg(feature = "query")]
+pub use query::{QueryOutcome, query};
 pub use snapshot::snapshot;
 pub use verdicts::VerdictCounts;
 pub use verify::verify;

@@ -293,3 +293,24 @@ pub struct BridgeRequest {
     /// How to run.
     pub options: RunOptions,
 }
+
+/// A request to ask SQL of a snapshot, its ledger and its discrepancies.
+#[derive(Debug, Clone)]
+pub struct QueryRequest {
+    /// What to rebuild.
+    pub plan: Plan,
+    /// The moment.
+    pub moment: Moment,
+    /// The query, with its parameters as it declares them.
+    pub sql: String,
+    /// Values of its parameters.
+    pub set: Vec<(String, String)>,
+    /// Where to write the result (`.parquet`, `.csv`, `.arrow`), if wanted.
+    pub output: Option<PathBuf>,
+    /// Whether an output that is already there is replaced.
+    pub replace: bool,
+    /// What to do in doubt.
+    pub policy: Policy,
+    /// How to run.
+    pub options: RunOptions,
+}

@@ -45,10 +45,15 @@ use crate::snapshot::GroupSource;
 /// An input cannot be read, a rule refuses a dataset, or the output cannot be
 /// written; then nothing is left behind.
 pub fn snapshot(request: &SnapshotRequest, progress: &dyn Progress) -> Result<SnapshotOutcome> {
-    super::in_pool(&request.options, || run(request, progress))
+    super::in_pool(&request.options, || run(request, progress, |_| Ok(()))).map(|(outcome, ())| outcome)
 }
 
-fn run(request: &SnapshotRequest, progress: &dyn Progress) -> Result<SnapshotOutcome> {
+/// The same; `also` takes out of the run what else a caller wants of it.
+pub(super) fn run<T>(
+    request: &SnapshotRequest,
+    progress: &dyn Progress,
+    also: impl FnOnce(&Run) -> Result<T>,
+) -> Result<(SnapshotOutcome, T)> {
     if request.policy.trust == Trust::Ledger && !request.verify {
         return Err(Error::Plan {
             place: "--trust ledger".to_owned(),
@@ -88,11 +93,12 @@ fn run(request: &SnapshotRequest, progress: &dyn Progress) -> Result<SnapshotOut
         let written = writing.moment(&mut outcome.refused)?;
         outcome.moments.push(written);
     }
+    let taken = also(&run)?;
     run.inputs.check_unchanged()?;
     if let Some(staged) = staged {
         publish(request, staged)?;
     }
-    Ok(outcome)
+    Ok((outcome, taken))
 }
 
 /// Puts what was written in its place.

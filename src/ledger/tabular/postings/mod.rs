@@ -222,6 +222,11 @@ impl PostingLedger {
         self.lines.get(place as usize).map_or(NO_TIME, |line| line.committed)
     }
 
+    /// When that posting counts, by its posting date.
+    pub fn effective(&self, place: u64) -> i64 {
+        self.lines.get(place as usize).map_or(NO_TIME, |line| line.effective)
+    }
+
     /// Postings that count at a moment of posting dates and were entered behind it: how many, by how
     /// much they move the measures of a dataset, and the first of them.
     pub fn late(&self, target: usize, bound: &Bound) -> Option<PostingFinding> {
