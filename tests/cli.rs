@@ -258,6 +258,7 @@ fn the_manifest_has_all_that_a_run_rests_on() {
         "discrepancies.csv",
         "discrepancies.parquet",
         "items.parquet",
+        "reperform.sql",
         "report.html",
         "totals.csv",
         "totals.parquet",
@@ -330,4 +331,31 @@ fn the_schema_at_the_date_has_no_column_that_was_not_there_yet() {
     run(&["--schema", "at-date", "--format", "csv"]);
     let text = std::fs::read_to_string(folder.join("out/2025-01-01/t.csv")).unwrap();
     assert_eq!(text, "id,qty\n1,4\n2,4\n");
+}
+
+#[test]
+fn the_procedure_names_inputs_changes_and_roles() {
+    let folder = folder(false);
+    let explain =
+        ["explain", "plan.toml", "--as-of", "2025-01-04", "--format", "markdown", "--out", "procedure.md"];
+    let output = folder.run(&explain);
+    assert_eq!(output.status, 0, "{output:?}");
+    let text = std::fs::read_to_string(folder.join("procedure.md")).unwrap();
+    let digest = sha256(&std::fs::read(folder.join("items.ndjson")).unwrap());
+    for part in [
+        "| items | ledger | items.ndjson | ",
+        &digest,
+        "1 changes in 1 transactions; 1 transactions stay in force.",
+        "| update | 1 |",
+        "| transaction | changes |\n|---|---:|\n| b | 1 |",
+        "| 2025-01-05 | 1 |",
+        "None is declared in the plan.",
+        "| reviewed by | | | |",
+        "An estimate: about 1 s per moment, for 4 rows and changes at 1000000 per second.",
+    ] {
+        assert!(text.contains(part), "{part:?} is missing in\n{text}");
+    }
+    assert_eq!(folder.run(&explain).status, 2, "a procedure that is there stays");
+    let plain = folder.run(&["explain", "plan.toml", "--as-of", "2025-01-04", "--out", "procedure.txt"]);
+    assert_eq!(plain.status, 2, "only a procedure is written: {plain:?}");
 }

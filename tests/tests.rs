@@ -22,6 +22,7 @@
 //! | `real` | real ledgers with independent ground truth |
 //! | `registry` | every discrepancy kind has a minimal case and a clean twin |
 //! | `reports` | what a person opens: report and workbook, with hostile names, nothing wrong, much wrong |
+//! | `reperform` | the script that recomputes a package, under DuckDB |
 //! | `sample` | how the shipped sample is made |
 //! | `streams` | real change streams and binary logs with independent ground truth |
 //! | `table` | text tables to Arrow and Parquet, and back |
@@ -58,6 +59,7 @@ mod readme;
 mod real;
 mod registry;
 mod reports;
+mod reperform;
 mod sample;
 mod streams;
 mod table;

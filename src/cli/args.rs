@@ -38,7 +38,7 @@ pub(crate) struct InputArgs {
     /// Format that is not to be detected (can be repeated)
     ///
     /// A ledger's: debezium, wal2json, mapped (any table with columns for op, time and
-    /// images). For snapshot also the output's: parquet, csv, arrow. Default: the ledger's
+    /// images). For snapshot also the output's: parquet, csv, arrow; for explain: markdown. Default: the ledger's
     /// is detected; the output's follows the extension of --out, and is parquet in a folder.
     #[arg(long, value_name = "NAME", value_parser = parse_format, help_heading = "Input without a plan")]
     format: Vec<FormatName>,
@@ -70,12 +70,13 @@ pub(crate) struct InputArgs {
 pub(crate) enum FormatName {
     Ledger(LedgerFormat),
     Output(OutputFormat),
+    Markdown,
 }
 
 fn parse_format(text: &str) -> Result<FormatName, String> {
     let ledgers = LedgerFormat::ALL.iter().map(|f| (f.name(), FormatName::Ledger(*f)));
     let outputs = OutputFormat::ALL.iter().map(|f| (f.name(), FormatName::Output(*f)));
-    let known: Vec<_> = ledgers.chain(outputs).collect();
+    let known: Vec<_> = ledgers.chain(outputs).chain([("markdown", FormatName::Markdown)]).collect();
     let found = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
     found.map(|(_, format)| *format).ok_or_else(|| {
         let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
@@ -119,14 +120,19 @@ impl InputArgs {
     pub(crate) fn output_format(&self) -> Option<OutputFormat> {
         self.format.iter().rev().find_map(|f| match f {
             FormatName::Output(format) => Some(*format),
-            FormatName::Ledger(_) => None,
+            FormatName::Ledger(_) | FormatName::Markdown => None,
         })
+    }
+
+    /// Whether Markdown is asked for.
+    pub(crate) fn is_markdown(&self) -> bool {
+        self.format.contains(&FormatName::Markdown)
     }
 
     fn ledger_format(&self) -> Option<LedgerFormat> {
         self.format.iter().rev().find_map(|f| match f {
             FormatName::Ledger(format) => Some(*format),
-            FormatName::Output(_) => None,
+            FormatName::Output(_) | FormatName::Markdown => None,
         })
     }
 

@@ -1,5 +1,7 @@
 //! `asof explain`: the documented plan of a run.
 
+use std::path::PathBuf;
+
 use asof::pipeline::request::ExplainRequest;
 use asof::pipeline::{DatasetExplanation, Explanation, MomentExplanation};
 use serde_json::{Value, json};
@@ -8,16 +10,20 @@ use super::args::{AsOfArgs, InputArgs, KeyArgs, PolicyArgs, RunArgs};
 use super::console::{Console, ConsoleArgs};
 use super::failure::{Failure, Status};
 use super::layout::{columns, counted, list};
+use super::procedure;
 
 /// Say how a snapshot would be made, without making it
 ///
 /// Prints what every input was taken for and why (formats, types, window, extract
-/// moment), the resolved moments, the assumptions, and the steps of the run. Nothing is
-/// written.
+/// moment), the resolved moments, the assumptions, and the steps of the run. With
+/// --format markdown it is the documented procedure of the rollback, to be filed with the
+/// plan and signed: inputs with digests, what will be undone by transaction, actor and day,
+/// preconditions, checks, roles and the expected duration.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 EXAMPLES
     asof explain year-end.toml --as-of 2025-12-31
+    asof explain year-end.toml --as-of 2025-12-31 --format markdown --out procedure.md
     asof explain --current accounts.csv --ledger log.csv --key id --as-of last-month-end")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -26,6 +32,14 @@ pub(crate) struct Args {
     key: KeyArgs,
     #[command(flatten)]
     as_of: AsOfArgs,
+    /// File for the procedure; with --format markdown
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    out: Option<PathBuf>,
+
+    /// Overwrite an output that is already there
+    #[arg(long, requires = "out", help_heading = "Output")]
+    replace: bool,
+
     #[command(flatten)]
     policy: PolicyArgs,
     #[command(flatten)]
@@ -39,8 +53,27 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Status, Failure>
     let mut plan = args.inputs.plan(args.key.columns())?;
     args.as_of.settle(&mut plan)?;
     let moments = args.as_of.moments(&plan)?;
-    let request = ExplainRequest { plan, moments, policy: args.policy.policy(), options: args.run.options() };
+    let procedure = args.inputs.is_markdown();
+    if let (Some(out), false) = (&args.out, procedure) {
+        let message = format!("{} would hold a procedure, which is Markdown", out.display());
+        return Err(Failure::usage(message, "add --format markdown"));
+    }
+    if let Some(out) = args.out.as_ref().filter(|out| out.exists() && !args.replace) {
+        return Err(asof::Error::OutputExists { path: out.clone() }.into());
+    }
+    let (policy, options) = (args.policy.policy(), args.run.options());
+    let request = ExplainRequest { plan, moments, policy, procedure, options };
     let explanation = asof::pipeline::explain(&request, console.progress())?;
+    if procedure {
+        let text = procedure::markdown(&explanation);
+        let Some(out) = &args.out else {
+            console.result(&text, || document(&explanation))?;
+            return Ok(Status::Clean);
+        };
+        std::fs::write(out, text).map_err(|source| Failure::Io { path: out.clone(), source })?;
+        console.result(&format!("wrote {}", out.display()), || document(&explanation))?;
+        return Ok(Status::Clean);
+    }
     console.result(&text(&explanation), || document(&explanation))?;
     Ok(Status::Clean)
 }

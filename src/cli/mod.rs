@@ -18,6 +18,7 @@ mod layout;
 mod man;
 mod query;
 mod sign;
+mod procedure;
 mod size;
 mod snapshot;
 mod undo;

@@ -47,6 +47,7 @@ mod provenance;
 #[cfg(feature = "query")]
 mod query;
 mod rebuild;
+mod reperform;
 pub mod request;
 mod run;
 mod scan;
@@ -64,7 +65,7 @@ mod window;
 pub use bridge::{
     BridgeFigures, BridgeGroup, BridgeLine, BridgeOutcome, BridgedDataset, BridgedMeasure, bridge,
 };
-pub use explain::{DatasetExplanation, Explanation, MomentExplanation, explain};
+pub use explain::{DatasetExplanation, ExplainedInput, Explanation, MomentExplanation, UndoneBy, explain};
 pub use history::{ChangedCell, HistoryOutcome, HistoryStep, history};
 pub use inspect::{Coverage, Inspected, InspectedColumn, InspectedLedger, InspectedTable, inspect};
 pub use outcome::{

@@ -226,6 +226,8 @@ pub struct ExplainRequest {
     pub moments: Vec<Moment>,
     /// What would be done in doubt.
     pub policy: Policy,
+    /// Whether inputs are digested and what would be undone is counted by transaction, actor and day.
+    pub procedure: bool,
     /// How to run.
     pub options: RunOptions,
 }

@@ -22,7 +22,7 @@ use super::series::Shared;
 use super::totals::Totals;
 use super::verdicts::{Judge, VerdictCounts};
 use super::window::{self, SourceCut};
-use super::{columnar, coverage, digests, drift, timeline};
+use super::{columnar, coverage, drift, reperform, timeline};
 use crate::check;
 use crate::error::{Error, Result};
 use crate::export::Workbook;
@@ -204,6 +204,16 @@ impl Writing<'_> {
             let place = folder.join("report.html");
             std::fs::write(&place, report::page(&report)).map_err(Error::io(&place, "write"))?;
             parts.workbook.map(|workbook| workbook.finish(&report)).transpose()?;
+            let written = |d: &crate::pipeline::inputs::DatasetInput| {
+                let is_there =
+                    outcome.datasets.iter().any(|o| o.name == d.plan.name && o.left_out.is_empty());
+                let parquet =
+                    matches!(self.request.output, Output::Folder { format: OutputFormat::Parquet, .. });
+                let comparable = is_there && parquet && self.request.policy.trust == Trust::Current;
+                comparable.then(|| file_name(&d.plan.name, OutputFormat::Parquet))
+            };
+            let snapshots: Vec<Option<String>> = self.run.inputs.datasets.iter().map(written).collect();
+            reperform::write(self.run, self.moment, &snapshots, folder)?;
             manifest::write(self.request, self.run, self.moment, &outcome, folder)?;
         }
         Ok(outcome)

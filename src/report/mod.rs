@@ -7,3 +7,4 @@ pub mod words;
 
 pub use html::page;
 pub use view::{Bar, DatasetView, InputView, Report, Timeline};
+pub mod reperform;
