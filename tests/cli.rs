@@ -47,7 +47,7 @@ fn help_of_all_commands() {
     let mut all = String::new();
     for command in [
         "", "snapshot", "verify", "explain", "inspect", "init", "history", "bridge", "query", "undo",
-        "check", "sign", "demo",
+        "drill", "check", "sign", "demo",
     ] {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|a| !a.is_empty()).collect();
         let output = folder.run(&arguments);

@@ -8,6 +8,7 @@
 //! | `cli` | help, exit statuses, wiring of the command line |
 //! | `docs` | the page of every discrepancy |
 //! | `evidence` | the evidence folder: control totals, digests, what `check` makes of a changed file |
+//! | `drill` | rehearsals: reproduced, restated, planted faults |
 //! | `field_histories` | histories of fields against a forward history that remembers every state |
 //! | `findings` | what becomes of findings: files, memory, terminal, acceptance |
 //! | `harness` | temporary folders, hermetic runs of the program |
@@ -44,6 +45,7 @@ mod bridge;
 mod cases;
 mod cli;
 mod docs;
+mod drill;
 mod evidence;
 mod field_histories;
 mod findings;
@@ -58,8 +60,8 @@ mod query;
 mod readme;
 mod real;
 mod registry;
-mod reports;
 mod reperform;
+mod reports;
 mod sample;
 mod streams;
 mod table;

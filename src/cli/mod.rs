@@ -8,6 +8,7 @@ mod check;
 mod completions;
 mod console;
 mod demo;
+mod drill;
 mod explain;
 mod failure;
 mod findings;
@@ -16,9 +17,9 @@ mod init;
 mod inspect;
 mod layout;
 mod man;
+mod procedure;
 mod query;
 mod sign;
-mod procedure;
 mod size;
 mod snapshot;
 mod undo;
@@ -96,6 +97,7 @@ enum Command {
     Undo(undo::Args),
     Check(check::Args),
     Sign(sign::Args),
+    Drill(drill::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -115,6 +117,7 @@ impl Command {
             Self::Check(args) => args.console,
             Self::Sign(args) => args.console,
             Self::Query(args) => args.console,
+            Self::Drill(args) => args.console,
             Self::Demo(args) => args.console,
             Self::Completions(_) | Self::Man(_) => ConsoleArgs::default(),
         }
@@ -133,6 +136,7 @@ impl Command {
             Self::Check(args) => check::run(args, console),
             Self::Sign(args) => sign::run(args, console),
             Self::Query(args) => query::run(args, console),
+            Self::Drill(args) => drill::run(args, console),
             Self::Demo(args) => demo::run(args, console),
             Self::Completions(args) => completions::run(args, console),
             Self::Man(args) => man::run(args, console),

@@ -22,6 +22,7 @@ mod differences;
 mod digests;
 mod dossier;
 mod drift;
+pub mod drill;
 mod effects;
 mod emit;
 mod evidence;

@@ -22,7 +22,7 @@ use super::series::Shared;
 use super::totals::Totals;
 use super::verdicts::{Judge, VerdictCounts};
 use super::window::{self, SourceCut};
-use super::{columnar, coverage, drift, reperform, timeline};
+use super::{columnar, coverage, digests, drift, reperform, timeline};
 use crate::check;
 use crate::error::{Error, Result};
 use crate::export::Workbook;
@@ -210,7 +210,7 @@ impl Writing<'_> {
                 let parquet =
                     matches!(self.request.output, Output::Folder { format: OutputFormat::Parquet, .. });
                 let comparable = is_there && parquet && self.request.policy.trust == Trust::Current;
-                comparable.then(|| file_name(&d.plan.name, OutputFormat::Parquet))
+                comparable.then(|| OutputFormat::Parquet.file_name(&d.plan.name))
             };
             let snapshots: Vec<Option<String>> = self.run.inputs.datasets.iter().map(written).collect();
             reperform::write(self.run, self.moment, &snapshots, folder)?;
