@@ -19,6 +19,9 @@ use crate::plan::{Dataset, Plan};
 use crate::read::paths::find;
 use crate::read::{Batches, Spool, Table, TableSource, open_bytes};
 
+/// What records with images have in them.
+const IMAGES: [&str; 5] = ["\"before\":", "\"after\":", "\"columns\":", "\"columnvalues\":", "\"data\":"];
+
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -196,7 +199,11 @@ fn in_ledger(
         }
         copies.push((file, text.lines().map(str::to_owned).collect()));
     }
-    let wanted = |line: &&String| fault != Fault::AlteredImage || altered(line, &measures).is_some();
+    let wanted = |line: &&String| match fault {
+        Fault::AlteredImage => altered(line, &measures).is_some(),
+        // A record without an image, as of a begin or commit, changes no row.
+        _ => IMAGES.iter().any(|word| line.contains(word)),
+    };
     let at = random.below(copies.len().max(1));
     let Some((file, lines)) = copies.get_mut(at) else { return Ok(None) };
     let from = random.below(lines.len().max(1));
