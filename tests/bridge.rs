@@ -263,7 +263,7 @@ fn a_row_that_changes_its_group_leaves_one_and_enters_the_other() {
     let output = folder.run(&["bridge", "plan.toml", "--from", "2025-01-01", "--to", "2025-01-31"]);
     assert_eq!(output.status, 0, "{}{}", output.stdout, output.stderr);
     let eur = line(&output.stdout, "balance", "EUR");
-    assert_eq!(eur, ["112.25", "7.00", "-2.25", "5.00", "-100.00", "0.00", "22.00"], "{}", output.stdout);
+    assert_eq!(eur, ["112.25", "7.00", "2.25", "5.00", "100.00", "0.00", "22.00"], "{}", output.stdout);
     let usd = line(&output.stdout, "balance", "USD");
     assert_eq!(usd, ["0.00", "0.00", "0.00", "8.00", "0.00", "100.00", "108.00"], "{}", output.stdout);
 }

@@ -187,6 +187,14 @@ fn head(line: BridgeLine) -> &'static str {
     }
 }
 
+/// The amount as it stands under its head: what a minus in the head takes away is shown without one.
+fn under_head(line: BridgeLine, amount: Option<Amount>) -> Option<Amount> {
+    match line {
+        BridgeLine::Disposals | BridgeLine::ReclassOut => amount.and_then(|a| Amount::ZERO.minus(a)),
+        _ => amount,
+    }
+}
+
 fn table(dataset: &BridgedDataset, measure: &BridgedMeasure) -> Vec<Vec<String>> {
     // Additions, disposals and updates are always shown; the rest where it is something.
     let occurs = |line: &BridgeLine| {
@@ -201,7 +209,7 @@ fn table(dataset: &BridgedDataset, measure: &BridgedMeasure) -> Vec<Vec<String>>
     let mut rows = vec![first];
     let row = |name: String, figures: &BridgeFigures| {
         let mut row = vec![name, amount(figures.opening)];
-        row.extend(lines.iter().map(|line| amount(figures.line(*line))));
+        row.extend(lines.iter().map(|line| amount(under_head(*line, figures.line(*line)))));
         row.push(amount(figures.closing));
         let unknown = [
             (figures.opening_unknown, "at the opening"),
