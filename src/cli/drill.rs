@@ -99,6 +99,10 @@ fn certificate(packages: &[Timed], faults: &[FaultRate]) -> String {
         for missed in faults.iter().flat_map(|f| f.missed.iter().map(move |m| (f.fault.name(), m))) {
             let _ = writeln!(text, "\nNot found: {} in {}", missed.0, one_line(missed.1));
         }
+        if faults.iter().any(|f| !f.missed.is_empty()) {
+            text += "\nA change to a row that no ledger mentions leaves nothing to compare it with, unless the plan \
+                     states a total that it moves.\n";
+        }
     }
     text + "\n| role | name | date | signature |\n|---|---|---|---|\n| run by | | | |\n| reviewed by | | | |\n"
 }

@@ -10,6 +10,7 @@ use super::dossier::{self, WrittenDataset};
 use super::findings::{Findings, Found, Gathered, Known};
 use super::in_force::InForce;
 use super::in_memory;
+use super::inputs::DatasetInput;
 use super::manifest;
 use super::outcome::{DatasetOutcome, MomentOutcome, SnapshotBatches, SnapshotOutcome, TableBatches};
 use super::postings;
@@ -199,24 +200,33 @@ impl Writing<'_> {
             batches,
         };
         if let (Output::Folder { .. }, Some(folder)) = (&self.request.output, self.folder) {
-            let report =
-                dossier::report(self.request, self.run, self.moment, &outcome, (&parts.written, refused))?;
-            let place = folder.join("report.html");
-            std::fs::write(&place, report::page(&report)).map_err(Error::io(&place, "write"))?;
-            parts.workbook.map(|workbook| workbook.finish(&report)).transpose()?;
-            let written = |d: &crate::pipeline::inputs::DatasetInput| {
-                let is_there =
-                    outcome.datasets.iter().any(|o| o.name == d.plan.name && o.left_out.is_empty());
-                let parquet =
-                    matches!(self.request.output, Output::Folder { format: OutputFormat::Parquet, .. });
-                let comparable = is_there && parquet && self.request.policy.trust == Trust::Current;
-                comparable.then(|| OutputFormat::Parquet.file_name(&d.plan.name))
-            };
-            let snapshots: Vec<Option<String>> = self.run.inputs.datasets.iter().map(written).collect();
-            reperform::write(self.run, self.moment, &snapshots, folder)?;
-            manifest::write(self.request, self.run, self.moment, &outcome, folder)?;
+            self.file(&outcome, (&parts.written, refused), parts.workbook, folder)?;
         }
         Ok(outcome)
+    }
+
+    /// Writes what a person reads and what proves the rest: report, workbook, script and manifest.
+    fn file(
+        &self,
+        outcome: &MomentOutcome,
+        (written, refused): (&[WrittenDataset], &[(String, String)]),
+        workbook: Option<Workbook>,
+        folder: &Path,
+    ) -> Result<()> {
+        let report = dossier::report(self.request, self.run, self.moment, outcome, (written, refused))?;
+        let place = folder.join("report.html");
+        std::fs::write(&place, report::page(&report)).map_err(Error::io(&place, "write"))?;
+        workbook.map(|workbook| workbook.finish(&report)).transpose()?;
+        let is_parquet = matches!(self.request.output, Output::Folder { format: OutputFormat::Parquet, .. });
+        let is_comparable = is_parquet && self.request.policy.trust == Trust::Current;
+        let snapshot = |input: &DatasetInput| {
+            let name = &input.plan.name;
+            let is_whole = outcome.datasets.iter().any(|o| o.name == *name && o.left_out.is_empty());
+            (is_whole && is_comparable).then(|| OutputFormat::Parquet.file_name(name))
+        };
+        let snapshots: Vec<Option<String>> = self.run.inputs.datasets.iter().map(snapshot).collect();
+        reperform::write(self.run, self.moment, &snapshots, folder)?;
+        manifest::write(self.request, self.run, self.moment, outcome, folder)
     }
 
     /// Writes the tables that all datasets share, or collects them.
