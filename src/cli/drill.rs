@@ -93,7 +93,7 @@ fn certificate(packages: &[Timed], faults: &[FaultRate]) -> String {
                  | fault | planted | found | rate |\n|---|---:|---:|---:|\n";
         for f in faults {
             let rate =
-                if f.planted == 0 { "–".to_owned() } else { format!("{} %", f.found * 100 / f.planted) };
+                (f.found * 100).checked_div(f.planted).map_or("–".to_owned(), |rate| format!("{rate} %"));
             let _ = writeln!(text, "| {} | {} | {} | {rate} |", f.fault.name(), f.planted, f.found);
         }
         for missed in faults.iter().flat_map(|f| f.missed.iter().map(move |m| (f.fault.name(), m))) {

@@ -82,7 +82,7 @@ fn bars(first: i64, last: i64, zone: Tz) -> (&'static str, Vec<(NaiveDate, i64)>
         "day" => from,
         "week" => from - Days::new(u64::from(from.weekday().num_days_from_monday())),
         _ => {
-            let month = if months == 0 { 0 } else { from.month0() / months * months };
+            let month = from.month0().checked_div(months).unwrap_or(0) * months;
             NaiveDate::from_ymd_opt(from.year(), month + 1, 1).unwrap_or(from)
         }
     };

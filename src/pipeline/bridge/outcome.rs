@@ -210,15 +210,13 @@ pub(super) fn write(outcome: &BridgeOutcome, money: Money, path: &Path) -> Resul
         amount(line.name(), &|figures| figures.line(line))?;
     }
     amount("closing", &|figures| figures.closing)?;
-    let counts: [(&str, fn(&BridgeFigures) -> u64); 3] = [
-        ("opening_unknown", |f| f.opening_unknown),
-        ("moved_unknown", |f| f.moved_unknown),
-        ("closing_unknown", |f| f.closing_unknown),
-    ];
-    for (name, of) in counts {
+    let mut count = |name: &str, of: &dyn Fn(&BridgeFigures) -> u64| {
         let cells: UInt64Array = rows.iter().map(|row| Some(of(row.2))).collect();
         columns.push((name.to_owned(), Arc::new(cells)));
-    }
+    };
+    count("opening_unknown", &|figures| figures.opening_unknown);
+    count("moved_unknown", &|figures| figures.moved_unknown);
+    count("closing_unknown", &|figures| figures.closing_unknown);
     let fields: Vec<Field> =
         columns.iter().map(|(name, a)| Field::new(name, a.data_type().clone(), true)).collect();
     debug_assert!(fields.iter().all(|f| *f.data_type() != DataType::Null), "every column has a type");
