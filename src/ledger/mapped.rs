@@ -23,7 +23,7 @@ use parquet::file::statistics::Statistics;
 use rayon::prelude::*;
 
 use self::clock::{positions, times};
-pub(super) use self::exact::{exact, same_values};
+pub(super) use self::exact::{empty_by_type, exact, same_values};
 pub use self::one_key::RisingMarks;
 use self::words::{OpWords, image_words};
 use super::columns::{Cell, ColumnMap};
@@ -68,6 +68,8 @@ pub struct MappedTable {
     named: BTreeMap<String, u64>,
     twice: Vec<TwiceTime>,
     missing: Option<MissingCells>,
+    /// Whether an empty field is null or the empty text by its column's type.
+    empties_by_type: bool,
     zone: Option<chrono_tz::Tz>,
     discrepancies: Vec<Discrepancy>,
     lanes: Option<Lanes>,
@@ -109,6 +111,7 @@ impl MappedTable {
                 .enumerate()
                 .flat_map(|(t, x)| (0..x.groups()).map(move |g| (t, g)))
                 .collect(),
+            empties_by_type: tables.iter().all(Table::has_empties_by_type),
             tables,
             selected: Vec::new(),
             bases: Vec::new(),
@@ -552,6 +555,7 @@ impl MappedTable {
             images.states[column] = Some(ScalarBuffer::from(vec![CellState::Absent as u8; count]));
             return;
         };
+        let array = if self.empties_by_type { empty_by_type(array, data_type) } else { array };
         let stays = packed && !self.schema.is_key(column) && same_values(array.data_type(), data_type);
         let (array, misfits) = if stays { (array, Vec::new()) } else { exact(&array, data_type) };
         let mut states: Option<Vec<u8>> = None;

@@ -7,8 +7,9 @@
 
 use arrow::array::{ArrayRef, new_null_array};
 use arrow::buffer::{BooleanBuffer, ScalarBuffer};
+use arrow::datatypes::DataType;
 
-use super::mapped::{exact, same_values};
+use super::mapped::{empty_by_type, exact, same_values};
 use super::want::{Columns, Want};
 use crate::error::{Error, Result, nearest};
 use crate::model::{
@@ -92,7 +93,7 @@ impl TableReads {
             let (mut count, mut first) = (0, None);
             for group in 0..self.table.groups() {
                 let batch = self.table.read(group, &[own], None)?;
-                let (_, rows) = exact(batch.column(0), to);
+                let (_, rows) = exact(&self.with_empties(batch.column(0), to), to);
                 count += rows.len() as u64;
                 first = first.or_else(|| rows.first().map(|&row| self.place_of(group, row)));
             }
@@ -109,6 +110,12 @@ impl TableReads {
             }
         }
         Ok(())
+    }
+
+    /// A column whose empty fields are what the table's column makes of them.
+    fn with_empties(&self, array: &ArrayRef, data_type: &DataType) -> ArrayRef {
+        let array = ArrayRef::clone(array);
+        if self.table.has_empties_by_type() { empty_by_type(array, data_type) } else { array }
     }
 
     fn place_of(&self, group: usize, row: usize) -> LedgerPlace {
@@ -183,7 +190,8 @@ impl TableReads {
             }
         }
         for (&column, array) in ours.iter().zip(batch.columns()) {
-            let (array, misfits) = exact(array, self.schema.data_type(column));
+            let data_type = self.schema.data_type(column);
+            let (array, misfits) = exact(&self.with_empties(array, data_type), data_type);
             after.columns[column] = Some(array);
             if self.misfits.contains(&column) {
                 let mut states = vec![CellState::Known as u8; count];

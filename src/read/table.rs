@@ -286,6 +286,12 @@ impl Table {
         self.null_marker.as_deref()
     }
 
+    /// Whether the text has one way to write null and the empty text, an empty field: in columns that are
+    /// no texts it is null.
+    pub fn has_empties_by_type(&self) -> bool {
+        matches!(self.format, TableFormat::Csv | TableFormat::Tsv) && self.null_marker.is_none()
+    }
+
     /// Records that are no rows, and values that do not fit a declared type.
     /// Their `dataset` is left empty; their place is given as one of the current state.
     pub fn discrepancies(&self) -> &[Discrepancy] {

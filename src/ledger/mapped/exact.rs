@@ -1,8 +1,12 @@
 //! Values of a ledger's columns in exactly the types of the table's.
+//!
+//! Delimited text without a null marker has one way to write null and the empty text: an empty field.
+//! Which of them it is follows from the column's type, and that is the table's: what a ledger's own few
+//! texts look like (none at all, or numbers alone) decides nothing.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, new_null_array};
+use arrow::array::{Array, ArrayRef, StringArray, new_null_array};
 use arrow::datatypes::DataType;
 
 use crate::model::canon;
@@ -40,13 +44,32 @@ pub(in crate::ledger) fn exact(array: &ArrayRef, data_type: &DataType) -> (Array
     (builder.finish(), misfits)
 }
 
+/// Empty fields of delimited text without a null marker as the table's column has them: null, unless the
+/// column is text. Other arrays stay as they are.
+pub(in crate::ledger) fn empty_by_type(array: ArrayRef, data_type: &DataType) -> ArrayRef {
+    match (is_text(array.data_type()), is_text(data_type)) {
+        (true, false) => {
+            let texts = (0..array.len()).map(|row| canon::cell_text(array.as_ref(), row));
+            Arc::new(texts.map(|text| text.filter(|t| !t.is_empty())).collect::<StringArray>())
+        }
+        (false, true) if array.null_count() > 0 => {
+            let texts = (0..array.len()).map(|row| canon::cell_text(array.as_ref(), row));
+            Arc::new(texts.map(|text| Some(text.unwrap_or_default())).collect::<StringArray>())
+        }
+        _ => array,
+    }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
 /// Whether two types hold the same values in other layouts, so that a cast loses nothing.
 pub(in crate::ledger) fn same_values(from: &DataType, to: &DataType) -> bool {
-    let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     let bytes = |t: &DataType| matches!(t, DataType::Binary | DataType::LargeBinary | DataType::BinaryView);
     match (from, to) {
         (DataType::Dictionary(_, values), to) => values.as_ref() == to || same_values(values, to),
-        (from, to) if text(from) && text(to) || bytes(from) && bytes(to) => true,
+        (from, to) if is_text(from) && is_text(to) || bytes(from) && bytes(to) => true,
         (DataType::Decimal128(p, s) | DataType::Decimal64(p, s), DataType::Decimal128(q, t)) => {
             s == t && p <= q
         }
