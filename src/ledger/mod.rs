@@ -70,7 +70,9 @@ pub use tabular::postings::{
     Base, Comparable, Derived, Equation, PostingFinding, PostingLedger, PostingSummary, PostingTarget,
     exact_number,
 };
-pub use tabular::{Context as TabularContext, TabularLedger, is_saft, is_table_folder, tabular_format};
+pub use tabular::{
+    Contested, Context as TabularContext, TabularLedger, is_saft, is_table_folder, tabular_format,
+};
 pub use unread::{TextLedger, Texts};
 pub use words::{numeric_texts, settle_words, uuid_texts};
 

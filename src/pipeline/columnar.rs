@@ -49,6 +49,7 @@ pub(super) fn open(
                 twice: Vec::new(),
                 entered: Vec::new(),
                 covers_current: false,
+                contested: Vec::new(),
                 postings: None,
             }
         } else {

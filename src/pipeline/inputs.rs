@@ -23,7 +23,9 @@ use crate::error::{Error, Result, nearest};
 use crate::ledger::order::OrderRules;
 use crate::ledger::store::{ChangeSpooler, ChangeStore};
 use crate::ledger::want::{Columns, Want};
-use crate::ledger::{self, DriftFinder, Format, Note, PositionKind, Shape, TableTarget, Texts, TwiceTime};
+use crate::ledger::{
+    self, Contested, DriftFinder, Format, Note, PositionKind, Shape, TableTarget, Texts, TwiceTime,
+};
 use crate::model::lanes::{LaneFinder, Lanes};
 use crate::model::{ChangeBatch, Discrepancy, DiscrepancyKind, LedgerPlace, Op, TableSchema, canon};
 use crate::plan::{Dataset, LedgerClock, LedgerFormat, Normalisation, Plan};
@@ -51,6 +53,8 @@ pub(super) struct DatasetInput {
     pub entered: Vec<u32>,
     /// The ledger holds a row for every current one.
     pub covers_current: bool,
+    /// Spans in which its ledger states a row in two ways.
+    pub contested: Vec<Contested>,
     pub normalise: Vec<Vec<Normalisation>>,
     pub scope: Option<ScopeFilter>,
     /// The filter under which the ledger was recorded.
@@ -158,6 +162,8 @@ pub(super) struct ReadLedger {
     pub entered: Vec<u32>,
     /// It holds a row for every current one.
     pub covers_current: bool,
+    /// Spans in which it states a row in two ways.
+    pub contested: Vec<Contested>,
     /// What it says beyond its changes, if it holds postings.
     pub postings: Option<ReadPostings>,
 }
@@ -223,6 +229,7 @@ fn dataset_input(
         twice: read.twice,
         entered: read.entered,
         covers_current: read.covers_current,
+        contested: read.contested,
         normalise,
         scope: table.scope,
         recorded: table.recorded,
@@ -452,6 +459,7 @@ impl Intake {
             twice: Vec::new(),
             entered: self.entered,
             covers_current: false,
+            contested: Vec::new(),
             postings: None,
         })
     }

@@ -17,6 +17,7 @@
 mod bridge;
 mod checks;
 mod columnar;
+mod contested;
 mod coverage;
 mod differences;
 mod digests;

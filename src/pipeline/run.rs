@@ -9,12 +9,12 @@ use super::evidence::{self, Evidence};
 use super::findings::{Collected, Findings, Found, Known};
 use super::inputs::{DatasetInput, Inputs, Scan, SourceInput};
 use super::opening::{self, Added};
-use super::postings;
 use super::progress::Progress;
 use super::rebuild::world;
 use super::scan::{self, FactOptions, Histories, Ordered};
 use super::standing::{self, Standing};
 use super::window::{self, Window};
+use super::{contested, postings};
 use crate::error::{Error, Result};
 use crate::ledger::want::Want;
 use crate::model::canon::Seed;
@@ -67,6 +67,8 @@ pub(super) struct Analysed {
     pub distrusted: Vec<u32>,
     /// Highest rank at which each contradicted slot is contradicted.
     pub contradicted: BTreeMap<u32, u32>,
+    /// Slots that the ledger states in two ways for a while.
+    pub contested: contested::Spans,
     pub counts: Counts,
 }
 
@@ -220,10 +222,12 @@ impl Run {
             found: Collected::default(),
             distrusted: Vec::new(),
             contradicted: BTreeMap::new(),
+            contested: contested::Spans::new(),
         };
         self.note_reading(dataset, &analysed, &mut findings)?;
         self.note_opening(dataset, &analysed, &added, &mut findings)?;
         let unproven = postings::contradicted(input, &analysed.histories);
+        analysed.contested = contested::slots(input, &analysed.histories)?;
         analysed.contradicted.extend(unproven.iter().map(|&slot| (slot, u32::MAX)));
         if options.verify {
             self.verify(dataset, &mut analysed, &mut findings)?;
@@ -265,7 +269,7 @@ impl Run {
     /// The earliest cut, if changes before it need not become facts at all: whole images, no verification.
     fn earliest_cut(&self, dataset: usize, options: RunPlan<'_>) -> Result<Option<u32>> {
         let input = &self.inputs.datasets[dataset];
-        let past = input.lanes.is_partial() || input.lanes.needs_hashes();
+        let past = input.lanes.is_partial() || input.lanes.needs_hashes() || !input.contested.is_empty();
         if options.verify || past || options.moments.is_empty() {
             return Ok(None);
         }

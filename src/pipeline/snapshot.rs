@@ -23,7 +23,7 @@ use super::series::Shared;
 use super::totals::Totals;
 use super::verdicts::{Judge, VerdictCounts};
 use super::window::{self, SourceCut};
-use super::{columnar, coverage, digests, drift, reperform, timeline};
+use super::{columnar, contested, coverage, digests, drift, reperform, timeline};
 use crate::check;
 use crate::error::{Error, Result};
 use crate::export::Workbook;
@@ -326,7 +326,8 @@ impl Writing<'_> {
         )?;
         rebuilt.set_unborn(drift::unborn(input, order, cut.rank)?);
         let refill_proven = coverage::refill_proven(run, number, &cut);
-        let judge = Judge { analysed, rebuilt: &rebuilt, cut: cut.rank, uncovered, refill_proven };
+        let mark = contested::mark(run.source(number), &self.moment.bound);
+        let judge = Judge { analysed, rebuilt: &rebuilt, cut: cut.rank, mark, uncovered, refill_proven };
         let (counts, columns) = judge.judge(parts.verdicts.as_mut())?;
         if self.request.policy.strict && counts.unrecoverable_cells > 0 {
             return Err(Error::Refused {

@@ -97,6 +97,8 @@ pub(super) struct Judge<'a> {
     pub analysed: &'a Analysed,
     pub rebuilt: &'a Rebuilt<'a>,
     pub cut: u32,
+    /// The order mark of the last change in force, where the source's order can say.
+    pub mark: Option<u128>,
     /// The as-of lies outside the window: keys that the ledger never mentions have no evidence.
     pub uncovered: bool,
     /// All rows that stood at the last undone truncate are known, so refilled rows are exact.
@@ -174,15 +176,29 @@ impl Judge<'_> {
     }
 
     pub(super) fn contradicted(&self, slot: u32) -> bool {
-        self.analysed.contradicted.get(&slot).is_some_and(|&rank| rank >= self.cut)
+        self.analysed.contradicted.get(&slot).is_some_and(|&rank| rank >= self.cut) || self.is_contested(slot)
+    }
+
+    /// Whether the ledger itself states the slot in two ways at the cut.
+    fn is_contested(&self, slot: u32) -> bool {
+        let Some((spans, mark)) = self.analysed.contested.get(&slot).zip(self.mark) else { return false };
+        spans.iter().any(|&(from, to)| (from..to).contains(&mark))
+    }
+
+    /// All slots that are contradicted at the cut.
+    fn contradicted_slots(&self) -> impl Iterator<Item = u32> {
+        let conflicts = self.analysed.contradicted.keys();
+        let contested =
+            self.analysed.contested.keys().filter(|s| !self.analysed.contradicted.contains_key(s));
+        conflicts.chain(contested).copied().filter(|&slot| self.contradicted(slot))
     }
 
     /// Current rows whose key is contradicted, sorted.
     fn kept_contradictions(&self) -> Vec<u64> {
         let standing = self.rebuilt.standing;
-        let slots = self.analysed.contradicted.keys().filter(|&&slot| self.contradicted(slot));
+        let slots = self.contradicted_slots();
         let mut rows: Vec<u64> =
-            slots.map(|&slot| standing.rows[slot as usize]).filter(|&r| r != NO_ROW).collect();
+            slots.map(|slot| standing.rows[slot as usize]).filter(|&r| r != NO_ROW).collect();
         rows.extend(&standing.duplicates);
         rows.extend(&standing.null_keys);
         rows.extend(&self.analysed.unmet);
@@ -440,11 +456,8 @@ impl Judge<'_> {
         let absent: Vec<usize> =
             (0..rebuilt.patches.len()).filter(|&p| rebuilt.patches[p].fate != Fate::Present).collect();
         let mut missing: Vec<u32> = self
-            .analysed
-            .contradicted
-            .keys()
-            .copied()
-            .filter(|&slot| self.contradicted(slot) && rebuilt.standing.rows[slot as usize] == NO_ROW)
+            .contradicted_slots()
+            .filter(|&slot| rebuilt.standing.rows[slot as usize] == NO_ROW)
             .filter(|slot| rebuilt.patches.binary_search_by_key(slot, |p| p.slot).is_err())
             .collect();
         if rebuilt.input.schema.is_keyless() {

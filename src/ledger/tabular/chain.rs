@@ -44,6 +44,16 @@ pub(super) struct Fault {
     pub(super) length: i64,
 }
 
+/// A span of a key's past that its versions state in two ways, or in none that can be: from and to, half-open.
+pub(super) type Span = (i64, i64);
+
+/// What does not fit of the versions of one key.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    pub(super) list: Vec<Fault>,
+    pub(super) contested: Vec<Span>,
+}
+
 /// What is known of all versions together.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Rules {
@@ -54,23 +64,21 @@ pub(super) struct Rules {
 }
 
 /// The versions of one key that stand, in order; those sorted by begin, end and row come in.
-pub(super) fn chain(versions: &[Version], rules: Rules, faults: &mut Vec<Fault>) -> Vec<Version> {
+pub(super) fn chain(versions: &[Version], rules: Rules, faults: &mut Faults) -> Vec<Version> {
     let mut kept: Vec<Version> = Vec::with_capacity(versions.len());
     let (mut future, mut reversed, mut ended) = (Vec::new(), Vec::new(), Vec::new());
     let links = Links::new(versions);
     for version in versions {
         if version.from > version.to {
-            faults.push(fault(
-                DiscrepancyKind::ReversedInterval,
-                version.row,
-                None,
-                "it ends before it begins",
-            ));
+            let what = "it ends before it begins";
+            faults.list.push(fault(DiscrepancyKind::ReversedInterval, version.row, None, what));
+            // Its bounds may only have changed places.
+            faults.contested.push((version.to, version.from));
             reversed.push((version.to, version.from));
         } else if version.deleted {
             ended.push(version.from);
         } else if rules.extract.is_some_and(|at| version.from > at) {
-            faults.push(fault(
+            faults.list.push(fault(
                 DiscrepancyKind::FutureVersion,
                 version.row,
                 None,
@@ -79,7 +87,7 @@ pub(super) fn chain(versions: &[Version], rules: Rules, faults: &mut Vec<Fault>)
             future.push(*version);
         } else if rules.no_empty && version.is_empty() && !links.touches(version) {
             let what = "it ends where it begins, and no other version of the key follows it there";
-            faults.push(fault(DiscrepancyKind::ReversedInterval, version.row, None, what));
+            faults.list.push(fault(DiscrepancyKind::ReversedInterval, version.row, None, what));
             reversed.push((version.from, OPEN));
         } else {
             place(*version, &links, &mut kept, faults);
@@ -93,6 +101,11 @@ pub(super) fn chain(versions: &[Version], rules: Rules, faults: &mut Vec<Fault>)
             None => kept.push(version),
         }
     }
+    for &(at, _) in reversed.iter().filter(|r| r.1 == OPEN) {
+        // Where its end was is not known; it was valid until the next one at most.
+        let next = kept.iter().find(|v| v.from >= at).map_or(OPEN, |v| v.from);
+        faults.contested.extend((at < next).then_some((at, next)));
+    }
     for pair in kept.windows(2) {
         let (hole, next) = ((pair[0].to, pair[1].from), pair[1].row);
         let explained = ended.contains(&hole.0)
@@ -101,7 +114,7 @@ pub(super) fn chain(versions: &[Version], rules: Rules, faults: &mut Vec<Fault>)
             let mut fault =
                 fault(DiscrepancyKind::HoleBetweenVersions, pair[0].row, Some(next), "no version follows it");
             fault.length = hole.1.saturating_sub(hole.0);
-            faults.push(fault);
+            faults.list.push(fault);
         }
     }
     kept
@@ -112,37 +125,41 @@ fn fault(kind: DiscrepancyKind, row: u32, other: Option<u32>, what: &'static str
 }
 
 /// Puts a version behind those kept so far, or decides which of two that overlap stands.
-fn place(version: Version, links: &Links, kept: &mut Vec<Version>, faults: &mut Vec<Fault>) {
-    let overlap = |row, other, what| fault(DiscrepancyKind::OverlappingVersions, row, Some(other), what);
+fn place(version: Version, links: &Links, kept: &mut Vec<Version>, faults: &mut Faults) {
+    let mut overlap = |row, other, span: Span, what| {
+        faults.list.push(fault(DiscrepancyKind::OverlappingVersions, row, Some(other), what));
+        faults.contested.push(span);
+    };
+    let whole = (version.from, version.to);
     while let Some(last) = kept.last_mut() {
         if version.from >= last.to {
             break;
         }
         if (version.from, version.to) == (last.from, last.to) {
             let what = "another version of the key has the same period; the first one stands";
-            faults.push(overlap(version.row, last.row, what));
+            overlap(version.row, last.row, whole, what);
             return;
         }
         if links.is_bridged(&version) {
             let what = "the other versions of the key fill its whole period: it is set aside";
-            faults.push(overlap(version.row, last.row, what));
+            overlap(version.row, last.row, whole, what);
             return;
         }
         let inside = version.to <= last.to;
         let (own, others) = (links.count(&version), links.count(last));
         if inside && own == 0 && (others > 0 || last.to == OPEN) {
             let what = "it lies inside another version of the key and touches no neighbour: it is set aside";
-            faults.push(overlap(version.row, last.row, what));
+            overlap(version.row, last.row, whole, what);
             return;
         }
         if others == 0 && own > 0 {
             let what = "another version of the key overlaps it, and it touches no neighbour: it is set aside";
-            faults.push(overlap(last.row, version.row, what));
+            overlap(last.row, version.row, (last.from, last.to), what);
             kept.pop();
             continue;
         }
         let what = "the next version of the key begins before it ends; it is taken to end there";
-        faults.push(overlap(last.row, version.row, what));
+        overlap(last.row, version.row, (version.from, last.to), what);
         last.to = version.from;
         break;
     }
@@ -206,15 +223,34 @@ mod tests {
     use DiscrepancyKind as Kind;
 
     fn found(periods: &[(i64, i64)]) -> (Vec<u32>, Vec<(Kind, u32)>) {
+        let (kept, faults) = chained(periods);
+        (kept, faults.list.iter().map(|f| (f.kind, f.row)).collect())
+    }
+
+    fn chained(periods: &[(i64, i64)]) -> (Vec<u32>, Faults) {
         let rules = Rules { extract: Some(100), no_empty: true };
         let mut versions: Vec<Version> = (0..)
             .zip(periods)
             .map(|(row, &(from, to))| Version { key: 1, from, to, row, deleted: false })
             .collect();
         versions.sort_by_key(|v| (v.from, v.to, v.row));
-        let mut faults = Vec::new();
+        let mut faults = Faults::default();
         let kept = chain(&versions, rules, &mut faults);
-        (kept.iter().map(|v| v.row).collect(), faults.iter().map(|f| (f.kind, f.row)).collect())
+        (kept.iter().map(|v| v.row).collect(), faults)
+    }
+
+    #[test]
+    fn what_two_versions_state_is_contested() {
+        let contested = |periods: &[(i64, i64)]| chained(periods).1.contested;
+        assert_eq!(contested(&[(1, 3), (3, 5), (5, OPEN)]), []);
+        // Set aside: all that it states. Cut back: from the next one's begin to its own end.
+        assert_eq!(contested(&[(1, 3), (3, 9), (9, OPEN), (4, 6)]), [(4, 6)]);
+        assert_eq!(contested(&[(1, 3), (3, 5), (3, 5), (5, OPEN)]), [(3, 5)]);
+        assert_eq!(contested(&[(1, 3), (3, 7), (5, 9), (9, OPEN)]), [(5, 7)]);
+        // Reversed: as if its bounds had changed places, or the hole that it leaves.
+        assert_eq!(contested(&[(1, 3), (5, 3), (5, OPEN)]), [(3, 5)]);
+        assert_eq!(contested(&[(1, 3), (3, 3), (6, OPEN)]), [(3, 6)]);
+        assert_eq!(contested(&[(1, 3), (3, 3), (3, OPEN)]), []);
     }
 
     #[test]

@@ -108,6 +108,19 @@ pub struct Context {
     pub has_values: Vec<bool>,
 }
 
+/// A span of a key's past that its records state in two ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contested {
+    /// The file and the record of a change of the key.
+    pub file: u32,
+    /// The record in it, from 1.
+    pub record: u64,
+    /// The order mark of its begin, inclusive.
+    pub from: u128,
+    /// That of its end, exclusive.
+    pub to: u128,
+}
+
 /// What finding the changes of a table found beside them.
 #[derive(Debug, Default)]
 struct Found {
@@ -115,6 +128,8 @@ struct Found {
     discrepancies: Vec<Discrepancy>,
     /// Whether every current row should be among the ledger's rows; `None` if the format does not say.
     covers_current: Option<bool>,
+    /// Spans in which a row is stated in two ways.
+    contested: Vec<Contested>,
 }
 
 impl Found {
@@ -244,6 +259,11 @@ impl TabularLedger {
     /// Whether every current row should be among the ledger's rows; `None` if the format does not say.
     pub fn covers_current(&self) -> Option<bool> {
         self.found.covers_current
+    }
+
+    /// Spans in which a row is stated in two ways.
+    pub fn contested(&self) -> &[Contested] {
+        &self.found.contested
     }
 
     /// Decodes a segment. Pure, so segments can be decoded in parallel.

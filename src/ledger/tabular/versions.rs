@@ -15,12 +15,12 @@ use chrono_tz::Tz;
 
 use super::super::decode::{Clock, TableTarget};
 use super::super::position::PositionKind;
-use super::chain::{Fault, Rules, Version, chain};
+use super::chain::{Fault, Faults, Rules, Span, Version, chain};
 use super::convert::convert;
 use super::events::{Event, Events, NONE, cells_of};
 use super::period::{EVER, Habits, OPEN, Period, PeriodColumns, Periods};
 use super::raw::{Raw, texts};
-use super::{Context, Found};
+use super::{Contested, Context, Found};
 use crate::error::Result;
 use crate::model::canon::{self, Seed};
 use crate::model::{DiscrepancyKind as Kind, NO_TIME, Op};
@@ -138,9 +138,11 @@ pub(super) fn open(
     }
     found.covers_current = Some(versions.iter().any(|v| v.to == OPEN) || versions.is_empty());
     let rules = Rules { extract: context.extract, no_empty: habits.mariadb };
-    let (mut events, faults) = events(&versions, rules, habits.sequence, target.schema.is_keyless());
+    let Chained { mut events, faults, contested } =
+        events(&versions, rules, habits.sequence, target.schema.is_keyless());
     events.sort_unstable_by_key(|e| (e.row, e.commit, e.position));
     found.add_faults(raw, target, &cells_of_key, faults, (versions_of(&versions), context))?;
+    found.contested = contested.into_iter().map(|of| in_place(raw, of, habits.sequence)).collect();
     let clock = clock(habits, columns);
     let kind = if habits.sequence { PositionKind::Number } else { PositionKind::Instant };
     let unlogged = vec![None; target.schema.len()];
@@ -302,10 +304,38 @@ fn inclusive_tick(versions: &[Version]) -> Option<i64> {
     (count > touching.max(1)).then_some(TICKS[at])
 }
 
+/// The order mark of a bound.
+fn mark(at: i64, sequence: bool) -> u128 {
+    if sequence { at.max(0) as u128 } else { PositionKind::of_instant(at) }
+}
+
+/// A contested span as order marks, with the place of a change of its key.
+fn in_place(raw: &Raw, (row, (from, to)): (u32, Span), sequence: bool) -> Contested {
+    let (segment, row) = raw.locate(u64::from(row));
+    Contested {
+        file: raw.file(segment).0,
+        record: raw.record(segment, row as usize),
+        from: mark(from, sequence),
+        to: mark(to, sequence),
+    }
+}
+
+/// What the versions of all keys are as changes.
+#[derive(Debug, Default)]
+struct Chained {
+    events: Vec<Event>,
+    /// What does not fit.
+    faults: Vec<Fault>,
+    /// Spans that versions contest, with the row of a change of the same key.
+    contested: Vec<(u32, Span)>,
+}
+
 /// The changes of all keys, and what does not fit.
-fn events(versions: &[Version], rules: Rules, sequence: bool, keyless: bool) -> (Vec<Event>, Vec<Fault>) {
-    let (mut events, mut faults) = (Vec::new(), Vec::new());
+fn events(versions: &[Version], rules: Rules, sequence: bool, keyless: bool) -> Chained {
+    let mut all = Chained::default();
     for one in versions.chunk_by(|a, b| a.key == b.key && !keyless) {
+        let (mut faults, first) = (Faults::default(), all.events.len());
+        let events = &mut all.events;
         let kept = chain(one, rules, &mut faults);
         for (number, version) in kept.iter().enumerate() {
             let before = number.checked_sub(1).map(|n| &kept[n]).filter(|b| b.to == version.from);
@@ -316,7 +346,7 @@ fn events(versions: &[Version], rules: Rules, sequence: bool, keyless: bool) -> 
                 after: NONE,
                 key_only: false,
                 time: if sequence { NO_TIME } else { at },
-                commit: if sequence { at.max(0) as u128 } else { PositionKind::of_instant(at) },
+                commit: mark(at, sequence),
                 position: class << 96 | (number as u128) << 32 | u128::from(version.row),
             };
             match before {
@@ -334,8 +364,12 @@ fn events(versions: &[Version], rules: Rules, sequence: bool, keyless: bool) -> 
                 events.push(Event { before: version.row, ..event(Op::Delete, class, version.to) });
             }
         }
+        // A key without any change has no history that a verdict could be about.
+        let row = all.events.get(first).map(|event| event.row);
+        all.contested.extend(row.into_iter().flat_map(|row| faults.contested.iter().map(move |&s| (row, s))));
+        all.faults.extend(faults.list);
     }
-    (events, faults)
+    all
 }
 
 impl Found {

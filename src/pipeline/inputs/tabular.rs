@@ -57,6 +57,7 @@ pub(super) fn open(
         let mut found = opened.discrepancies().to_vec();
         found.iter_mut().for_each(|d| d.dataset.clone_from(&plans[0].name));
         first.discrepancies.extend(found);
+        first.contested = opened.contested().to_vec();
         first.covers_current = opened.covers_current() == Some(true);
     }
     let source = source_of(members, files, format, &parsed.stream, plans[0].ledger.clock);

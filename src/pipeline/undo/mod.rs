@@ -26,7 +26,7 @@ use super::run::{Run, RunPlan};
 use super::series::Shared;
 use super::verdicts::Judge;
 use super::window;
-use super::{coverage, drift};
+use super::{contested, coverage, drift};
 use crate::error::{Error, Result};
 use crate::export::change_set::{ChangeKind, ChangeSet};
 use crate::export::package::Staged;
@@ -218,6 +218,7 @@ fn one(
         analysed,
         rebuilt: &rebuilt,
         cut: cut.rank,
+        mark: contested::mark(run.source(number), &request.moment.bound),
         uncovered: false,
         refill_proven: coverage::refill_proven(run, number, &cut),
     };
