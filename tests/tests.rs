@@ -16,6 +16,7 @@
 //! | `kernel` | the kernel alone against the oracle, without files |
 //! | `memory` | record batches in, record batches out |
 //! | `movements` | postings against a forward history of balances that remembers every state |
+//! | `one_key` | the history of one key, told from few pages or from the whole ledger |
 //! | `parquet_output` | what is copied, what is encoded, and what other readers make of both |
 //! | `properties` | random histories against oracle, twin, planted faults and thread counts |
 //! | `query` | SQL over results (feature `query`), and every shipped query with planted data |
@@ -54,6 +55,7 @@ mod init;
 mod kernel;
 mod memory;
 mod movements;
+mod one_key;
 mod parquet_output;
 mod properties;
 mod query;

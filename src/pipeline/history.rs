@@ -19,6 +19,7 @@ use super::standing::{Standing, locator, place};
 use crate::error::{Error, Result};
 use crate::ledger::take_changes;
 use crate::ledger::want::Want;
+use crate::model::rank::DROPPED;
 use crate::model::{CellState, ChangeBatch, Discrepancy, DiscrepancyKind as Kind, NO_TIME, Op, canon, time};
 use crate::plan::Plan;
 use crate::read::Spool;
@@ -101,11 +102,12 @@ fn run(request: &HistoryRequest, progress: &dyn Progress) -> Result<HistoryOutco
     let refs: Vec<&ArrayRef> = wanted.iter().collect();
     let normalised = input.normalised_keys(&refs)?;
     let id = canon::key_ids(&normalised.iter().collect::<Vec<_>>(), run.seed)[0];
-    let mut indices = mentions(&run, id, candidates)?;
-    let ranks = run.order(0).order.ranks(input.member);
-    indices.sort_by_key(|&i| ranks.of(i));
-    let (records, current) = rayon::join(|| records(input, &indices), || Current::read(&run, id, &wanted));
+    let (records, current) =
+        rayon::join(|| mentioning(&run, id, candidates), || Current::read(&run, id, &wanted));
     let (records, current) = (records?, current?);
+    let ranks = run.order(0).order.ranks(input.member);
+    let mut indices: Vec<u32> = records.keys().copied().collect();
+    indices.sort_by_key(|&i| ranks.of(i));
     let one = OneKey { run: &run, id, indices: &indices, records: &records, current: &current };
     let known = Known::new(&plan, request.options.now);
     let breaks = one.breaks(Findings::new(&spool, &known))?;
@@ -144,39 +146,56 @@ fn one_dataset(request: &HistoryRequest) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Indices of the changes that name this key on either side, and of truncates, but for
-/// those that were dropped from the order. No others than the candidates need be looked at, if there are some.
-fn mentions(run: &Run, id: u128, candidates: Option<one_key::Candidates>) -> Result<Vec<u32>> {
+/// The records of the changes that name this key on either side, and of truncates, but for those that
+/// were dropped from the order. No others than the candidates need be looked at, if there are some.
+fn mentioning(
+    run: &Run,
+    id: u128,
+    candidates: Option<one_key::Candidates>,
+) -> Result<BTreeMap<u32, ChangeBatch>> {
+    let input = &run.inputs.datasets[0];
+    let Some(candidates) = candidates else { return records(input, &mentions(run, id)?) };
+    let index = |(segment, rows): (usize, Vec<u32>)| {
+        let first = input.store.first(segment);
+        rows.into_iter().map(move |row| first + row)
+    };
+    let indices: Vec<u32> = candidates.into_iter().flat_map(index).collect();
+    let mut found = records(input, &indices)?;
+    let ranks = run.order(0).order.ranks(input.member);
+    found.retain(|&index, record| ranks.of(index) != DROPPED && !naming(run, id, record).is_empty());
+    Ok(found)
+}
+
+/// The indices of these changes, from a ledger that is looked through wholly.
+fn mentions(run: &Run, id: u128) -> Result<Vec<u32>> {
     let input = &run.inputs.datasets[0];
     let ranks = run.order(0).order.ranks(input.member);
-    let all = || (0..input.store.segments()).map(|segment| (segment, None)).collect();
-    let places: Vec<(usize, Option<Vec<u32>>)> = candidates
-        .map_or_else(all, |some| some.into_iter().map(|(segment, rows)| (segment, Some(rows))).collect());
-    let found: Vec<Result<Vec<u32>>> = places
+    let found: Vec<Result<Vec<u32>>> = (0..input.store.segments())
         .into_par_iter()
-        .map(|(segment, rows)| {
-            let batch = match &rows {
-                Some(rows) => input.store.read(segment, Want::KEYS, Some(rows))?,
-                None => input.read_for_scan(segment, false)?,
-            };
+        .map(|segment| {
+            let batch = input.read_for_scan(segment, false)?;
             let first = input.store.first(segment);
-            let number = |row: usize| rows.as_ref().map_or(row as u32, |rows| rows[row]);
-            let ids = |images: &crate::model::Images| {
-                let keys: Vec<&ArrayRef> =
-                    input.schema.key().iter().filter_map(|&c| images.column(c)).collect();
-                canon::key_ids(&keys, run.seed)
-            };
-            let (before, after) = (ids(&batch.before), ids(&batch.after));
-            let ours = |row: &usize| {
-                batch.before.is_present(*row) && before[*row] == id
-                    || batch.after.is_present(*row) && after[*row] == id
-                    || batch.ops[*row] == Op::Truncate as u8
-            };
-            let indices = (0..batch.len()).filter(ours).map(|row| first + number(row));
-            Ok(indices.filter(|&i| ranks.of(i) != crate::model::rank::DROPPED).collect())
+            let indices = naming(run, id, &batch).into_iter().map(|row| first + row as u32);
+            Ok(indices.filter(|&i| ranks.of(i) != DROPPED).collect())
         })
         .collect();
     Ok(found.into_iter().collect::<Result<Vec<_>>>()?.concat())
+}
+
+/// The rows of a batch that name this key on either side or are truncates.
+fn naming(run: &Run, id: u128, batch: &ChangeBatch) -> Vec<usize> {
+    let schema = &run.inputs.datasets[0].schema;
+    let ids = |images: &crate::model::Images| {
+        let keys: Vec<&ArrayRef> = schema.key().iter().filter_map(|&c| images.column(c)).collect();
+        canon::key_ids(&keys, run.seed)
+    };
+    let (before, after) = (ids(&batch.before), ids(&batch.after));
+    let ours = |row: &usize| {
+        batch.before.is_present(*row) && before[*row] == id
+            || batch.after.is_present(*row) && after[*row] == id
+            || batch.ops[*row] == Op::Truncate as u8
+    };
+    (0..batch.len()).filter(ours).collect()
 }
 
 /// Where the current state has this key: locators, rising.
@@ -186,12 +205,15 @@ fn current_rows(run: &Run, id: u128, wanted: &[ArrayRef]) -> Result<Vec<u64>> {
         .into_par_iter()
         .filter(|&group| !one_key::is_excluded(input, group, wanted))
         .map(|group| {
-            let batch = input.read_current(group, input.schema.key())?;
-            let keys: Vec<&ArrayRef> = batch.columns().iter().collect();
-            let keys = input.normalised_keys(&keys)?;
-            let ids = canon::key_ids(&keys.iter().collect::<Vec<_>>(), run.seed);
-            let rows = ids.iter().enumerate().filter(|(_, other)| **other == id);
-            Ok(rows.map(|(row, _)| locator(group, row)).collect())
+            let mut rows = Vec::new();
+            one_key::key_parts(input, group, &mut |from, keys| {
+                let keys = input.normalised_keys(&keys.columns().iter().collect::<Vec<_>>())?;
+                let ids = canon::key_ids(&keys.iter().collect::<Vec<_>>(), run.seed);
+                let found = ids.iter().enumerate().filter(|(_, other)| **other == id);
+                rows.extend(found.map(|(row, _)| locator(group, from + row)));
+                Ok(())
+            })?;
+            Ok(rows)
         })
         .collect();
     Ok(found.into_iter().collect::<Result<Vec<_>>>()?.concat())

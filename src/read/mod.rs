@@ -25,6 +25,7 @@ pub mod cell;
 mod columns;
 mod csv;
 mod flat;
+mod footer;
 mod group;
 mod guard;
 #[cfg(test)]

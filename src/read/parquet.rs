@@ -28,7 +28,7 @@ use parquet::schema::types::SchemaDescriptor;
 use rayon::prelude::*;
 
 use super::columns::{first_difference, same_columns};
-use super::flat::FlatColumn;
+use super::flat::{Flat, FlatColumn};
 use super::guard::guarded;
 use super::input::InputFile;
 use super::nullability;
@@ -141,17 +141,37 @@ impl ParquetFile {
             return Ok(Vec::new());
         }
         guarded(&self.file.path, || {
-            let (mut flat, rest) = self.flat_columns(group, columns, packing)?;
+            let schema = self.of(packing).schema();
+            let flat = |&c: &usize| Flat::of(self.metadata(), (group, c), schema.field(c).data_type());
+            let flat: Vec<Option<Flat>> = columns.iter().map(flat).collect();
+            let rest: Vec<usize> =
+                columns.iter().zip(&flat).filter(|(_, f)| f.is_none()).map(|(c, _)| *c).collect();
             let general =
                 if rest.is_empty() { Vec::new() } else { self.general(group, &rest, rows, packing)? };
-            let total = self.metadata().row_group(group).num_rows() as usize;
-            let take = |column: &mut FlatColumn| column.take(total, rows).map_err(|e| self.page_error(e));
-            let own = |column: &mut Option<FlatColumn>| column.as_mut().map(take).transpose();
-            let own: Vec<Option<ArrayRef>> =
-                flat.par_iter_mut().with_max_len(1).map(own).collect::<Result<_>>()?;
-            let mut general = general.into_iter();
-            Ok(own.into_iter().filter_map(|array| array.or_else(|| general.next())).collect())
+            let (mut own, mut general) = (self.flat(group, &flat, rows)?.into_iter(), general.into_iter());
+            Ok(flat
+                .iter()
+                .filter_map(|flat| if flat.is_some() { own.next() } else { general.next() })
+                .collect())
         })
+    }
+
+    /// Columns that are read straight from their pages. Each leaf is a task, which is through with a
+    /// chunk and its pages before it begins the next, so that few buffers serve all of them.
+    fn flat(&self, group: usize, columns: &[Option<Flat>], rows: Option<&[u32]>) -> Result<Vec<ArrayRef>> {
+        let columns = columns.iter().flatten();
+        let tasks: Vec<(&Flat, usize)> =
+            columns.clone().flat_map(|column| (0..column.leaves()).map(move |leaf| (column, leaf))).collect();
+        let group = self.metadata().row_group(group);
+        let taken = tasks.par_iter().with_max_len(1).map(|(column, leaf)| {
+            let mut file = self.file.handle()?;
+            column.leaf(*leaf, (&mut file, group), rows).map_err(|e| self.page_error(e))
+        });
+        let mut taken = taken.collect::<Result<Vec<_>>>()?.into_iter();
+        columns
+            .map(|column| column.array(taken.by_ref().take(column.leaves()).collect()))
+            .collect::<Result<_, _>>()
+            .map_err(|e| self.page_error(e))
     }
 
     /// Those columns of a group that are read straight from their pages; those that are not.

@@ -68,7 +68,7 @@ struct Space {
 }
 
 /// Rows of a leaf.
-pub(super) struct Rows {
+pub(in crate::read) struct Rows {
     pub(super) array: ArrayRef,
     /// Where the struct around the leaf is there, if it is not there everywhere.
     pub(super) around: Option<NullBuffer>,

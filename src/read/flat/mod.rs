@@ -22,12 +22,12 @@ use std::fs::File;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StructArray};
-use arrow::datatypes::{DataType, Fields};
+use arrow::datatypes::{DataType, FieldRef, Fields};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use rayon::prelude::*;
 
-use leaf::Leaf;
+use leaf::{Leaf, Rows};
 pub(crate) use page::release_buffers;
 use shape::Shape;
 
@@ -35,15 +35,83 @@ use shape::Shape;
 /// ledger is a large task for one thread, and the last ones would leave the others idle.
 const MANY: usize = 1 << 16;
 
-/// A column of a row group, read from its beginning to its end.
+/// A column of a row group that can be read straight from its pages.
 #[derive(Debug)]
-pub(super) struct FlatColumn {
+pub(super) struct Flat {
     name: String,
-    leaves: Vec<Leaf>,
+    /// Where its values are, and the types that they become.
+    leaves: Vec<(usize, DataType)>,
     /// The fields of the struct that the leaves are, if they are one.
     fields: Option<Fields>,
     /// Whether the struct itself may be null.
     is_nullable: bool,
+}
+
+impl Flat {
+    /// A column to be read as this type; `None` if it needs the general reader.
+    pub(super) fn of(
+        metadata: &ParquetMetaData,
+        (group, root): (usize, usize),
+        data_type: &DataType,
+    ) -> Option<Self> {
+        let schema = metadata.file_metadata().schema_descr();
+        let shape = Shape::of(schema, metadata.row_group(group), root, data_type)?;
+        let around = schema.get_column_root(shape.first());
+        let (name, is_nullable) = (around.name().to_owned(), around.is_optional());
+        let (leaves, fields) = match shape {
+            Shape::Leaf { leaf, data_type } => (vec![(leaf, data_type)], None),
+            Shape::Struct { first, fields } => {
+                let leaf = |(number, field): (usize, &FieldRef)| (number, field.data_type().clone());
+                ((first..).zip(&fields).map(leaf).collect(), Some(fields))
+            }
+        };
+        Some(Self { name, leaves, fields, is_nullable })
+    }
+
+    /// How many columns of values it is made of.
+    pub(super) fn leaves(&self) -> usize {
+        self.leaves.len()
+    }
+
+    /// All rows of one of its leaves, or those with the rising numbers `wanted`. Nothing is kept behind it.
+    ///
+    /// # Errors
+    /// As [`FlatColumn::take`].
+    pub(super) fn leaf(
+        &self,
+        number: usize,
+        (file, group): (&mut File, &RowGroupMetaData),
+        wanted: Option<&[u32]>,
+    ) -> Result<Rows, ParquetError> {
+        let (leaf, data_type) = &self.leaves[number];
+        let rows = group.num_rows() as usize;
+        let taken = Leaf::open(file, group.column(*leaf), data_type).and_then(|mut l| l.take(rows, wanted));
+        taken.map_err(|error| self.named(error))
+    }
+
+    /// What the rows of its leaves are together.
+    pub(super) fn array(&self, mut rows: Vec<Rows>) -> Result<ArrayRef, ParquetError> {
+        let Some(fields) = &self.fields else {
+            return rows.pop().map(|r| r.array).ok_or_else(|| header::damaged("a column without leaves"));
+        };
+        let around = rows.first().and_then(|r| r.around.clone()).filter(|_| self.is_nullable);
+        let arrays = rows.into_iter().map(|r| r.array).collect();
+        Ok(Arc::new(StructArray::try_new(fields.clone(), arrays, around)?))
+    }
+
+    fn named(&self, error: ParquetError) -> ParquetError {
+        match error {
+            ParquetError::General(what) => ParquetError::General(format!("column {:?}: {what}", self.name)),
+            other => other,
+        }
+    }
+}
+
+/// A column of a row group, read from its beginning to its end.
+#[derive(Debug)]
+pub(super) struct FlatColumn {
+    flat: Flat,
+    leaves: Vec<Leaf>,
 }
 
 impl FlatColumn {
@@ -57,24 +125,11 @@ impl FlatColumn {
         (group, root): (usize, usize),
         data_type: &DataType,
     ) -> Result<Option<Self>, ParquetError> {
-        let schema = metadata.file_metadata().schema_descr();
+        let Some(flat) = Flat::of(metadata, (group, root), data_type) else { return Ok(None) };
         let group = metadata.row_group(group);
-        let Some(shape) = Shape::of(schema, group, root, data_type) else { return Ok(None) };
-        let name = schema.get_column_root(shape.first()).name().to_owned();
-        let is_nullable = schema.get_column_root(shape.first()).is_optional();
-        let leaves = match &shape {
-            Shape::Leaf { leaf, data_type } => vec![Leaf::open(file, group.column(*leaf), data_type)?],
-            Shape::Struct { first, fields } => fields
-                .iter()
-                .zip(*first..)
-                .map(|(field, leaf)| Leaf::open(file, group.column(leaf), field.data_type()))
-                .collect::<Result<_, _>>()?,
-        };
-        let fields = match shape {
-            Shape::Leaf { .. } => None,
-            Shape::Struct { fields, .. } => Some(fields),
-        };
-        Ok(Some(Self { name, leaves, fields, is_nullable }))
+        let leaves = flat.leaves.iter().map(|(leaf, of)| Leaf::open(file, group.column(*leaf), of));
+        let leaves = leaves.collect::<Result<_, _>>()?;
+        Ok(Some(Self { flat, leaves }))
     }
 
     /// The next `count` rows, or of these the ones with the rising numbers `wanted`,
@@ -83,25 +138,17 @@ impl FlatColumn {
     /// # Errors
     /// The pages do not hold what the footer says, or cannot be read.
     pub(super) fn take(&mut self, count: usize, wanted: Option<&[u32]>) -> Result<ArrayRef, ParquetError> {
-        self.rows(count, wanted).map_err(|error| match error {
-            ParquetError::General(what) => ParquetError::General(format!("column {:?}: {what}", self.name)),
-            other => other,
-        })
+        self.rows(count, wanted).map_err(|error| self.flat.named(error))
     }
 
     fn rows(&mut self, count: usize, wanted: Option<&[u32]>) -> Result<ArrayRef, ParquetError> {
-        let mut rows = if count < MANY || self.leaves.len() == 1 {
+        let rows = if count < MANY || self.leaves.len() == 1 {
             self.leaves.iter_mut().map(|leaf| leaf.take(count, wanted)).collect::<Result<Vec<_>, _>>()?
         } else {
             let taken = self.leaves.par_iter_mut().with_max_len(1).map(|leaf| leaf.take(count, wanted));
             taken.collect::<Result<Vec<_>, _>>()?
         };
-        let Some(fields) = &self.fields else {
-            return rows.pop().map(|r| r.array).ok_or_else(|| header::damaged("a column without leaves"));
-        };
-        let around = rows.first().and_then(|r| r.around.clone()).filter(|_| self.is_nullable);
-        let arrays = rows.into_iter().map(|r| r.array).collect();
-        Ok(Arc::new(StructArray::try_new(fields.clone(), arrays, around)?))
+        self.flat.array(rows)
     }
 }
 
