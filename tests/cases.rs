@@ -15,7 +15,7 @@
 //! | `plan`, `plan t`, `plan t.ledger`, `plan t.current` | TOML lines put into that table of the plan |
 //! | `undeclared` | leave out the coverage that every case otherwise declares: all of January 2025 |
 //! | `as-of WHEN [flags]` | opens a run; what follows belongs to it |
-//! | `snapshot t` | the expected rows, in order; types are those of the current state |
+//! | `snapshot t` | the expected rows, in order; types are those of the current state, or those that follow `t` as in a header |
 //! | `verdicts` | all rows of the verdict file: `dataset, key, column, verdict, present` |
 //! | `discrepancies` | all discrepancies: `code, dataset, key, columns, touches, count`; a line `> …` below is the message |
 //! | `refused` | the run must not proceed, and say each of these lines |
@@ -412,7 +412,8 @@ fn check_run(
 fn compare_snapshot(case: &Case, expected: &Section, out: &Path) -> String {
     let name = &expected.title[1];
     let current = case.input(&["current", name]).unwrap();
-    let (schema, _) = table::parse_header(&current.lines[0]);
+    let own = expected.title[2..].join(" ");
+    let (schema, _) = table::parse_header(if own.is_empty() { &current.lines[0] } else { &own });
     let batch = table::read_parquet(&out.join(format!("{name}.parquet")));
     let types = |s: &arrow::datatypes::Schema| {
         s.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect::<Vec<_>>()

@@ -79,7 +79,8 @@ pub(crate) struct Args {
     ///
     /// `current`: those of the current state; one that did not exist yet at the moment is null.
     /// `at-date`: those in force at the moment, as far as the ledger shows it; one that did not
-    /// exist yet is left out. A column that was dropped since does not come back in either.
+    /// exist yet is left out, and one that was dropped since comes back, with the values that the
+    /// ledger states of it; the others are unrecoverable.
     #[arg(long, value_name = "WHICH", default_value = "current", help_heading = "Output")]
     schema: SchemaArg,
 
@@ -172,8 +173,15 @@ fn moment_text(moment: &MomentOutcome) -> String {
         .filter(|d| !d.left_out.is_empty())
         .map(|d| format!("{}: left out, as not there yet: {}\n", d.name, d.left_out.join(", ")))
         .collect();
+    let returned: String = moment
+        .datasets
+        .iter()
+        .filter(|d| !d.returned.is_empty())
+        .map(|d| format!("{}: back, as dropped since: {}\n", d.name, d.returned.join(", ")))
+        .collect();
     head + &table
         + &left_out
+        + &returned
         + &measures(moment)
         + &digests(moment)
         + &findings::text(&moment.discrepancies, whole)
@@ -254,6 +262,7 @@ fn dataset_document(d: &DatasetOutcome) -> Value {
         "cells": { "inferred": v.inferred_cells, "ambiguous": v.ambiguous_cells,
                    "unrecoverable": v.unrecoverable_cells },
         "columns_left_out": d.left_out,
+        "columns_returned": d.returned,
         "measures": d.measures.iter().map(measure_document).collect::<Vec<_>>(),
         "groups": d.groups.iter().map(group_document).collect::<Vec<_>>(),
         "digests": d.digests.iter().map(digest_document).collect::<Vec<_>>(),

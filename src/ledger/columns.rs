@@ -165,6 +165,39 @@ impl ColumnMap {
         Ok(())
     }
 
+    /// Columns that images carry and the table does not have, by name, sorted.
+    pub(super) fn unknown(&self, ledger: &SchemaRef, table: &TableSchema) -> Vec<String> {
+        if self.rows.is_some() {
+            return Vec::new();
+        }
+        let roles = [self.position, self.commit_position, self.transaction, self.committed_at, self.actor];
+        let taken: Vec<usize> = roles.into_iter().chain([Some(self.op), self.table]).flatten().collect();
+        let mut unknown = Vec::new();
+        for cells in [&self.before, &self.after] {
+            let Some((column, cell)) =
+                (0..table.len()).filter(|&c| !table.is_key(c)).find_map(|c| Some((c, cells[c]?)))
+            else {
+                continue;
+            };
+            let mut names: Vec<String> = match cell {
+                Cell::Field(root, _) => match ledger.field(root).data_type() {
+                    DataType::Struct(fields) => fields.iter().map(|f| f.name().clone()).collect(),
+                    _ => Vec::new(),
+                },
+                Cell::Root(root) => {
+                    let free = (0..ledger.fields().len()).filter(|c| !taken.contains(c));
+                    let around = around(ledger.field(root).name(), table.name(column));
+                    free.filter_map(|c| between(ledger.field(c).name(), around?)).collect()
+                }
+            };
+            names.retain(|name| table.column(name).is_none());
+            unknown.extend(names);
+        }
+        unknown.sort_unstable();
+        unknown.dedup();
+        unknown
+    }
+
     /// The ledger columns that a read needs, rising.
     pub(super) fn roots(&self, want: Want, table: &TableSchema, op: bool) -> Vec<usize> {
         let mut roots: Vec<usize> = op.then_some(self.op).into_iter().collect();
@@ -193,6 +226,19 @@ impl ColumnMap {
         roots.dedup();
         roots
     }
+}
+
+/// What stands before and behind a table's column in the name of an image's; `None` if nothing does.
+fn around<'n>(name: &'n str, column: &str) -> Option<(&'n str, &'n str)> {
+    let at = name.rfind(column)?;
+    let around = (&name[..at], &name[at + column.len()..]);
+    (around != ("", "")).then_some(around)
+}
+
+/// The part of a name between those two.
+fn between(name: &str, (prefix, suffix): (&str, &str)) -> Option<String> {
+    let inner = name.strip_prefix(prefix)?.strip_suffix(suffix)?;
+    (!inner.is_empty()).then(|| inner.to_owned())
 }
 
 struct Finder<'a> {

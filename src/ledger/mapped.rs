@@ -12,6 +12,7 @@
 mod clock;
 mod exact;
 mod one_key;
+mod unknown;
 mod words;
 
 use std::collections::{BTreeMap, HashMap};
@@ -200,6 +201,7 @@ impl MappedTable {
             discrepancy.ledger = Some(LedgerPlace { file, record, ..LedgerPlace::default() });
             self.discrepancies.push(discrepancy);
         }
+        self.note_unknown(&plan.name);
         self.lanes = Some(if self.missing.is_some() { finder.finish() } else { self.lanes_by_shape() });
         Ok(())
     }

@@ -51,7 +51,8 @@ fn texts_of(
     schema: &TableSchema,
     test: impl Fn(&dyn Array, usize) -> bool,
 ) -> Result<Vec<usize>> {
-    let text = |c: &usize| matches!(schema.data_type(*c), DataType::Utf8);
+    let width = table.schema().fields().len();
+    let text = |c: &usize| *c < width && matches!(schema.data_type(*c), DataType::Utf8);
     let mut found = Vec::new();
     for column in (0..schema.len()).filter(text) {
         let (mut passed, mut others) = (false, false);

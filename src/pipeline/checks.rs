@@ -16,10 +16,11 @@ use crate::plan::{Figures, Moment, Plan};
 use crate::snapshot::GroupSource;
 
 /// One discrepancy per column with inferred, ambiguous or unrecoverable cells.
-pub(super) fn cells(input: &DatasetInput, columns: &ColumnCounts) -> Vec<Discrepancy> {
+/// `more`: columns that the snapshot has beyond those of the current state.
+pub(super) fn cells(input: &DatasetInput, more: &[String], columns: &ColumnCounts) -> Vec<Discrepancy> {
     let mut found = Vec::new();
-    for (column, counts) in columns.iter().enumerate() {
-        let name = input.schema.name(column);
+    let names = input.schema.names().chain(more.iter().map(String::as_str));
+    for (name, counts) in names.zip(columns) {
         let kinds = [
             (Kind::InferredValue, "filled from the nearest earlier after value of the same life"),
             (

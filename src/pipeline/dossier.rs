@@ -102,6 +102,7 @@ fn dataset(run: &Run, written: &WrittenDataset, outcome: &DatasetOutcome) -> Dat
             ("unrecoverable", v.unrecoverable_cells),
         ],
         left_out: outcome.left_out.clone(),
+        returned: outcome.returned.clone(),
         format: source.format.name().to_owned(),
         clock: source.clock.name().to_owned(),
         window: window(run, written.number),

@@ -53,7 +53,8 @@ fn finding(drift: &Drift, (plan, schema): (&Dataset, &TableSchema), files: &[Inp
         }
         Drift::Ends { name, last } => {
             let message = "this record is the last to have this column, whole rows after it lack it, and so does \
-                           the table: it was dropped; its values are left out";
+                           the table: it was dropped; its values are left out, unless the snapshot has the columns in force at its \
+                           moment (--schema at-date)";
             (name.as_str(), *last, message.to_owned())
         }
         Drift::Retyped { column, from, to, first } => {

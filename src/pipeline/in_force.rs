@@ -1,8 +1,8 @@
 //! A snapshot with the columns in force at its moment alone (`--schema at-date`).
 //!
 //! Columns that the ledger shows to have begun later are left out; without the option
-//! they are there, and null. Key columns always stay. Limit: a column that was dropped since
-//! does not come back: the current state lacks it, so images of it are not kept.
+//! they are there, and null. Key columns always stay. Those that were dropped since come from
+//! [`super::dropped`].
 
 use std::sync::Arc;
 

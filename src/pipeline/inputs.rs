@@ -168,7 +168,7 @@ pub(super) struct ReadLedger {
     pub postings: Option<ReadPostings>,
 }
 
-fn open_current(dataset: &Dataset, spool: &Spool) -> Result<OpenedTable> {
+pub(super) fn open_current(dataset: &Dataset, spool: &Spool) -> Result<OpenedTable> {
     let mut source = dataset.current.source.clone();
     source.numeric = dataset.measures.clone();
     let table = Table::open(&source, spool)?;
@@ -253,7 +253,7 @@ fn sources(plan: &Plan) -> Vec<Vec<usize>> {
     sources
 }
 
-fn open_source(
+pub(super) fn open_source(
     plans: &[&Dataset],
     tables: &[OpenedTable],
     members: &[usize],

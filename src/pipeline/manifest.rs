@@ -122,6 +122,7 @@ fn dataset(
             "rows": rows(&d.row_total()),
             "rows_changed": d.rows_changed,
             "columns_left_out": d.left_out,
+            "columns_returned": d.returned,
             "changes": d.changes,
             "undone": undone,
             "measures": d.measures.iter().map(measure).collect::<Vec<_>>(),

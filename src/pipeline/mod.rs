@@ -24,6 +24,7 @@ mod digests;
 mod dossier;
 mod drift;
 pub mod drill;
+mod dropped;
 mod effects;
 mod emit;
 mod evidence;

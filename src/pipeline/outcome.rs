@@ -134,6 +134,8 @@ pub struct DatasetOutcome {
     pub rows_changed: u64,
     /// Columns that did not exist yet and are left out (`--schema at-date`).
     pub left_out: Vec<String>,
+    /// Columns that were dropped since and come back (`--schema at-date`).
+    pub returned: Vec<String>,
     /// Rows of the snapshot.
     pub rows: u64,
     /// Changes in the ledger.

@@ -6,46 +6,37 @@ use arrow::array::{ArrayRef, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::layout::Row;
-use super::rebuild::Rebuilt;
+use super::verdicts::Judge;
 use crate::error::Result;
-use crate::replay::select::{Choice, Fate, Source};
+use crate::replay::select::Choice;
 use crate::snapshot::{CanCopy, Cells, GroupSource};
 
 /// Adds `asof_verdict` and `asof_source`.
 pub(super) struct WithProvenance<'a> {
-    rebuilt: &'a Rebuilt<'a>,
+    inner: &'a dyn GroupSource,
+    judge: &'a Judge<'a>,
     schema: SchemaRef,
 }
 
 impl<'a> WithProvenance<'a> {
-    pub(super) fn new(rebuilt: &'a Rebuilt<'a>) -> Self {
-        let mut fields: Vec<Field> = rebuilt.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
+    /// `inner` has the rows that are judged.
+    pub(super) fn new(inner: &'a dyn GroupSource, judge: &'a Judge<'a>) -> Self {
+        let mut fields: Vec<Field> = inner.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
         fields.push(Field::new("asof_verdict", DataType::Utf8, false));
         fields.push(Field::new("asof_source", DataType::Utf8, false));
-        let schema = Arc::new(Schema::new_with_metadata(fields, rebuilt.schema().metadata().clone()));
-        Self { rebuilt, schema }
+        let schema = Arc::new(Schema::new_with_metadata(fields, inner.schema().metadata().clone()));
+        Self { inner, judge, schema }
     }
 
-    fn describe(&self, row: Row) -> (&'static str, String) {
-        let Row::Patch(number) = row else { return ("unchanged", "current".to_owned()) };
-        let patch = self.rebuilt.patches[self.rebuilt.present[number as usize] as usize];
-        debug_assert!(patch.fate == Fate::Present, "rows of the output are present");
-        let stride = self.rebuilt.stride();
-        let choices = &self.rebuilt.choices[number as usize * stride..(number as usize + 1) * stride];
-        let existed = |(lane, _): &(usize, &Choice)| !self.rebuilt.is_unborn(*lane);
-        let lanes: Vec<&Choice> = choices[1..].iter().enumerate().filter(existed).map(|(_, c)| c).collect();
-        let verdict = if patch.contradicted {
-            "contradicted"
-        } else if lanes.iter().any(|c| c.source == Source::Nothing) {
-            "unrecoverable"
-        } else if patch.refilled || lanes.iter().any(|c| c.inferred) {
-            "inferred"
-        } else {
-            "restored"
-        };
-        let source = lanes.first().and_then(|c| self.rebuilt.input.source_name(c.source));
-        let source = source.unwrap_or_else(|| "nothing".to_owned());
-        (verdict, source)
+    /// The record or row that supplies a row.
+    fn source(&self, row: Row) -> String {
+        let Row::Patch(number) = row else { return "current".to_owned() };
+        let stride = self.judge.rebuilt.stride();
+        let choices = &self.judge.rebuilt.choices[number as usize * stride..(number as usize + 1) * stride];
+        let existed = |(lane, _): &(usize, &Choice)| !self.judge.rebuilt.is_unborn(*lane);
+        let first = choices[1..].iter().enumerate().find(existed).map(|(_, choice)| choice.source);
+        let source = first.and_then(|source| self.judge.rebuilt.input.source_name(source));
+        source.unwrap_or_else(|| "nothing".to_owned())
     }
 }
 
@@ -55,31 +46,32 @@ impl GroupSource for WithProvenance<'_> {
     }
 
     fn groups(&self) -> usize {
-        self.rebuilt.groups()
+        self.inner.groups()
     }
 
     fn rows(&self, group: usize) -> usize {
-        self.rebuilt.rows(group)
+        self.inner.rows(group)
     }
 
     fn cells(&self, group: usize, column: usize, can_copy: &CanCopy<'_>) -> Result<Cells<'_>> {
-        if column < self.rebuilt.schema().fields().len() {
-            return self.rebuilt.cells(group, column, can_copy);
+        if column < self.inner.schema().fields().len() {
+            return self.inner.cells(group, column, can_copy);
         }
         Ok(Cells::Array(self.column(group, column)?))
     }
 
     fn column(&self, group: usize, column: usize) -> Result<ArrayRef> {
-        let own = self.rebuilt.schema().fields().len();
+        let own = self.inner.schema().fields().len();
         if column < own {
-            return self.rebuilt.column(group, column);
+            return self.inner.column(group, column);
         }
-        let layout = &self.rebuilt.layouts[group];
-        let rows = (0..self.rows(group)).map(|row| {
-            let row = layout.rows.as_ref().map_or(Row::Keep(row as u32), |rows| rows[row]);
-            let (verdict, source) = self.describe(row);
-            if column == own { verdict.to_owned() } else { source }
-        });
-        Ok(Arc::new(rows.collect::<Vec<_>>().into_iter().map(Some).collect::<StringArray>()))
+        let texts: StringArray = if column == own {
+            self.judge.row_verdicts(group)?.into_iter().map(|verdict| Some(verdict.name())).collect()
+        } else {
+            let layout = &self.judge.rebuilt.layouts[group];
+            let row = |row: usize| layout.rows.as_ref().map_or(Row::Keep(row as u32), |rows| rows[row]);
+            (0..self.rows(group)).map(|at| Some(self.source(row(at)))).collect()
+        };
+        Ok(Arc::new(texts))
     }
 }

@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 
 use super::checks;
 use super::dossier::{self, WrittenDataset};
+use super::dropped::{self, Dropped, Returned, WithReturned};
 use super::findings::{Findings, Found, Gathered, Known};
 use super::in_force::InForce;
 use super::in_memory;
@@ -70,9 +71,15 @@ pub(super) fn run<T>(
     };
     let spool = Spool::new(request.options.spool.as_deref());
     let bounds: Vec<&Bound> = request.moments.iter().map(|m| &m.bound).collect();
-    let plan =
-        RunPlan { plan: &request.plan, verify: request.verify, now: request.options.now, moments: &bounds };
+    let at_date = request.schema == SchemaAt::AtDate;
+    // What a dropped column held may stand long before the moment.
+    let moments: &[&Bound] = if at_date { &[] } else { &bounds };
+    let plan = RunPlan { plan: &request.plan, verify: request.verify, now: request.options.now, moments };
     let run = Run::new(plan, &spool, progress)?;
+    let dropped = match at_date {
+        true => dropped::read(&run, &request.plan, &spool, progress)?,
+        false => run.inputs.datasets.iter().map(|_| None).collect(),
+    };
     let mut outcome = SnapshotOutcome {
         moments: Vec::new(),
         assumptions: run.windows.iter().flat_map(|w| w.assumptions.clone()).collect(),
@@ -89,8 +96,16 @@ pub(super) fn run<T>(
             std::fs::create_dir_all(folder).map_err(Error::io(folder, "write"))?;
         }
         let folder = folder.as_deref();
-        let writing =
-            Writing { request, run: &run, shared: &shared, moment, folder, spool: &spool, progress };
+        let writing = Writing {
+            request,
+            run: &run,
+            shared: &shared,
+            dropped: &dropped,
+            moment,
+            folder,
+            spool: &spool,
+            progress,
+        };
         let written = writing.moment(&mut outcome.refused)?;
         outcome.moments.push(written);
     }
@@ -121,6 +136,8 @@ struct Writing<'a> {
     run: &'a Run,
     /// Per dataset, what the moments have in common.
     shared: &'a [Shared],
+    /// Per dataset, the columns that were dropped since, if the snapshot shall have them.
+    dropped: &'a [Option<Dropped>],
     moment: &'a Moment,
     /// `None`: nothing is written.
     folder: Option<&'a Path>,
@@ -221,7 +238,10 @@ impl Writing<'_> {
         let is_comparable = is_parquet && self.request.policy.trust == Trust::Current;
         let snapshot = |input: &DatasetInput| {
             let name = &input.plan.name;
-            let is_whole = outcome.datasets.iter().any(|o| o.name == *name && o.left_out.is_empty());
+            let is_whole = outcome
+                .datasets
+                .iter()
+                .any(|o| o.name == *name && o.left_out.is_empty() && o.returned.is_empty());
             (is_whole && is_comparable).then(|| OutputFormat::Parquet.file_name(name))
         };
         let snapshots: Vec<Option<String>> = self.run.inputs.datasets.iter().map(snapshot).collect();
@@ -273,19 +293,19 @@ impl Writing<'_> {
     }
 
     /// Adds a dataset to the workbook and to what the report shows.
-    fn present(&self, number: usize, rebuilt: &Rebuilt<'_>, cut: u32, parts: &mut Parts) -> Result<()> {
+    fn present(&self, number: usize, judge: &Judge<'_>, parts: &mut Parts) -> Result<()> {
         let (Output::Folder { format, .. }, Some(workbook)) = (&self.request.output, &mut parts.workbook)
         else {
             return Ok(());
         };
-        let plan = &rebuilt.input.plan;
+        let plan = &judge.rebuilt.input.plan;
         let file = format.file_name(&plan.name);
         let limit = self.request.options.workbook_rows;
-        self.exported(rebuilt, |source| {
+        self.exported(judge, |source| {
             workbook.add_table((&plan.name, &file), source, &plan.measures, limit)
         })?;
         let zone = self.request.plan.calendar.zone_or_utc();
-        let shown = (cut, zone, self.request.verify);
+        let shown = (judge.cut, zone, self.request.verify);
         let timeline = timeline::timeline(self.run, number, self.moment, shown);
         parts.written.push(WrittenDataset { number, file, timeline });
         Ok(())
@@ -327,7 +347,13 @@ impl Writing<'_> {
         rebuilt.set_unborn(drift::unborn(input, order, cut.rank)?);
         let refill_proven = coverage::refill_proven(run, number, &cut);
         let mark = contested::mark(run.source(number), &self.moment.bound);
-        let judge = Judge { analysed, rebuilt: &rebuilt, cut: cut.rank, mark, uncovered, refill_proven };
+        let returned = match &self.dropped[number] {
+            Some(dropped) => dropped.at(&rebuilt, cut.rank.min(analysed.end))?,
+            None => None,
+        };
+        let returned = returned.as_ref();
+        let judge =
+            Judge { analysed, rebuilt: &rebuilt, cut: cut.rank, mark, uncovered, refill_proven, returned };
         let (counts, columns) = judge.judge(parts.verdicts.as_mut())?;
         if self.request.policy.strict && counts.unrecoverable_cells > 0 {
             return Err(Error::Refused {
@@ -337,14 +363,15 @@ impl Writing<'_> {
             });
         }
         match self.folder {
-            Some(folder) => self.write(&rebuilt, folder)?,
-            None => parts.tables.push(self.table(&rebuilt)?),
+            Some(folder) => self.write(&judge, folder)?,
+            None => parts.tables.push(self.table(&judge)?),
         }
-        self.present(number, &rebuilt, cut.rank, parts)?;
+        self.present(number, &judge, parts)?;
         parts.keys.collect(&self.request.plan, number, &rebuilt)?;
         let mut outcome = outcome(&rebuilt, counts, analysed);
         outcome.undone = analysed.undone(cut.rank);
         outcome.left_out = self.left_out(&rebuilt);
+        outcome.returned = returned.into_iter().flat_map(Returned::names).map(str::to_owned).collect();
         let totals = Totals::new(&rebuilt, outcome.row_total())?;
         outcome.measures = totals.measures(totals.whole());
         outcome.groups = totals.groups();
@@ -352,7 +379,7 @@ impl Writing<'_> {
             let depth = (self.request.options.digest, &counts);
             outcome.digests = digests::digests(run, number, (&rebuilt, cut.rank), depth)?;
         }
-        found.extend(checks::cells(input, &columns));
+        found.extend(checks::cells(input, &outcome.returned, &columns));
         found.extend(checks::tie_outs(input, self.moment, &totals));
         parts.findings.push_sorted(found.into_iter().map(Found::always).collect())?;
         let evidence = run.evidence(number, &analysed.histories, &analysed.standing);
@@ -407,38 +434,46 @@ impl Writing<'_> {
     }
 
     /// The table in memory, in the types that it came in.
-    fn table(&self, rebuilt: &Rebuilt<'_>) -> Result<TableBatches> {
+    fn table(&self, judge: &Judge<'_>) -> Result<TableBatches> {
+        let rebuilt = judge.rebuilt;
         let source = &rebuilt.input.plan.current.source;
         let given = source.batches.as_ref().map(|batches| batches.schema().as_ref());
         self.progress.stage(&format!("collect {}", rebuilt.input.plan.name), Some(rebuilt.count()));
         let (schema, batches) =
-            self.exported(rebuilt, |source| in_memory::batches(source, given, self.progress))?;
+            self.exported(judge, |source| in_memory::batches(source, given, self.progress))?;
         Ok(TableBatches { name: rebuilt.input.plan.name.clone(), schema, batches })
     }
 
-    fn write(&self, rebuilt: &Rebuilt<'_>, folder: &Path) -> Result<()> {
+    fn write(&self, judge: &Judge<'_>, folder: &Path) -> Result<()> {
         let format = match &self.request.output {
             Output::Folder { format, .. } | Output::File { format, .. } => *format,
             Output::Memory => return Ok(()),
         };
+        let rebuilt = judge.rebuilt;
         let path = folder.join(format.file_name(&rebuilt.input.plan.name));
         let style = self.style(format, rebuilt);
         let file = File::create(&path).map_err(Error::io(&path, "write"))?;
         self.progress.stage(&format!("write {}", rebuilt.input.plan.name), Some(rebuilt.count()));
         let done = |rows| self.progress.advance(rows);
-        self.exported(rebuilt, |source| export::write_table(source, &style, file, &path, &done))
+        self.exported(judge, |source| export::write_table(source, &style, file, &path, &done))
     }
 
     /// Hands the table with the columns that were asked for to `export`.
     fn exported<T>(
         &self,
-        rebuilt: &Rebuilt<'_>,
+        judge: &Judge<'_>,
         export: impl FnOnce(&dyn GroupSource) -> Result<T>,
     ) -> Result<T> {
-        let provenance = self.request.provenance.then(|| WithProvenance::new(rebuilt));
+        let rebuilt = judge.rebuilt;
+        let whole = judge.returned.map(|returned| WithReturned::new(rebuilt, returned));
+        let source: &dyn GroupSource = match &whole {
+            Some(with_returned) => with_returned,
+            None => rebuilt,
+        };
+        let provenance = self.request.provenance.then(|| WithProvenance::new(source, judge));
         let source: &dyn GroupSource = match &provenance {
             Some(with_provenance) => with_provenance,
-            None => rebuilt,
+            None => source,
         };
         match self.left_out(rebuilt).as_slice() {
             [] => export(source),
@@ -513,6 +548,7 @@ fn outcome(rebuilt: &Rebuilt<'_>, verdicts: VerdictCounts, analysed: &Analysed) 
         changes: analysed.counts.changes,
         undone: Vec::new(),
         left_out: Vec::new(),
+        returned: Vec::new(),
         verdicts,
         measures: Vec::new(),
         groups: Vec::new(),

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::{self, Write};
 use std::ops::Range;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow_row::RowConverter;
 use rayon::prelude::*;
 
+use super::dropped::Returned;
 use super::layout::Row;
 use super::postings;
 use super::rebuild::Rebuilt;
@@ -103,6 +104,8 @@ pub(super) struct Judge<'a> {
     pub uncovered: bool,
     /// All rows that stood at the last undone truncate are known, so refilled rows are exact.
     pub refill_proven: bool,
+    /// Columns that the snapshot has beyond those of the current state.
+    pub returned: Option<&'a Returned>,
 }
 
 impl Judge<'_> {
@@ -112,7 +115,7 @@ impl Judge<'_> {
         mut writer: Option<&mut VerdictWriter>,
     ) -> Result<(VerdictCounts, ColumnCounts)> {
         let mut counts = VerdictCounts::default();
-        let mut columns = vec![[0; 3]; self.rebuilt.input.schema.len()];
+        let mut columns = self.no_counts();
         let touched = self.kept_contradictions();
         let mentioned = self.mentioned();
         let known = (touched.as_slice(), &mentioned);
@@ -136,6 +139,12 @@ impl Judge<'_> {
         Ok((counts, columns))
     }
 
+    /// Nothing counted yet of any column.
+    fn no_counts(&self) -> ColumnCounts {
+        let more = self.returned.map_or(0, |returned| returned.names().count());
+        vec![[0; 3]; self.rebuilt.input.schema.len() + more]
+    }
+
     /// The output groups in parts of a fair number of rows.
     fn parts(&self) -> Vec<Range<usize>> {
         let (mut parts, mut from, mut rows) = (Vec::new(), 0, 0);
@@ -157,7 +166,7 @@ impl Judge<'_> {
         known: (&[u64], &HashSet<u64>),
         maker: Option<&VerdictMaker>,
     ) -> Result<(Judged, Vec<MadeVerdicts>)> {
-        let columns = vec![[0; 3]; self.rebuilt.input.schema.len()];
+        let columns = self.no_counts();
         let mut all = Judged { columns, ..Judged::default() };
         for group in groups {
             self.judge_group(group, known, maker.is_some(), &mut all)?;
@@ -171,7 +180,8 @@ impl Judge<'_> {
 
     fn make(&self, maker: &VerdictMaker, rows: VerdictRows) -> Result<MadeVerdicts> {
         let input = self.rebuilt.input;
-        let columns: Vec<&str> = input.schema.names().collect();
+        let more = self.returned.into_iter().flat_map(Returned::names);
+        let columns: Vec<&str> = input.schema.names().chain(more).collect();
         maker.make(&input.plan.name, &columns, rows)
     }
 
@@ -212,6 +222,7 @@ impl Judge<'_> {
     /// Whether every row that no record supplies is as the ledger has it.
     fn is_sure_of_kept(&self, touched: &[u64]) -> bool {
         touched.is_empty()
+            && self.returned.is_none()
             && !self.uncovered
             && self.uncovered_columns().is_empty()
             && self.rebuilt.doubtful.is_empty()
@@ -235,49 +246,53 @@ impl Judge<'_> {
         listed: bool,
         all: &mut Judged,
     ) -> Result<()> {
-        let layout = &self.rebuilt.layouts[group];
         let counts = &mut all.counts;
-        let base = layout.group.map_or(0, |g| (g as u64) << 32);
         let mut judged: Vec<(usize, Verdict, Option<u32>)> = Vec::new();
-        let uncovered = self.uncovered_columns();
-        let is_sure = self.is_sure_of_kept(touched);
-        if let (true, None) = (is_sure, &layout.rows) {
+        if self.is_sure_of_kept(touched) && self.rebuilt.layouts[group].rows.is_none() {
             counts.unchanged += self.rebuilt.rows(group) as u64;
             return Ok(());
         }
-        let outside = self.outside(layout.group)?;
+        let of_rows = self.of_rows(group, (touched, mentioned))?;
         for row in 0..self.rebuilt.rows(group) {
-            let source = layout.rows.as_ref().map_or(Row::Keep(row as u32), |rows| rows[row]);
-            let (verdict, patch) = match source {
-                Row::Keep(_) if is_sure => {
-                    counts.unchanged += 1;
-                    continue;
-                }
-                Row::Keep(kept) if touched.binary_search(&(base | u64::from(kept))).is_ok() => {
-                    (Verdict::Contradicted, None)
-                }
-                Row::Keep(kept) if self.uncovered && !mentioned.contains(&(base | u64::from(kept))) => {
-                    (Verdict::NotCovered, None)
-                }
-                Row::Keep(kept) if outside(kept as usize) => (Verdict::NotCovered, None),
-                Row::Keep(kept) if self.rebuilt.doubtful.binary_search(&(base | u64::from(kept))).is_ok() => {
-                    self.count_doubtful(counts, &mut all.columns);
-                    (Verdict::Inferred, None)
-                }
-                Row::Keep(_) if !uncovered.is_empty() => (Verdict::NotCovered, None),
-                Row::Keep(_) => {
-                    counts.add(Verdict::Unchanged);
-                    continue;
-                }
-                Row::Patch(number) => (self.patch_verdict(number), Some(number)),
-            };
+            let (verdict, patch) = of_rows.verdict(row);
             counts.add(verdict);
+            match (verdict, patch) {
+                (Verdict::Unchanged, None) => continue,
+                (Verdict::Inferred, None) => self.count_doubtful(counts, &mut all.columns),
+                _ => {}
+            }
             judged.push((row, verdict, patch));
         }
+        let uncovered = self.uncovered_columns();
         if !judged.is_empty() {
             self.judge_rows(group, judged, &uncovered, all, listed)?;
         }
         Ok(())
+    }
+
+    /// The verdicts on the rows of an output group.
+    fn of_rows<'j>(
+        &'j self,
+        group: usize,
+        (touched, mentioned): (&'j [u64], &'j HashSet<u64>),
+    ) -> Result<OfRows<'j>> {
+        let current = self.rebuilt.layouts[group].group;
+        Ok(OfRows {
+            judge: self,
+            group,
+            touched,
+            mentioned,
+            is_sure: self.is_sure_of_kept(touched),
+            lacks_columns: !self.uncovered_columns().is_empty(),
+            recorded: current.map(|group| self.rebuilt.input.recorded_of(group)).transpose()?.flatten(),
+        })
+    }
+
+    /// The verdict on every row of every output group, as the table of verdicts has it.
+    pub(super) fn row_verdicts(&self, group: usize) -> Result<Vec<Verdict>> {
+        let (touched, mentioned) = (self.kept_contradictions(), self.mentioned());
+        let of_rows = self.of_rows(group, (&touched, &mentioned))?;
+        Ok((0..self.rebuilt.rows(group)).map(|row| of_rows.verdict(row).0).collect())
     }
 
     /// Judges the cells of judged rows of a group, and lists both if asked.
@@ -297,11 +312,13 @@ impl Judge<'_> {
             if let Some(number) = patch {
                 self.judge_cells(number, &key, columns, counts, listed.then_some(&mut *cells));
             }
+            self.judge_returned((group, row), &key, columns, counts, listed.then_some(&mut *cells));
             if !listed {
                 continue;
             }
             if patch.is_none() {
-                self.list_kept(verdict == Verdict::Inferred, uncovered, &key, cells);
+                let doubtful = verdict == Verdict::Inferred && !self.rebuilt.doubtful.is_empty();
+                self.list_kept(doubtful, uncovered, &key, cells);
             }
             let first = patch.map(|n| self.rebuilt.patches[self.rebuilt.present[n as usize] as usize].first);
             let source = |out: &mut dyn Write| match first.filter(|&first| first != u32::MAX) {
@@ -311,6 +328,44 @@ impl Judge<'_> {
             printed(rows.push((None, verdict, Some(true)), key, Some(source)));
         }
         Ok(())
+    }
+
+    /// What the columns that were dropped since make of a row.
+    fn returned_verdict(&self, group: usize, row: usize) -> Verdict {
+        let Some(returned) = self.returned else { return Verdict::Unchanged };
+        let worst = returned.verdicts(self.rebuilt, group, row).max();
+        // A cell that an image states exactly makes no row a restored one.
+        worst.filter(|&worst| worst > Verdict::Restored).unwrap_or(Verdict::Unchanged)
+    }
+
+    /// Judges the cells of a row in columns that were dropped since.
+    fn judge_returned(
+        &self,
+        (group, row): (usize, usize),
+        key: &Printer<'_>,
+        columns: &mut ColumnCounts,
+        counts: &mut VerdictCounts,
+        mut cells: Option<&mut VerdictRows>,
+    ) {
+        let first = self.rebuilt.input.schema.len();
+        let judged = self.returned.into_iter().flat_map(|r| r.verdicts(self.rebuilt, group, row));
+        for (column, verdict) in (first..).zip(judged) {
+            match verdict {
+                Verdict::Unrecoverable => {
+                    columns[column][2] += 1;
+                    counts.unrecoverable_cells += 1;
+                }
+                Verdict::Inferred => {
+                    columns[column][0] += 1;
+                    counts.inferred_cells += 1;
+                }
+                _ => continue,
+            }
+            if let Some(cells) = cells.as_deref_mut() {
+                let no_source = None::<fn(&mut dyn Write) -> fmt::Result>;
+                printed(cells.push((Some(column), verdict, Some(true)), key, no_source));
+            }
+        }
     }
 
     /// Lists the marks on the cells of a row that stays: columns that no image carries, and, in a row that
@@ -328,18 +383,15 @@ impl Judge<'_> {
     }
 
     fn count_doubtful(&self, counts: &mut VerdictCounts, columns: &mut ColumnCounts) {
+        if self.rebuilt.doubtful.is_empty() {
+            return;
+        }
         for (column, counted) in columns.iter_mut().enumerate() {
             if self.rebuilt.input.lanes.is_ambiguous(column) {
                 counted[1] += 1;
                 counts.ambiguous_cells += 1;
             }
         }
-    }
-
-    /// Whether a row of a current group lies outside what the ledger was recorded of.
-    fn outside(&self, group: Option<usize>) -> Result<impl Fn(usize) -> bool> {
-        let recorded = group.map(|group| self.rebuilt.input.recorded_of(group)).transpose()?.flatten();
-        Ok(move |row| recorded.as_ref().is_some_and(|r| !(r.is_valid(row) && r.value(row))))
     }
 
     /// Columns that no image carries: every one of their cells is marked.
@@ -413,7 +465,8 @@ impl Judge<'_> {
             return;
         }
         let refilled = rebuilt.patches[rebuilt.present[number as usize] as usize].refilled;
-        for (column, column_counts) in columns.iter_mut().enumerate() {
+        // Columns behind the table's own are judged on their own.
+        for (column, column_counts) in columns.iter_mut().enumerate().take(rebuilt.input.schema.len()) {
             let choice = rebuilt.choice(number, column);
             if rebuilt.unborn[column] || refilled && self.refill_proven && choice.source != Source::Nothing {
                 continue;
@@ -554,6 +607,50 @@ impl Judge<'_> {
         let mut order: Vec<usize> = (0..slots.len()).collect();
         order.par_sort_by(|&a, &b| rows.row(a).cmp(&rows.row(b)));
         Ok((columns, order))
+    }
+}
+
+/// Tells the verdicts on the rows of one output group.
+struct OfRows<'j> {
+    judge: &'j Judge<'j>,
+    group: usize,
+    touched: &'j [u64],
+    mentioned: &'j HashSet<u64>,
+    is_sure: bool,
+    lacks_columns: bool,
+    /// Which rows of the current group the ledger was recorded of.
+    recorded: Option<BooleanArray>,
+}
+
+impl OfRows<'_> {
+    /// The verdict on a row, and its number among the present patches if it is one.
+    fn verdict(&self, row: usize) -> (Verdict, Option<u32>) {
+        let layout = &self.judge.rebuilt.layouts[self.group];
+        let (verdict, patch) = match layout.rows.as_ref().map_or(Row::Keep(row as u32), |rows| rows[row]) {
+            Row::Keep(_) if self.is_sure => return (Verdict::Unchanged, None),
+            Row::Keep(kept) => (self.kept(layout.group, kept), None),
+            Row::Patch(number) => (self.judge.patch_verdict(number), Some(number)),
+        };
+        (verdict.max(self.judge.returned_verdict(self.group, row)), patch)
+    }
+
+    fn kept(&self, current: Option<usize>, row: u32) -> Verdict {
+        let judge = self.judge;
+        let place = current.map_or(0, |g| (g as u64) << 32) | u64::from(row);
+        let is_recorded = |r: &BooleanArray| r.is_valid(row as usize) && r.value(row as usize);
+        if self.touched.binary_search(&place).is_ok() {
+            Verdict::Contradicted
+        } else if judge.uncovered && !self.mentioned.contains(&place)
+            || self.recorded.as_ref().is_some_and(|r| !is_recorded(r))
+        {
+            Verdict::NotCovered
+        } else if judge.rebuilt.doubtful.binary_search(&place).is_ok() {
+            Verdict::Inferred
+        } else if self.lacks_columns {
+            Verdict::NotCovered
+        } else {
+            Verdict::Unchanged
+        }
     }
 }
 

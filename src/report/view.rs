@@ -73,6 +73,8 @@ pub struct DatasetView {
     pub cells: Vec<(&'static str, u64)>,
     /// Columns that did not exist yet and are left out.
     pub left_out: Vec<String>,
+    /// Columns that were dropped since and come back.
+    pub returned: Vec<String>,
     /// The format of its ledger.
     pub format: String,
     /// The clock of its ledger.

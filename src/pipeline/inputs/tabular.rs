@@ -69,7 +69,7 @@ fn context(plan: &Dataset, table: &OpenedTable, format: Format) -> Result<Tabula
     let delimited = matches!(table.table.format(), TableFormat::Csv | TableFormat::Tsv);
     let mut has_values = Vec::new();
     // A column that is null throughout the change table may be one that is never logged.
-    for column in (0..table.schema.len()).filter(|_| format == Format::SqlServerCdc) {
+    for column in (0..table.table.schema().fields().len()).filter(|_| format == Format::SqlServerCdc) {
         let mut some = false;
         for group in 0..table.table.groups() {
             let batch = table.table.read(group, &[column], None)?;

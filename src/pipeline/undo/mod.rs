@@ -221,6 +221,7 @@ fn one(
         mark: contested::mark(run.source(number), &request.moment.bound),
         uncovered: false,
         refill_proven: coverage::refill_proven(run, number, &cut),
+        returned: None,
     };
     Net::of(&rebuilt, &judge, request)
 }

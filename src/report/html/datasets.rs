@@ -21,6 +21,11 @@ pub(super) fn section(dataset: &DatasetView, page: &mut Page) {
     if !dataset.left_out.is_empty() {
         page.raw("<p>Left out, as not there yet: ").text(&dataset.left_out.join(", ")).raw(".</p>\n");
     }
+    if !dataset.returned.is_empty() {
+        page.raw("<p>With columns that were dropped since: ")
+            .text(&dataset.returned.join(", "))
+            .raw(".</p>\n");
+    }
     picture(dataset, page);
     verdicts(dataset, page);
     groups(dataset, page);
