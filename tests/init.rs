@@ -184,3 +184,75 @@ fn real_captures_are_right_or_ask() {
     }
     assert!(answered >= 20, "{answered} keys were found");
 }
+
+/// Postings of formats with columns of their own move the balances of a table that calls its accounts alike.
+#[test]
+fn postings_are_proposed_with_what_they_move() {
+    let folder = Folder::new();
+    folder.write("balance.csv", "CompteNum,Libelle,Solde\n411000,Clients,120.50\n701000,Ventes,-120.50\n");
+    let head = "JournalCode\tJournalLib\tEcritureNum\tEcritureDate\tCompteNum\tCompteLib\tCompAuxNum\tCompAuxLib\t\
+                PieceRef\tPieceDate\tEcritureLib\tDebit\tCredit\tEcritureLet\tDateLet\tValidDate\tMontantdevise\tIdevise\n";
+    let line = |account: &str, sides: &str| {
+        format!("VE\tVentes\t1\t20250105\t{account}\tx\t\t\tF1\t20250105\tx\t{sides}\t\t\t20250110\t\t\n")
+    };
+    let fec = head.to_owned() + &line("411000", "120,50\t0,00") + &line("701000", "0,00\t120,50");
+    folder.write("123456789FEC20251231.txt", fec);
+    let (found, text) = init(&folder, &["balance.csv", "123456789FEC20251231.txt"]);
+    let expected = Found {
+        key: key(&["CompteNum"]),
+        ledger: Some("123456789FEC20251231.txt".to_owned()),
+        format: Some("fec".to_owned()),
+    };
+    assert_eq!(found, BTreeMap::from([("balance".to_owned(), expected)]));
+    assert!(text.contains("\nmeasures = [\"Solde\"]    # the column that the postings move\n"), "{text}");
+    assert!(text.contains("? postings = { opening_entries"), "{text}");
+
+    let folder = Folder::new();
+    folder.write(
+        "balances.csv",
+        "account,commodity,balance,budget\nassets:bank,EUR,10.00,9.00\nincome,EUR,-10.00,0.00\n",
+    );
+    folder.write(
+        "journal.csv",
+        "txnidx,date,date2,status,code,description,comment,account,amount,commodity,credit,debit,posting-status,posting-comment\n\
+         1,2025-01-05,,,,a,,assets:bank,10.00,EUR,,10.00,,\n1,2025-01-05,,,,a,,income,-10.00,EUR,10.00,,,\n",
+    );
+    let (found, text) = init(&folder, &["."]);
+    assert_eq!(found["balances"].key, key(&["account", "commodity"]));
+    assert_eq!(found["balances"].format.as_deref(), Some("hledger"));
+    assert!(text.contains("\nmeasures = [\"balance\"]"), "{text}");
+
+    // Two columns that postings could move are a question.
+    let folder = Folder::new();
+    folder.write("konten.csv", "konto,opening_balance,balance\n1000,0.00,5.00\n2000,0.00,-5.00\n");
+    folder.write(
+        "p.csv",
+        "id,date,account,number,currency\na,2025-01-05,1000,5.00,EUR\na,2025-01-05,2000,-5.00,EUR\n",
+    );
+    let (_, text) = init(&folder, &["konten.csv", "p.csv"]);
+    assert!(
+        text.contains(
+            "# ? measures = [\"opening_balance\"]    # which column do the postings move? or balance"
+        ),
+        "{text}"
+    );
+}
+
+/// Names say of some numbers that their totals matter; of other decimals nobody can tell.
+#[test]
+fn measures_are_proposed_by_name_and_asked_about_otherwise() {
+    let folder = Folder::new();
+    folder.write("accounts.csv", "id,balance,qty,rate,zip\n1,10.50,3,0.5,01234\n2,20.00,4,0.7,99999\n");
+    folder.write("prices.csv", "id,price\n1,10.50\n2,20.00\n");
+    let ledger = |column: &str, values: &str| {
+        format!(
+            "seq,committed_at,op,old_id,new_id,old_{column},new_{column}\n1,2025-01-05T00:00:00Z,U,1,1,{values}\n"
+        )
+    };
+    folder.write("accounts_log.csv", ledger("balance", "9.50,10.50"));
+    folder.write("prices_log.csv", ledger("price", "9.50,10.50"));
+    let (_, text) = init(&folder, &["."]);
+    let sure = "measures = [\"balance\", \"qty\"]    # by their names; do totals of these matter too: rate?";
+    assert!(text.contains(&format!("\n{sure}\n")), "{text}");
+    assert!(text.contains("\n# ? measures = [\"price\"]    # do their totals matter?\n"), "{text}");
+}

@@ -68,7 +68,7 @@ pub use reads::TableReads;
 pub use stitch::{Carry, Stream};
 pub use tabular::postings::{
     Base, Comparable, Derived, Equation, PostingFinding, PostingLedger, PostingSummary, PostingTarget,
-    exact_number,
+    exact_number, posting_keys,
 };
 pub use tabular::{
     Contested, Context as TabularContext, TabularLedger, is_saft, is_table_folder, tabular_format,

@@ -18,6 +18,7 @@ mod files;
 mod keys;
 mod mapping;
 mod matching;
+mod measures;
 mod text;
 
 use std::path::{Path, PathBuf};

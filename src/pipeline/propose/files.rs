@@ -13,8 +13,8 @@ use crate::read::{InputFile, Spool, TableSource, paths};
 /// Folders deeper than this are not looked into.
 const DEPTH_MAX: usize = 16;
 /// How data files end, before `.gz` and `.zst`.
-const ENDINGS: [&str; 11] =
-    ["parquet", "csv", "tsv", "txt", "json", "ndjson", "jsonl", "arrow", "ipc", "feather", "log"];
+const ENDINGS: [&str; 12] =
+    ["parquet", "csv", "tsv", "txt", "json", "ndjson", "jsonl", "arrow", "ipc", "feather", "log", "xml"];
 
 /// A table as it stands in one file.
 #[derive(Debug, Clone)]

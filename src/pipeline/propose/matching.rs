@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::files::{LedgerFiles, Looked, TableFile, are_parts};
 use super::mapping::{self, Guess};
+use super::measures;
 use crate::error::Result;
 use crate::ledger::Format;
 use crate::pipeline::inspect::InspectedTable;
@@ -79,6 +80,10 @@ fn columns_fit(table: &[String], ledger: &[String]) -> usize {
 
 /// How well a ledger's table fits; `None`: not at all.
 fn fit(table: &TableFile, ledger: &LedgerFiles, of: &InspectedTable) -> Option<(u8, usize)> {
+    if ledger.format.is_postings() {
+        // Names say less here than for images: a balance is rarely called as its journal is.
+        return measures::key_of_postings(table, ledger.format).map(|_| (1, 100));
+    }
     let history = ledger.format.is_field_history();
     // A history of fields calls its record by another name, and only names fields that changed.
     let columns = columns_fit(&table.columns, if history { of.columns.get(1..)? } else { &of.columns });

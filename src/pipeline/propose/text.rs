@@ -7,8 +7,10 @@ use super::files::{Looked, patterns};
 use super::keys::{self, Key};
 use super::mapping::Guess;
 use super::matching::{All, Matched, Source};
+use super::measures::{self, Measures};
 use super::{ProposeRequest, ProposedDataset, QUESTION, absolute, relative};
 use crate::error::Result;
+use crate::ledger::Format;
 use crate::model::{DiscrepancyKind as Kind, Op};
 use crate::pipeline::outcome::VerifyOutcome;
 use crate::pipeline::progress::Progress;
@@ -29,6 +31,7 @@ pub(super) struct Draft {
     sources: Vec<SourceText>,
     same_changes: Vec<String>,
     key: Key,
+    measures: Measures,
     needs_zone: bool,
     /// What the trial run found.
     remarks: Vec<String>,
@@ -81,6 +84,17 @@ impl Draft {
         };
         let source =
             |source: &Source| SourceText { paths: shown(&patterns(&source.paths)), source: source.clone() };
+        let of_postings = only
+            .filter(|source| source.format.is_postings())
+            .and_then(|source| measures::key_of_postings(&dataset.current, source.format));
+        let key = match of_postings {
+            Some(key) => key,
+            None => keys::key(&dataset.current, only.or(dataset.sources.first()), spool)?,
+        };
+        let columns = match &key {
+            Key::Found(key, _) => key.clone(),
+            Key::Ask(candidates, _) => candidates.concat(),
+        };
         Ok(Self {
             name: dataset.name.clone(),
             rows: dataset.current.inspected.rows,
@@ -89,7 +103,8 @@ impl Draft {
             rivals: shown(&dataset.rivals),
             sources: dataset.sources.iter().map(source).collect(),
             same_changes: shown(&dataset.same_changes),
-            key: keys::key(&dataset.current, only.or(dataset.sources.first()), spool)?,
+            measures: Measures::of(&dataset.current, &columns),
+            key,
             needs_zone: false,
             remarks: Vec::new(),
         })
@@ -115,6 +130,9 @@ impl Draft {
         if self.chosen().is_none() {
             open.push(asks("which ledger holds its changes?"));
         }
+        if self.has_postings() && self.measures.moved().is_none() {
+            open.push(asks("which column do its postings move?"));
+        }
         if self.needs_zone {
             open.push(asks("in which time zone are its ledger's times?"));
         }
@@ -138,13 +156,22 @@ impl Draft {
         }
     }
 
+    fn has_postings(&self) -> bool {
+        self.chosen().is_some_and(|chosen| chosen.source.format.is_postings())
+    }
+
     fn guess(&self) -> Option<&Guess> {
         self.chosen().and_then(|c| c.source.mapping.as_ref())
     }
 
     /// Runs the dataset as proposed. What speaks against a guess makes a question of it.
     pub(super) fn try_out(&mut self, request: &ProposeRequest, progress: &dyn Progress) {
-        if !matches!(self.key, Key::Found(..)) || self.chosen().is_none() || !self.rivals.is_empty() {
+        let unmoved = self.has_postings() && self.measures.moved().is_none();
+        if !matches!(self.key, Key::Found(..))
+            || self.chosen().is_none()
+            || !self.rivals.is_empty()
+            || unmoved
+        {
             return;
         }
         let mut found = self.trial(request, progress, false);
@@ -222,6 +249,7 @@ impl Draft {
         }
         let _ = writeln!(out, "[datasets.{name}]");
         self.write_key(out);
+        self.write_measures(out);
         let _ = writeln!(out, "\n[datasets.{name}.current]");
         if self.rivals.is_empty() {
             let _ = writeln!(out, "path = {}", quote(&self.current));
@@ -268,6 +296,42 @@ impl Draft {
         }
     }
 
+    /// The columns whose totals matter. Of postings it is the one that they move.
+    fn write_measures(&self, out: &mut String) {
+        let Measures { found, others } = &self.measures;
+        if self.has_postings() {
+            let all: Vec<String> = found.iter().chain(others).cloned().collect();
+            match (self.measures.moved(), all.split_first()) {
+                (Some(moved), _) => {
+                    let _ =
+                        writeln!(out, "measures = [{}]    # the column that the postings move", quote(moved));
+                }
+                (None, Some((first, rest))) => {
+                    let _ = writeln!(
+                        out,
+                        "{QUESTION}measures = [{}]    # which column do the postings move? or {}",
+                        quote(first),
+                        comment(&rest.join(", "))
+                    );
+                }
+                (None, None) => {}
+            }
+            return;
+        }
+        let named = comment(&others.join(", "));
+        match (found.is_empty(), others.is_empty()) {
+            (false, true) => _ = writeln!(out, "measures = {}    # by their names", quoted(found)),
+            (false, false) => {
+                let why = format!("by their names; do totals of these matter too: {named}?");
+                let _ = writeln!(out, "measures = {}    # {why}", quoted(found));
+            }
+            (true, false) => {
+                let _ = writeln!(out, "{QUESTION}measures = {}    # do their totals matter?", quoted(others));
+            }
+            (true, true) => {}
+        }
+    }
+
     fn write_ledger(&self, out: &mut String, of: &SourceText) {
         let source = &of.source;
         let _ = writeln!(out, "path = {}    # {}", paths(&of.paths), told(source));
@@ -281,6 +345,13 @@ impl Draft {
         }
         if let Some(guess) = &source.mapping {
             write_mapping(out, guess);
+        }
+        if source.format == Format::Fec {
+            let _ = writeln!(
+                out,
+                "{QUESTION}postings = {{ opening_entries = {{ column = \"JournalCode\", words = [\"AN\"] }} }}    # do \
+                 entries of this journal restate last year's balances?"
+            );
         }
         if self.needs_zone {
             let _ = writeln!(

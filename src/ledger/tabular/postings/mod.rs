@@ -111,6 +111,11 @@ pub(super) fn detect(names: &[String]) -> Option<Format> {
     beancount::is_one(names).then_some(Format::Beancount)
 }
 
+/// The columns that usually identify what postings of a format move, in order; none for one without columns of its own.
+pub fn posting_keys(format: Format) -> &'static [&'static str] {
+    preset(format).keys
+}
+
 fn preset(format: Format) -> &'static layout::Preset {
     match format {
         Format::Fec => &fec::PRESET,
