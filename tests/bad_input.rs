@@ -180,9 +180,44 @@ fn what_is_no_earlier_output_is_not_replaced() {
     assert_eq!(output.status, 2, "{output:?}");
     assert!(output.stderr.contains("manifest.json") && output.stderr.contains("hint: "), "{output:?}");
     assert_eq!(std::fs::read_to_string(folder.join("out/mine.txt")).unwrap(), "keep");
-    folder.write("out/manifest.json", "{}");
-    assert_eq!(folder.run(&all).status, 0);
-    assert!(!folder.join("out/mine.txt").exists());
+    // Manifests of others: of nobody, of a web page, of a program that also states its version.
+    for manifest in ["{}", "{\"name\":\"my web app\"}", "{\"asof\":\"0.1.0\"}", "not JSON"] {
+        folder.write("out/manifest.json", manifest);
+        let output = folder.run(&all);
+        assert_eq!(output.status, 2, "{manifest}: {output:?}");
+        assert!(output.stderr.contains("no run of this program wrote"), "{manifest}: {output:?}");
+        assert_eq!(std::fs::read_to_string(folder.join("out/mine.txt")).unwrap(), "keep");
+    }
+}
+
+#[test]
+fn an_earlier_output_is_replaced_unless_somebody_laid_a_file_into_it() {
+    let folder = folder("note", "");
+    let mut all = arguments("out");
+    all.push("--replace");
+    assert_eq!((folder.run(&all).status, folder.run(&all).status), (0, 0));
+    for place in ["out/mine.txt", "out/src/mine.txt"] {
+        folder.write(place, "keep");
+        let output = folder.run(&all);
+        assert_eq!(output.status, 2, "{output:?}");
+        assert!(output.stderr.contains("which that output did not write"), "{output:?}");
+        assert_eq!(std::fs::read_to_string(folder.join(place)).unwrap(), "keep");
+        std::fs::remove_file(folder.join(place)).unwrap();
+    }
+    std::fs::remove_dir(folder.join("out/src")).unwrap();
+    let series = |folder: &Folder| {
+        let mut all = arguments("out");
+        let at = all.iter().position(|a| *a == "2025-01-04").unwrap();
+        all[at] = "2025-01-04..2025-01-05";
+        folder.run(&[&all[..], &["--replace"]].concat())
+    };
+    assert_eq!((series(&folder).status, series(&folder).status), (0, 0));
+    folder.write("out/2025-01-05/mine.txt", "keep");
+    assert_eq!(series(&folder).status, 2);
+    folder.write("out/notes/mine.txt", "keep");
+    std::fs::remove_file(folder.join("out/2025-01-05/mine.txt")).unwrap();
+    assert_eq!(series(&folder).status, 2);
+    assert!(folder.join("out/notes/mine.txt").exists());
 }
 
 fn arguments(out: &str) -> Vec<&str> {

@@ -169,6 +169,7 @@ fn what_is_missing_or_added_is_named() {
     std::fs::create_dir(package.join("more")).unwrap();
     std::fs::remove_file(package.join("totals.csv")).unwrap();
     assert_eq!(faulty(&package), ["more", "notes.txt", "totals.csv"]);
+    assert!(folder.run(&["check", "evidence"]).stdout.ends_with("\n3 things do not hold\n"));
     if let Some((status, text)) = by_itself(&package) {
         assert_eq!((status, text.lines().count()), (1, 3), "{text}");
     }
@@ -312,6 +313,20 @@ fn a_partial_image_is_counted_out_of_the_digests() {
     assert!(checked(&folder.join("out")).is_sound());
 }
 
+/// Symptom: "over 0 undone changes hold" beside a change that is in no digest.
+#[test]
+fn an_identity_that_holds_without_a_change_says_that_it_proves_nothing_of_it() {
+    let folder = groups();
+    let update = r#"{"seq":1,"op":"U","committed_at":"2026-01-01T00:00:00Z","before":{"id":1,"city":"A","qty":"10.00"},"after":{"id":1}}"#;
+    folder.write("ledger.ndjson", format!("{update}\n"));
+    let output = folder.run(&["snapshot", "plan.toml", "--as-of", "2025-12-31", "--out", "out", "--digest"]);
+    let identity = manifest(&folder.join("out"))["datasets"][0]["digests"]["identities"][0].clone();
+    assert_eq!((&identity["holds"], &identity["changes_excluded"]), (&true.into(), &1.into()), "{output:?}");
+    assert!(identity["residual"].as_str().unwrap().contains("proves nothing of them"), "{identity}");
+    let said = "; 1 undone change is not in them, so nothing is proven of it";
+    assert!(output.stdout.contains(said), "{}", output.stdout);
+}
+
 #[test]
 fn a_swapped_row_changes_the_digest_though_every_total_stays() {
     let folder = Folder::new();
@@ -331,6 +346,23 @@ fn a_swapped_row_changes_the_digest_though_every_total_stays() {
     if let Some((status, text)) = by_itself(&package) {
         assert_eq!((status, text.contains("payments.parquet: the digest")), (1, true), "{text}");
     }
+}
+
+/// Symptom: the first packages of a series were signed, the rest not. Cause: whether a signature is
+/// there already was asked one package at a time.
+#[test]
+fn a_series_is_signed_whole_or_not_at_all() {
+    let folder = Folder::new();
+    let series = sample(&folder, "2025-09..2025-11", "series");
+    assert_eq!(folder.run(&["sign", "--new-key", "a.key"]).status, 0);
+    let sign = |folder_name: &str, more: &[&str]| {
+        folder.run(&[&["sign", folder_name, "--key", "a.key", "--name", "A. Meyer"], more].concat())
+    };
+    assert_eq!(sign("series/2025-10", &[]).status, 0);
+    assert_eq!(sign("series", &[]).status, 2);
+    assert!(!series.join("2025-09/manifest.json.preparer.minisig").exists(), "none of the series");
+    let replaced = sign("series", &["--replace"]);
+    assert_eq!((replaced.status, replaced.stdout.lines().count()), (0, 3), "{replaced:?}");
 }
 
 #[test]

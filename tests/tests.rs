@@ -14,6 +14,7 @@
 //! | `harness` | temporary folders, hermetic runs of the program |
 //! | `init` | proposed plans: right or asking, loadable, never over a file |
 //! | `kernel` | the kernel alone against the oracle, without files |
+//! | `measures` | amounts: unknown ones, sums that there are not, how far an acceptance goes |
 //! | `memory` | record batches in, record batches out |
 //! | `movements` | postings against a forward history of balances that remembers every state |
 //! | `one_key` | the history of one key, told from few pages or from the whole ledger |
@@ -53,6 +54,7 @@ mod findings;
 mod harness;
 mod init;
 mod kernel;
+mod measures;
 mod memory;
 mod movements;
 mod one_key;

@@ -127,23 +127,26 @@ pub fn sign(request: &SignRequest) -> Result<Vec<PathBuf>> {
         None => secret.into_unencrypted_secret_key(),
     };
     let secret = secret.map_err(failed())?;
-    let mut written = Vec::new();
+    // All of a series or none of it: a signature that cannot be written must not be found half-way.
+    let place = |folder: &Path| folder.join(format!("{MANIFEST}.{}{ENDING}", request.role.name()));
+    let mut places = outcome.packages.iter().map(|package| place(&package.folder));
+    if let Some(path) = places.find(|path| path.exists() && !request.replace) {
+        return Err(Error::OutputExists { path });
+    }
+    let mut signed = Vec::new();
     for package in &outcome.packages {
-        let path = package.folder.join(format!("{MANIFEST}.{}{ENDING}", request.role.name()));
-        if path.exists() && !request.replace {
-            return Err(Error::OutputExists { path });
-        }
         let manifest = package.folder.join(MANIFEST);
         let file = File::open(&manifest).map_err(Error::io(&manifest, "open"))?;
         let date = time::format_instant(request.now);
         let comment = format!("asof {}: {}, {date}", request.role.name(), request.name.trim());
         let signature =
             minisign::sign(None, &secret, file, Some(&comment), Some("signature of an asof manifest"));
-        let signature = signature.map_err(failed())?;
-        std::fs::write(&path, signature.to_string()).map_err(Error::io(&path, "write"))?;
-        written.push(path);
+        signed.push((place(&package.folder), signature.map_err(failed())?.to_string()));
     }
-    Ok(written)
+    for (path, text) in &signed {
+        std::fs::write(path, text).map_err(Error::io(path, "write"))?;
+    }
+    Ok(signed.into_iter().map(|(path, _)| path).collect())
 }
 
 /// A public key and the file that it came from.

@@ -55,10 +55,8 @@ fn text(outcome: &CheckOutcome) -> String {
     let faults = outcome.packages.iter().map(|p| p.faults.len()).sum::<usize>() + outcome.faults.len();
     text + &match faults {
         0 => "\nsound\n".to_owned(),
-        count => format!(
-            "\n{} not hold\n",
-            counted(count as u64, "thing does").replace("things does", "things do")
-        ),
+        1 => "\n1 thing does not hold\n".to_owned(),
+        many => format!("\n{many} things do not hold\n"),
     }
 }
 

@@ -99,6 +99,7 @@ fn one(found: &Discrepancy) -> String {
         let _ = writeln!(text, "    {}: expected {expected}, found {seen}", cell.column);
     }
     for (measure, amount) in &found.amounts {
+        let amount = if amount == "unknown" { "an unknown amount" } else { amount };
         let _ = writeln!(text, "    {measure} differs by {amount}");
     }
     if let Some(place) = &found.ledger {
@@ -113,6 +114,9 @@ fn one(found: &Discrepancy) -> String {
     let _ = writeln!(text, "    fingerprint: {}", found.fingerprint());
     if let Some(reason) = &found.accepted {
         let _ = writeln!(text, "    accepted: {reason}");
+    }
+    if let Some(limit) = &found.not_accepted {
+        let _ = writeln!(text, "    not accepted: {limit}");
     }
     text
 }
@@ -200,5 +204,6 @@ pub(crate) fn one_document(found: &Discrepancy) -> Value {
         "count": found.count,
         "touches_snapshot": found.touches_snapshot,
         "accepted": found.accepted,
+        "not_accepted": found.not_accepted,
     })
 }

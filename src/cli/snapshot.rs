@@ -281,7 +281,7 @@ fn digests(moment: &MomentOutcome) -> String {
         let broken: Vec<&DigestTotal> = dataset.digests.iter().filter(|d| !d.holds()).collect();
         let first = dataset.digests.first()?;
         let how = match broken.first() {
-            None => "hold: current − after + before = snapshot".to_owned(),
+            None => format!("hold: current − after + before = snapshot{}", left_out(&dataset.digests)),
             Some(d) => format!("do not hold: {}", d.residual.as_deref().unwrap_or_default()),
         };
         let what = counted(dataset.digests.len() as u64, "digest");
@@ -289,6 +289,15 @@ fn digests(moment: &MomentOutcome) -> String {
     };
     let lines: String = moment.datasets.iter().filter_map(line).collect();
     if lines.is_empty() { lines } else { format!("\n{lines}") }
+}
+
+/// How many undone changes are in none of some digests, which therefore prove nothing of them.
+fn left_out(digests: &[DigestTotal]) -> String {
+    match digests.iter().map(|d| d.excluded).max().unwrap_or(0) {
+        0 => String::new(),
+        1 => "; 1 undone change is not in them, so nothing is proven of it".to_owned(),
+        many => format!("; {many} undone changes are not in them, so nothing is proven of these"),
+    }
 }
 
 fn row_document(r: &RowTotal) -> Value {

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -22,6 +23,8 @@ pub struct Staged {
     _lock: Option<File>,
 }
 
+/// What tells an output; other programs write files of that name too.
+const MANIFEST: &str = "manifest.json";
 const PARTIAL: &str = ".partial";
 const REPLACED: &str = ".replaced";
 
@@ -134,13 +137,49 @@ fn check_replaceable(place: &Path) -> Result<()> {
     if !place.is_dir() {
         return refuse("neither a file nor a folder");
     }
-    let is_package = |folder: &Path| folder.join("manifest.json").is_file();
-    let entries = fs::read_dir(place).map_err(Error::io(place, "read"))?;
-    let entries = entries.collect::<Result<Vec<_>, _>>().map_err(Error::io(place, "read"))?;
-    if is_package(place) || entries.iter().all(|entry| is_package(&entry.path())) {
-        return Ok(());
+    if place.join(MANIFEST).exists() {
+        return foreign(place)?.map_or(Ok(()), |found| refuse(&found));
     }
-    refuse("a folder without a manifest.json")
+    for entry in entries(place)? {
+        let folder = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !folder.join(MANIFEST).exists() {
+            return refuse(&format!(
+                "a folder without a {MANIFEST}, and {name}, which is no package of a series"
+            ));
+        }
+        if let Some(found) = foreign(&folder)? {
+            return refuse(&format!("{name}: {found}"));
+        }
+    }
+    Ok(())
+}
+
+/// What makes a folder more or other than an earlier output. Others call a file `manifest.json` too,
+/// and people lay files beside outputs.
+fn foreign(folder: &Path) -> Result<Option<String>> {
+    let path = folder.join(MANIFEST);
+    let bytes = fs::read(&path).map_err(Error::io(&path, "read"))?;
+    let manifest: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let (Some(_), Some(outputs)) = (manifest["asof"].as_str(), manifest["outputs"].as_object()) else {
+        return Ok(Some(format!("a {MANIFEST} that no run of this program wrote")));
+    };
+    for entry in entries(folder)? {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let beside = name.starts_with(MANIFEST) && name.ends_with(".minisig");
+        let own = name == MANIFEST || name == "manifest.sha256" || beside || outputs.contains_key(&name);
+        if !own || entry.path().is_dir() {
+            return Ok(Some(format!("{name}, which that output did not write")));
+        }
+    }
+    Ok(None)
+}
+
+fn entries(folder: &Path) -> Result<Vec<fs::DirEntry>> {
+    let all = fs::read_dir(folder).map_err(Error::io(folder, "read"))?;
+    let mut all = all.collect::<Result<Vec<_>, _>>().map_err(Error::io(folder, "read"))?;
+    all.sort_by_key(fs::DirEntry::file_name);
+    Ok(all)
 }
 
 /// Removes what killed runs to this place left beside it. What cannot be removed harms nobody.

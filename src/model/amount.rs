@@ -43,7 +43,8 @@ impl Amount {
     }
 
     /// The amount in a cell of an integer or decimal column, or of a text column that
-    /// holds a plain decimal; `None` for null and everything else.
+    /// holds a plain decimal, each as such or as entries of a dictionary; `None` for null
+    /// and everything else.
     pub fn of_cell(array: &dyn Array, row: usize) -> Option<Self> {
         if array.is_null(row) {
             return None;
@@ -69,6 +70,10 @@ impl Amount {
             data_type if data_type.is_integer() => Self::parse(&super::canon::cell_text(array, row)?),
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
                 Self::parse(&super::canon::cell_text(array, row)?)
+            }
+            DataType::Dictionary(..) => {
+                let dictionary = array.as_any_dictionary_opt()?;
+                Self::of_cell(dictionary.values().as_ref(), super::canon::dictionary_key(dictionary, row))
             }
             _ => None,
         }

@@ -142,7 +142,7 @@ pub fn is_non_finite(array: &dyn Array, row: usize) -> bool {
 }
 
 /// The place of a row's entry.
-fn dictionary_key(array: &dyn AnyDictionaryArray, row: usize) -> usize {
+pub(super) fn dictionary_key(array: &dyn AnyDictionaryArray, row: usize) -> usize {
     let keys = array.keys();
     usize::try_from(primitive_integer(keys, row)).unwrap_or(0)
 }

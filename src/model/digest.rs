@@ -84,7 +84,8 @@ pub struct DigestTotal {
     pub included: u64,
     /// How many are not, as an image is missing or partial, or as they are truncates.
     pub excluded: u64,
-    /// If it does not hold: what is known of why, in words.
+    /// If it does not hold: what is known of why, in words. If it holds without some changes: that
+    /// nothing is proven of these.
     pub residual: Option<String>,
 }
 

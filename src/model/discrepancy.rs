@@ -226,7 +226,7 @@ pub struct Discrepancy {
     pub count: u64,
     /// Whether it touches the snapshot asked for.
     pub touches_snapshot: bool,
-    /// Per measure, found minus expected, as exact decimal text.
+    /// Per measure, found minus expected, as exact decimal text, or a word if that is not known.
     pub amounts: Vec<(String, String)>,
     /// Per measure, by how much it makes the current total differ from the ledger's last known
     /// one, as exact decimal text, or a word if that is not known. Only what differs at the end
@@ -239,6 +239,8 @@ pub struct Discrepancy {
     pub material: Option<bool>,
     /// The reason given in the plan's `accepted` list, if it is a known finding.
     pub accepted: Option<String>,
+    /// If the list names it and does not go as far as its amount: how far it goes, in words.
+    pub not_accepted: Option<String>,
 }
 
 impl Discrepancy {
@@ -259,6 +261,7 @@ impl Discrepancy {
             cause: kind.cause(),
             material: None,
             accepted: None,
+            not_accepted: None,
         }
     }
 
@@ -273,7 +276,9 @@ impl Discrepancy {
     /// The place is the source's own position, else commit time and transaction, else
     /// the number of the record. Folders, values and counts have no part in it, with
     /// one exception: what has nothing else to be told by (a figure that does not tie,
-    /// a transaction on both sides of the clock) is identified by its message.
+    /// a transaction on both sides of the clock) is identified by its message. So a
+    /// finding keeps its fingerprint as its amount grows; how large it may become is
+    /// for the acceptance to say.
     pub fn fingerprint(&self) -> String {
         use sha2::{Digest, Sha256};
         let columns: Vec<&str> = self.cells.iter().map(|c| c.column.as_str()).collect();

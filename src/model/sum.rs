@@ -7,7 +7,7 @@ use arrow::datatypes::{
     Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 
-use super::Amount;
+use super::{Amount, canon};
 
 /// The amounts of a column.
 #[derive(Debug)]
@@ -25,8 +25,9 @@ enum Cells {
 }
 
 impl Amounts {
-    /// Those of an array. Integers and decimals, and texts that are plain decimals, have one;
-    /// every other cell makes the sum it is added to impossible, but for null, which adds nothing.
+    /// Those of an array. Integers and decimals, and texts that are plain decimals, have one, as such
+    /// or as entries of a dictionary; every other cell makes the sum it is added to impossible, but for
+    /// null, which adds nothing.
     pub fn of(array: &dyn Array) -> Self {
         fn integers<T: ArrowPrimitiveType>(array: &dyn Array) -> Vec<i128>
         where
@@ -52,7 +53,7 @@ impl Amounts {
         };
         let cells = match fixed {
             Some((values, scale)) => Cells::Fixed(values, scale),
-            None => Cells::Any((0..array.len()).map(|row| Amount::of_cell(array, row)).collect()),
+            None => Cells::Any(each(array)),
         };
         Self { cells, nulls: array.logical_nulls() }
     }
@@ -63,22 +64,56 @@ impl Amounts {
     }
 }
 
+/// The amount of every cell; entries of a dictionary are read once each.
+fn each(array: &dyn Array) -> Vec<Option<Amount>> {
+    let Some(dictionary) = array.as_any_dictionary_opt() else {
+        return (0..array.len()).map(|row| Amount::of_cell(array, row)).collect();
+    };
+    let entries = each(dictionary.values().as_ref());
+    let entry = |row| entries.get(canon::dictionary_key(dictionary, row)).copied().flatten();
+    (0..array.len()).map(|row| if array.is_null(row) { None } else { entry(row) }).collect()
+}
+
 /// An exact sum. Impossible once it overflowed 256 bits or a cell was no exact decimal.
 #[derive(Debug, Clone, Copy)]
 pub struct Sum {
     /// What fitted into 128 bits at this scale, on top of `rest`.
     fixed: i128,
     scale: u32,
-    rest: Option<Amount>,
+    rest: Result<Amount, NoSum>,
+}
+
+/// Why there is no sum, the more telling reason last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum NoSum {
+    Overflow,
+    Inexact,
+}
+
+/// Two amounts made one, if there are both and the result fits.
+fn joined(
+    a: Result<Amount, NoSum>,
+    b: Result<Amount, NoSum>,
+    join: impl FnOnce(Amount, Amount) -> Option<Amount>,
+) -> Result<Amount, NoSum> {
+    match (a, b) {
+        (Ok(a), Ok(b)) => join(a, b).ok_or(NoSum::Overflow),
+        (Err(a), Err(b)) => Err(a.max(b)),
+        (Err(none), Ok(_)) | (Ok(_), Err(none)) => Err(none),
+    }
 }
 
 impl Sum {
     /// Of nothing.
-    pub const ZERO: Self = Self { fixed: 0, scale: 0, rest: Some(Amount::ZERO) };
+    pub const ZERO: Self = Self { fixed: 0, scale: 0, rest: Ok(Amount::ZERO) };
 
     /// The sum, if it is possible.
     pub fn amount(self) -> Option<Amount> {
-        self.rest?.plus(Amount::new(self.fixed, self.scale))
+        self.exact().ok()
+    }
+
+    fn exact(self) -> Result<Amount, NoSum> {
+        joined(self.rest, Ok(Amount::new(self.fixed, self.scale)), Amount::plus)
     }
 
     /// Adds a cell. Null adds nothing.
@@ -86,7 +121,9 @@ impl Sum {
         match &amounts.cells {
             _ if amounts.is_null(row) => {}
             Cells::Fixed(values, scale) => self.add_fixed(values[row], *scale),
-            Cells::Any(values) => self.rest = self.rest.zip(values[row]).and_then(|(a, b)| a.plus(b)),
+            Cells::Any(values) => {
+                self.rest = joined(self.rest, values[row].ok_or(NoSum::Inexact), Amount::plus);
+            }
         }
     }
 
@@ -97,9 +134,11 @@ impl Sum {
             Cells::Fixed(values, scale) if values[row] != i128::MIN => self.add_fixed(-values[row], *scale),
             Cells::Fixed(values, scale) => {
                 let cell = Amount::new(values[row], *scale);
-                self.rest = self.rest.and_then(|rest| rest.minus(cell));
+                self.rest = joined(self.rest, Ok(cell), Amount::minus);
             }
-            Cells::Any(values) => self.rest = self.rest.zip(values[row]).and_then(|(a, b)| a.minus(b)),
+            Cells::Any(values) => {
+                self.rest = joined(self.rest, values[row].ok_or(NoSum::Inexact), Amount::minus);
+            }
         }
     }
 
@@ -108,7 +147,7 @@ impl Sum {
         match sum {
             Some(sum) => self.fixed = sum,
             None => {
-                self.rest = self.amount();
+                self.rest = self.exact();
                 (self.fixed, self.scale) = (value, scale);
             }
         }
@@ -117,20 +156,24 @@ impl Sum {
     /// Both together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
-        let rest = self.amount().zip(other.amount()).and_then(|(a, b)| a.plus(b));
+        let rest = joined(self.exact(), other.exact(), Amount::plus);
         Self { rest, ..Self::ZERO }
     }
 
     /// Without the other.
     #[must_use]
     pub fn minus(self, other: Self) -> Self {
-        let rest = self.amount().zip(other.amount()).and_then(|(a, b)| a.minus(b));
+        let rest = joined(self.exact(), other.exact(), Amount::minus);
         Self { rest, ..Self::ZERO }
     }
 
     /// Exact decimal text, or why there is none.
     pub fn text(self) -> String {
-        self.amount().map_or_else(|| "not summed: not an exact decimal".to_owned(), |a| a.to_string())
+        match self.exact() {
+            Ok(amount) => amount.to_string(),
+            Err(NoSum::Inexact) => "not summed: not an exact decimal".to_owned(),
+            Err(NoSum::Overflow) => "not summed: more than 256 bits".to_owned(),
+        }
     }
 }
 
@@ -138,7 +181,7 @@ impl Sum {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Decimal128Array, Float64Array, StringArray};
+    use arrow::array::{ArrayRef, Decimal128Array, DictionaryArray, Float64Array, StringArray};
 
     use super::*;
 
@@ -171,5 +214,28 @@ mod tests {
         assert_eq!(sum(&[floats]).text(), "not summed: not an exact decimal");
         let nulls: ArrayRef = Arc::new(Float64Array::from(vec![None::<f64>]));
         assert_eq!(sum(&[nulls]).text(), "0");
+    }
+
+    #[test]
+    fn what_is_too_large_says_so() {
+        let digits = "9".repeat(76);
+        let large: ArrayRef = Arc::new(StringArray::from(vec![digits.as_str(); 10]));
+        assert_eq!(sum(std::slice::from_ref(&large)).text(), "not summed: more than 256 bits");
+        let word: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
+        assert_eq!(sum(&[large, word]).text(), "not summed: not an exact decimal");
+    }
+
+    #[test]
+    fn entries_of_a_dictionary_are_summed_as_the_cells_that_they_stand_for() {
+        let cells = [Some("1.00"), None, Some("2.50"), Some("1.00")];
+        let dictionary: ArrayRef = Arc::new(cells.into_iter().collect::<DictionaryArray<Int32Type>>());
+        assert_eq!(sum(std::slice::from_ref(&dictionary)).text(), "4.50");
+        let mut less = Sum::ZERO;
+        less.subtract(&Amounts::of(dictionary.as_ref()), 2);
+        assert_eq!(less.text(), "-2.50");
+        assert_eq!(Amount::of_cell(dictionary.as_ref(), 2), Amount::parse("2.5"));
+        assert_eq!(Amount::of_cell(dictionary.as_ref(), 1), None);
+        let words: ArrayRef = Arc::new([Some("x")].into_iter().collect::<DictionaryArray<Int32Type>>());
+        assert_eq!(sum(&[words]).text(), "not summed: not an exact decimal");
     }
 }

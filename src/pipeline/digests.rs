@@ -76,10 +76,22 @@ pub(super) fn digests(
             excluded: undone.excluded[lane],
             residual: None,
         };
-        total.residual = (!total.holds()).then(|| residual(&total, verdicts));
+        total.residual = match (total.holds(), total.excluded) {
+            (true, 0) => None,
+            (true, _) => Some(unproven(total.excluded)),
+            (false, _) => Some(residual(&total, verdicts)),
+        };
         total
     };
     Ok((0..=columns).map(total).collect())
+}
+
+/// What an identity that holds leaves open.
+fn unproven(excluded: u64) -> String {
+    format!(
+        "undone changes that are in none of these digests, as an image is missing or partial or as they are truncates: \
+         {excluded}; it holds without them and proves nothing of them"
+    )
 }
 
 /// Why an identity does not hold, as far as it is known.

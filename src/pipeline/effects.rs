@@ -13,7 +13,7 @@ use crate::model::{Amount, Discrepancy};
 use crate::replay::chain::{Closing, Conflict};
 
 /// Stands for an amount that nothing states.
-const UNKNOWN: &str = "unknown";
+pub(super) const UNKNOWN: &str = "unknown";
 
 impl Evidence<'_> {
     /// By how much conflicts make the current total of each measure differ from the ledger's.

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use rayon::prelude::*;
 
+use super::effects::{UNKNOWN, measured};
 use super::findings::{Findings, Found};
 use super::inputs::{DatasetInput, SourceInput};
 use super::scan::{Histories, Repeated};
@@ -250,10 +251,8 @@ impl Evidence<'_> {
         }
         let name = self.input.schema.name(column);
         if self.input.plan.measures.iter().any(|m| m == name) {
-            let expected = Amount::of_cell(held.as_ref(), held_row).unwrap_or(Amount::ZERO);
-            let found = Amount::of_cell(array.as_ref(), row).unwrap_or(Amount::ZERO);
-            let difference = found.minus(expected).map_or_else(|| "overflow".to_owned(), |a| a.to_string());
-            discrepancy.amounts.push((name.to_owned(), difference));
+            let (expected, found) = (measured(held, held_row), measured(array, row));
+            discrepancy.amounts.push((name.to_owned(), differing(expected, found)));
         }
         discrepancy.cells.push(CellDifference {
             column: name.to_owned(),
@@ -287,14 +286,14 @@ impl Evidence<'_> {
             let amount = match (case.conflict.kind, case.current) {
                 (DiscrepancyKind::CurrentMissing, _) => self
                     .last_known(column, &case.indices, case.records)
-                    .and_then(|(array, row)| Amount::of_cell(array.as_ref(), row))
-                    .and_then(|amount| Amount::ZERO.minus(amount)),
-                (DiscrepancyKind::CurrentUnexpected, Some((batch, row))) => {
-                    Amount::of_cell(batch.column(column).as_ref(), row)
-                }
+                    .filter(|(array, row)| array.is_valid(*row))
+                    .map(|(array, row)| differing(measured(array, row), Some(Amount::ZERO))),
+                (DiscrepancyKind::CurrentUnexpected, Some((batch, row))) => Some(batch.column(column))
+                    .filter(|array| array.is_valid(row))
+                    .map(|array| differing(Some(Amount::ZERO), measured(array, row))),
                 _ => None,
             };
-            discrepancy.amounts.extend(amount.map(|a| (name.clone(), a.to_string())));
+            discrepancy.amounts.extend(amount.map(|amount| (name.clone(), amount)));
         }
     }
 
@@ -442,6 +441,12 @@ impl Evidence<'_> {
     fn current_place(&self, group: usize, row: usize) -> CurrentPlace {
         self.input.current_place(group, row)
     }
+}
+
+/// Found minus expected as text. A cell that is no exact decimal makes it unknown, which is not nothing.
+fn differing(expected: Option<Amount>, found: Option<Amount>) -> String {
+    let Some((expected, found)) = expected.zip(found) else { return UNKNOWN.to_owned() };
+    found.minus(expected).map_or_else(|| "overflow".to_owned(), |amount| amount.to_string())
 }
 
 fn known(state: CellState) -> bool {

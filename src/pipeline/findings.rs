@@ -24,8 +24,8 @@ use super::differences::{Explained, Materiality};
 use super::outcome::{Discrepancies, KindCount};
 use crate::error::{Error, Result};
 use crate::export::tables::{self, DiscrepancyFile};
-use crate::model::{Cause, Discrepancy, DiscrepancyKind, Severity};
-use crate::plan::Plan;
+use crate::model::{Amount, Cause, Discrepancy, DiscrepancyKind, Severity};
+use crate::plan::{Plan, UpTo};
 use crate::read::{Spool, SpoolWriter, SpooledTable};
 
 /// Findings of one kind and dataset that stay in memory in full.
@@ -68,7 +68,8 @@ pub(super) fn sort(found: &mut [Found]) {
 /// from which amounts on one is material.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known {
-    accepted: Arc<BTreeMap<String, String>>,
+    /// By fingerprint, in the order of the plan.
+    accepted: Arc<BTreeMap<String, Vec<Acceptance>>>,
     materiality: Arc<Materiality>,
 }
 
@@ -76,13 +77,57 @@ impl Known {
     pub(super) fn new(plan: &Plan, now: i64) -> Self {
         let today = plan.calendar.zone.unwrap_or(chrono_tz::UTC).timestamp_nanos(now).date_naive();
         let holds = |a: &&crate::plan::Accepted| a.expires.is_none_or(|last| today <= last);
-        let pairs = plan.accepted.iter().filter(holds).map(|a| (a.fingerprint.clone(), a.reason.clone()));
-        // Of several that accept one finding the first in the plan gives the reason.
-        Self { accepted: Arc::new(pairs.rev().collect()), materiality: Arc::new(Materiality::new(plan)) }
+        let mut accepted: BTreeMap<String, Vec<Acceptance>> = BTreeMap::new();
+        for one in plan.accepted.iter().filter(holds) {
+            let acceptance = Acceptance { reason: one.reason.clone(), up_to: one.up_to.clone() };
+            accepted.entry(one.fingerprint.clone()).or_default().push(acceptance);
+        }
+        Self { accepted: Arc::new(accepted), materiality: Arc::new(Materiality::new(plan)) }
     }
 
-    fn reason(&self, discrepancy: &Discrepancy) -> Option<String> {
-        if self.accepted.is_empty() { None } else { self.accepted.get(&discrepancy.fingerprint()).cloned() }
+    /// Marks a finding as material, and as accepted by the first that covers its amount.
+    fn judge(&self, found: &mut Discrepancy) {
+        found.material = self.materiality.judge(found);
+        if self.accepted.is_empty() {
+            return;
+        }
+        let Some(naming) = self.accepted.get(&found.fingerprint()) else { return };
+        match naming.iter().find(|acceptance| acceptance.covers(found)) {
+            Some(acceptance) => found.accepted = Some(acceptance.reason.clone()),
+            None => found.not_accepted = naming.first().map(Acceptance::limit),
+        }
+    }
+}
+
+/// One entry of the plan that accepts a finding.
+#[derive(Debug, Clone)]
+struct Acceptance {
+    reason: String,
+    up_to: Option<UpTo>,
+}
+
+impl Acceptance {
+    /// Whether it goes as far as a finding's amounts. A fingerprint tells which finding it is, not how large.
+    fn covers(&self, found: &Discrepancy) -> bool {
+        let within = |limit: Amount, text: &str| {
+            Amount::parse(text).and_then(Amount::magnitude).is_some_and(|amount| amount <= limit)
+        };
+        match &self.up_to {
+            Some(UpTo::Any) => true,
+            Some(UpTo::Amount(limit)) => Amount::parse(limit).is_some_and(|limit| {
+                found.amounts.iter().chain(&found.effects).all(|(_, text)| within(limit, text))
+            }),
+            None => found.material != Some(true),
+        }
+    }
+
+    /// How far it goes, in words.
+    fn limit(&self) -> String {
+        match &self.up_to {
+            None => "the plan accepts it without `up_to`, so only as long as it is not material".to_owned(),
+            Some(UpTo::Amount(limit)) => format!("the plan accepts it up to an amount of {limit}"),
+            Some(UpTo::Any) => "the plan accepts any amount".to_owned(),
+        }
     }
 }
 
@@ -124,8 +169,7 @@ impl Findings {
     /// Adds findings, within each kind and dataset in this order.
     pub(super) fn push(&mut self, found: impl IntoIterator<Item = Found>) -> Result<()> {
         for mut one in found {
-            one.discrepancy.accepted = self.known.reason(&one.discrepancy);
-            one.discrepancy.material = self.known.materiality.judge(&one.discrepancy);
+            self.known.judge(&mut one.discrepancy);
             self.explained.add(&one);
             let kind = one.discrepancy.kind;
             let place = (Reverse(kind.severity()), kind, one.discrepancy.dataset.clone());
@@ -336,7 +380,8 @@ mod tests {
     #[test]
     fn what_the_plan_accepts_is_counted_apart() {
         let one = found(DiscrepancyKind::ChainBreak, 1, None);
-        let accepted = [(one.discrepancy.fingerprint(), "known".to_owned())].into();
+        let acceptance = Acceptance { reason: "known".to_owned(), up_to: None };
+        let accepted = [(one.discrepancy.fingerprint(), vec![acceptance])].into();
         let known = Known { accepted: Arc::new(accepted), ..Known::default() };
         let mut findings = Findings::new(&Spool::new(None), &known);
         findings.push([one, found(DiscrepancyKind::ChainBreak, 2, None)]).unwrap();
@@ -345,5 +390,23 @@ mod tests {
         let counts = summary.counts[&DiscrepancyKind::ChainBreak];
         assert_eq!((counts.open, counts.accepted), (1, 1));
         assert_eq!(summary.listed[0].accepted.as_deref(), Some("known"));
+    }
+
+    #[test]
+    fn an_acceptance_goes_as_far_as_its_amount() {
+        let mut found = found(DiscrepancyKind::CurrentDiffers, 1, None).discrepancy;
+        let covers = |up_to: Option<UpTo>, found: &Discrepancy| {
+            Acceptance { reason: String::new(), up_to }.covers(found)
+        };
+        let up_to = |text: &str| Some(UpTo::Amount(text.to_owned()));
+        assert!(covers(up_to("0"), &found), "it has no amount");
+        found.amounts.push(("v".to_owned(), "-990.00".to_owned()));
+        found.effects.push(("v".to_owned(), "12".to_owned()));
+        assert!(covers(up_to("990"), &found) && !covers(up_to("989.99"), &found));
+        assert!(covers(None, &found), "nothing says from which amount on it is material");
+        found.material = Some(true);
+        assert!(!covers(None, &found) && covers(up_to("990"), &found));
+        found.effects[0].1 = "unknown".to_owned();
+        assert!(!covers(up_to("990"), &found) && covers(Some(UpTo::Any), &found));
     }
 }

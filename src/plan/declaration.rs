@@ -227,4 +227,15 @@ pub struct Accepted {
     pub approver: Option<String>,
     /// The last day on which it is accepted, in the plan's time zone.
     pub expires: Option<NaiveDate>,
+    /// Up to which amount. `None`: as long as it is not material.
+    pub up_to: Option<UpTo>,
+}
+
+/// Up to which amount a finding is accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpTo {
+    /// Whatever the amount is or becomes, known or not.
+    Any,
+    /// As long as no amount of it is larger, whatever its sign; exact decimal text.
+    Amount(String),
 }

@@ -16,13 +16,13 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 use toml::de::DeTable;
 
-use super::{Accepted, Calendar, CsvEscape, CsvOptions, Dataset, Plan, TableFormat, parse_zone};
+use super::{Accepted, Calendar, CsvEscape, CsvOptions, Dataset, Plan, TableFormat, UpTo, parse_zone};
 use crate::error::{At, Error, Result};
 use document::{Document, Section, Value};
 
 const KEYS: [&str; 5] = ["name", "time_zone", "fiscal_year_start", "datasets", "accepted"];
 const CSV_KEYS: [&str; 4] = ["delimiter", "null", "header", "escape"];
-const ACCEPTED_KEYS: [&str; 4] = ["fingerprint", "reason", "approver", "expires"];
+const ACCEPTED_KEYS: [&str; 5] = ["fingerprint", "reason", "approver", "expires", "up_to"];
 
 impl Plan {
     /// Reads and validates a plan file. Its relative paths are relative to its folder.
@@ -160,9 +160,24 @@ fn accepted(value: &Value<'_>) -> Result<Vec<Accepted>> {
             reason: section.require("reason", "reason = \"migration of 2025-03-01\"")?.text()?.to_owned(),
             approver: text("approver")?,
             expires,
+            up_to: section.get("up_to").map(|v| up_to(&v)).transpose()?,
         })
     };
     value.list()?.iter().map(one).collect()
+}
+
+/// The largest amount of an accepted finding: a number, or `any`.
+fn up_to(value: &Value<'_>) -> Result<UpTo> {
+    if value.text().is_ok_and(|text| text == "any") {
+        return Ok(UpTo::Any);
+    }
+    let text = value.decimal()?;
+    match text.strip_prefix('-') {
+        Some(_) => {
+            Err(value.error("an amount up to which a finding is accepted has no sign", "leave out the sign"))
+        }
+        None => Ok(UpTo::Amount(text)),
+    }
 }
 
 fn day(value: &Value<'_>) -> Result<NaiveDate> {

@@ -30,7 +30,7 @@ mod zone;
 pub use crate::read::{Batches, CsvEscape, CsvOptions, TableFormat, TableSource};
 pub use calendar::Calendar;
 pub use declaration::{
-    Accepted, Current, Dataset, Figures, Normalisation, Opening, Plan, Reference, Reported,
+    Accepted, Current, Dataset, Figures, Normalisation, Opening, Plan, Reference, Reported, UpTo,
 };
 pub use filter::{BoundFilter, Filter, FilterError};
 pub use flags::OneDataset;

@@ -149,6 +149,21 @@ impl Report {
         self.kinds.iter().filter(|(kind, ..)| kind.severity() == severity).map(|(_, open, _)| open).sum()
     }
 
+    /// How many of the accepted ones have at least this severity.
+    pub fn accepted_from(&self, severity: crate::model::Severity) -> u64 {
+        self.kinds
+            .iter()
+            .filter(|(kind, ..)| kind.severity() >= severity)
+            .map(|(.., accepted)| accepted)
+            .sum()
+    }
+
+    /// How many rows of all datasets have this verdict.
+    pub fn rows_of(&self, verdict: &str) -> u64 {
+        let all = self.datasets.iter().flat_map(|dataset| &dataset.verdicts);
+        all.filter(|(name, _)| *name == verdict).map(|(_, count)| count).sum()
+    }
+
     /// How many are accepted by the plan.
     pub fn accepted(&self) -> u64 {
         self.kinds.iter().map(|(.., accepted)| accepted).sum()

@@ -1,14 +1,14 @@
 //! The sentences of a report: the verdict, and what was not proven.
 
 use super::view::Report;
-use crate::model::Severity;
+use crate::model::{MeasureTotal, Severity};
 
 /// How a snapshot came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Everything ties.
     Ties,
-    /// Everything ties, on assumptions or inferences.
+    /// Everything ties but for what the plan accepts and what the ledger does not cover, or on assumptions.
     TiesWithRemarks,
     /// Something contradicts.
     DoesNotTie,
@@ -20,17 +20,24 @@ pub enum Outcome {
 pub fn outcome(report: &Report) -> Outcome {
     match (report.open(Severity::Error), report.open(Severity::Warning)) {
         (0, _) if !report.verified => Outcome::NotVerified,
-        (0, 0) if report.refused.is_empty() && report.assumptions.is_empty() => Outcome::Ties,
+        (0, 0) if report.refused.is_empty() && report.assumptions.is_empty() && is_whole(report) => {
+            Outcome::Ties
+        }
         (0, _) if report.refused.is_empty() => Outcome::TiesWithRemarks,
         _ => Outcome::DoesNotTie,
     }
+}
+
+/// Whether the ledger covers every row, and nothing is taken as tying because the plan accepts it.
+fn is_whole(report: &Report) -> bool {
+    report.accepted_from(Severity::Warning) == 0 && report.rows_of("not-covered") == 0
 }
 
 /// The verdict in one line.
 pub fn headline(report: &Report) -> String {
     match outcome(report) {
         Outcome::Ties => "Everything ties.".to_owned(),
-        Outcome::TiesWithRemarks => "Everything ties, on the assumptions below.".to_owned(),
+        Outcome::TiesWithRemarks => with_remarks(report),
         Outcome::NotVerified => "Rebuilt, not verified.".to_owned(),
         Outcome::DoesNotTie => match report.open(Severity::Error) {
             0 => "A dataset could not be rebuilt.".to_owned(),
@@ -40,16 +47,31 @@ pub fn headline(report: &Report) -> String {
     }
 }
 
+/// Everything ties, but.
+fn with_remarks(report: &Report) -> String {
+    let (accepted, outside) = (report.accepted_from(Severity::Warning), report.rows_of("not-covered"));
+    let mut line = if outside == 0 { "Everything ties" } else { "What the ledger covers ties" }.to_owned();
+    match accepted {
+        0 => {}
+        1 => line += " but for 1 accepted discrepancy",
+        many => line += &format!(" but for {} accepted discrepancies", grouped(&many.to_string())),
+    }
+    if report.open(Severity::Warning) > 0 || !report.assumptions.is_empty() {
+        line += ", on the assumptions below";
+    }
+    if outside > 0 {
+        line += &format!("; {} outside of it", be(outside, "row"));
+    }
+    line + "."
+}
+
 /// What stands behind the headline, a sentence each.
 pub fn summary(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     let rows: u64 = report.datasets.iter().map(|d| d.rows.snapshot).sum();
     let tables = counted(report.datasets.len() as u64, "table");
     lines.push(format!("{tables} with {} as they stood at the as-of.", counted(rows, "row")));
-    let of = |names: &[&str]| -> u64 {
-        let all = report.datasets.iter().flat_map(|d| &d.verdicts);
-        all.filter(|(name, _)| names.contains(name)).map(|(_, count)| count).sum()
-    };
+    let of = |names: &[&str]| -> u64 { names.iter().map(|name| report.rows_of(name)).sum() };
     if report.verified {
         let parts = [
             (
@@ -70,13 +92,7 @@ pub fn summary(report: &Report) -> Vec<String> {
     } else {
         lines.push("The ledger was not checked against itself or the current state.".to_owned());
     }
-    let equations = report.datasets.iter().flat_map(|d| &d.measures);
-    let (holding, broken): (Vec<_>, Vec<_>) = equations.partition(|m| m.holds);
-    if broken.is_empty() && !holding.is_empty() {
-        lines.push(format!("All control totals foot ({}).", counted(holding.len() as u64, "measure")));
-    } else if !broken.is_empty() {
-        lines.push(format!("{} of control totals do not foot.", counted(broken.len() as u64, "equation")));
-    }
+    lines.extend(footing(report));
     let unexplained = report.differences.iter().filter(|d| !is_zero(&d.unexplained) || d.unknown > 0).count();
     let differing = report.differences.iter().filter(|d| !is_zero(&d.difference) || d.unknown > 0).count();
     match (differing, unexplained) {
@@ -98,6 +114,29 @@ pub fn summary(report: &Report) -> Vec<String> {
     }
     if report.accepted() > 0 {
         lines.push(format!("{} accepted by the plan, and still listed.", be(report.accepted(), "finding")));
+    }
+    lines
+}
+
+/// Whether the control totals of measures foot. What is no sum can neither foot nor fail to.
+fn footing(report: &Report) -> Vec<String> {
+    let measures = report.datasets.iter().flat_map(|d| &d.measures);
+    let (summed, rest): (Vec<&MeasureTotal>, Vec<_>) = measures.partition(|m| m.is_summed);
+    let broken = summed.iter().filter(|m| !m.holds).count();
+    let mut lines = Vec::new();
+    match broken {
+        0 if summed.is_empty() => {}
+        0 => lines.push(format!("All control totals foot ({}).", counted(summed.len() as u64, "measure"))),
+        1 => lines.push("1 equation of control totals does not foot.".to_owned()),
+        many => lines.push(format!("{} of control totals do not foot.", counted(many as u64, "equation"))),
+    }
+    if !rest.is_empty() {
+        let names: Vec<&str> = rest.iter().map(|m| m.name.as_str()).collect();
+        lines.push(format!(
+            "{} not summed, as not every value is an exact decimal of a size that can be added: {}.",
+            be(rest.len() as u64, "measure"),
+            names.join(", ")
+        ));
     }
     lines
 }

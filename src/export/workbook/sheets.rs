@@ -387,6 +387,8 @@ fn texts(found: &Discrepancy) -> [String; 14] {
     let current = found.current.as_ref().map(|p| format!("{} row {}", p.file, p.row));
     let accepted =
         found.accepted.as_ref().map_or_else(String::new, |reason| format!(" (accepted: {reason})"));
+    let not_accepted =
+        found.not_accepted.as_ref().map_or_else(String::new, |limit| format!(" (not accepted: {limit})"));
     [
         found.severity().name().to_owned(),
         found.kind.code().to_owned(),
@@ -400,7 +402,7 @@ fn texts(found: &Discrepancy) -> [String; 14] {
         amounts.join(", "),
         ledger.unwrap_or_default(),
         current.unwrap_or_default(),
-        format!("{}{accepted}", found.message),
+        format!("{}{accepted}{not_accepted}", found.message),
         found.fingerprint(),
     ]
 }

@@ -69,6 +69,7 @@ fn one(found: &Discrepancy, page: &mut Page) {
     page.raw("</p>\n").element("<p>", &found.message, "</p>\n");
     cells(found, page);
     for (measure, amount) in &found.amounts {
+        let amount = if amount == "unknown" { "an unknown amount" } else { amount };
         page.raw("<p>").text(measure).raw(" differs by <b>").text(&grouped(amount)).raw("</b></p>\n");
     }
     page.raw("<p class=\"soft\">");
@@ -80,6 +81,7 @@ fn one(found: &Discrepancy, page: &mut Page) {
         places.push(format!("stands for {}", counted(found.count, "occurrence")));
     }
     places.extend(found.accepted.as_ref().map(|reason| format!("accepted: {reason}")));
+    places.extend(found.not_accepted.as_ref().map(|limit| format!("not accepted: {limit}")));
     places.push(format!("fingerprint {}", found.fingerprint()));
     page.text(&places.join(" · ")).raw("</p>\n</div>\n");
 }
