@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Read as _;
 
 use crate::harness::{Folder, Output};
+use crate::table;
 
 const PLAN: &str = "\
 name = \"<script>alert('plan')</script>\"
@@ -180,4 +181,63 @@ fn a_table_too_long_for_the_workbook_is_named_and_not_cut() {
     let mut text = String::new();
     archive.by_name("xl/worksheets/sheet1.xml").unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(text.matches("<row ").count(), 5, "the head and four rows");
+}
+
+/// Symptom: recalculated, the workbook said that its own totals do not foot. Causes: cells written as text,
+/// which SUM leaves out, and sums of very many hundredths, which drift.
+#[test]
+fn a_workbook_adds_up_only_what_a_spreadsheet_adds_exactly() {
+    let folder = Folder::new();
+    let (schema, _) = table::parse_header(
+        "*id int64 | big decimal(20,2) | text text | money decimal(12,2) | whole int64 | huge int64",
+    );
+    let rows = [
+        "1 | 1234567890123456.78  | 1.50 | 98765432.19 | 1 | 999999999999999",
+        "2 | -1234567890123450.00 | 2.25 | null        | 2 | 999999999999999",
+        "3 | 5.00                 | 3.00 | -0.01       | 3 | 999999999999999",
+    ];
+    table::write_parquet(
+        &folder.join("items.parquet"),
+        &table::parse_rows(&schema, &rows.map(str::to_owned)),
+    );
+    folder.write("items.ndjson", "");
+    let measures = "measures = [\"big\", \"text\", \"money\", \"whole\", \"huge\"]";
+    folder.write(
+        "plan.toml",
+        PLAN.replace("items.csv", "items.parquet")
+            .replace("measures = [\"qty\"]", measures)
+            .replace("group_by = [\"city\"]\nmateriality = \"5\"\n", ""),
+    );
+    assert_eq!(snapshot(&folder, &[]).status, 0);
+    let totals = part(&folder, "xl/worksheets/sheet2.xml");
+    let formulas: Vec<&str> = totals
+        .split("<c r=\"J")
+        .skip(1)
+        .filter_map(|cell| cell.split("</c>").next()?.split("<f>").nth(1)?.split("</f>").next())
+        .collect();
+    let expected = [
+        "ROUND(ROWS('items'!A2:A4)-G2,0)",
+        "ROUND(SUMPRODUCT(ROUND('items'!D2:D4*100,0))/100-G5,2)",
+        "ROUND(SUM('items'!E2:E4)-G6,0)",
+    ];
+    assert_eq!(formulas, expected, "neither cells of text nor sums beyond exact ones");
+    let shared = part(&folder, "xl/sharedStrings.xml");
+    assert!(
+        shared.contains("the sheet of the table has not every value as a number: not added up"),
+        "{shared}"
+    );
+}
+
+#[test]
+fn names_that_a_spreadsheet_cannot_take_are_cut_or_changed() {
+    let rows = [(1, "A", 7)];
+    let folder = folder(&rows, &rows);
+    let plan =
+        PLAN.replace("<script>alert('plan')</script>", &"n".repeat(40_000)).replace("items]", "history]");
+    folder.write("plan.toml", plan.replace("datasets.items", "datasets.history"));
+    assert_eq!(snapshot(&folder, &[]).status, 0);
+    let names = part(&folder, "xl/workbook.xml");
+    assert!(names.contains("name=\"history 2\"") && !names.contains("name=\"history\""), "{names}");
+    let shared = part(&folder, "xl/sharedStrings.xml");
+    assert!(shared.contains("n… (cut: 40017 characters)"), "{}", &shared[..500]);
 }

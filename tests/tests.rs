@@ -18,6 +18,7 @@
 //! | `memory` | record batches in, record batches out |
 //! | `movements` | postings against a forward history of balances that remembers every state |
 //! | `one_key` | the history of one key, told from few pages or from the whole ledger |
+//! | `packages` | honest evidence folders of any types and formats, sound to both checking programs |
 //! | `parquet_output` | what is copied, what is encoded, and what other readers make of both |
 //! | `properties` | random histories against oracle, twin, planted faults and thread counts |
 //! | `query` | SQL over results (feature `query`), and every shipped query with planted data |
@@ -58,6 +59,7 @@ mod measures;
 mod memory;
 mod movements;
 mod one_key;
+mod packages;
 mod parquet_output;
 mod properties;
 mod query;

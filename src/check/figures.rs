@@ -142,11 +142,12 @@ struct Figures {
 }
 
 fn sum_up(table: &Table, dataset: &Dataset<'_>) -> Result<Found> {
-    let measures: Vec<&str> = measures_of(dataset.totals()).map(name_of).collect();
-    let by: Vec<&String> = groups_of(dataset)
+    let measures: Vec<String> =
+        measures_of(dataset.totals()).map(|measure| dataset.as_written(name_of(measure))).collect();
+    let by: Vec<String> = groups_of(dataset)
         .first()
         .and_then(|group| group["values"].as_object())
-        .map_or_else(Vec::new, |values| values.keys().collect());
+        .map_or_else(Vec::new, |values| values.keys().map(|name| dataset.as_written(name)).collect());
     let is_told_from_null = |text: &String| dataset.null().is_none() || !text.is_empty();
     let none = Figures { rows: 0, sums: vec![Sum::ZERO; measures.len()] };
     let mut found = Found { measures: measures.len(), whole: none.clone(), groups: BTreeMap::new() };
@@ -188,7 +189,7 @@ fn compare(dataset: &Dataset<'_>, found: &Found, file: &str, faults: &mut Faults
     let mut stated: BTreeMap<Vec<Option<String>>, Stated> = BTreeMap::new();
     for group in groups_of(dataset) {
         let values = group["values"].as_object().into_iter().flatten();
-        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let text = |value: &Value| value.as_str().map(|text| dataset.as_written(text));
         let key = values.map(|(_, value)| text(value).filter(is_told_from_null)).collect();
         let (rows, sums) = figures_of(group);
         let entry = stated.entry(key).or_insert_with(|| (0, vec![Some(Amount::ZERO); sums.len()]));

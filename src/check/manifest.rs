@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Faults, MANIFEST, MANIFEST_DIGEST};
 use crate::error::{Error, Result};
+use crate::export::csv::is_formula;
 use crate::export::package;
 
 /// A manifest that could be read, whether or not it is as it was written.
@@ -97,6 +98,12 @@ impl<'a> Dataset<'a> {
         self.value["null"].as_str()
     }
 
+    /// A text as it stands in that file: where text is written safely, formulas are preceded by a quote.
+    pub(super) fn as_written(&self, text: &str) -> String {
+        let is_safe = self.value["csv_safe"].as_bool() == Some(true) && is_formula(text);
+        if is_safe { format!("'{text}") } else { text.to_owned() }
+    }
+
     /// Whether rows are identified by a key.
     pub(super) fn has_key(&self) -> bool {
         self.value["key"].as_array().is_some_and(|key| !key.is_empty())
@@ -118,13 +125,15 @@ pub(crate) fn digest_line(sha256: &str) -> String {
     format!("{sha256}  {MANIFEST}\n")
 }
 
-/// The labels of all packages of the series that a package belongs to.
-pub(super) fn series(folder: &Path) -> Vec<String> {
+/// The label of a package, and those of all packages of the series that it belongs to; none if it is of no series.
+pub(super) fn series(folder: &Path) -> (Option<String>, Vec<String>) {
     let bytes = std::fs::read(folder.join(MANIFEST)).unwrap_or_default();
     let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let label = text(&value["as_of"]["label"]);
     // A name that leads out of the folder is none.
     let is_name = |label: &String| Path::new(label).components().count() == 1 && !label.contains("..");
-    value["series"].as_array().into_iter().flatten().filter_map(text).filter(is_name).collect()
+    let all = value["series"].as_array().into_iter().flatten().filter_map(text).filter(is_name).collect();
+    (label, all)
 }
 
 fn text(value: &Value) -> Option<String> {

@@ -133,7 +133,13 @@ pub fn check(request: &CheckRequest) -> Result<CheckOutcome> {
             continue;
         }
         outcome.packages.push(package(&path, &keys)?);
-        stated.extend(manifest::series(&path));
+        let (label, series) = manifest::series(&path);
+        // Each may be sound by itself and yet stand for another moment.
+        if !series.is_empty() && label.as_ref() != Some(&name) {
+            let label = label.unwrap_or_else(|| "no moment".to_owned());
+            faults.say(name, format!("its manifest is that of {label}: packages of the series were moved"));
+        }
+        stated.extend(series);
     }
     stated.sort();
     stated.dedup();

@@ -3,7 +3,7 @@
 
     python3 verify.py [FOLDER]        default: the folder that this file is in
 
-Needs Python 3.8 and pyarrow (any Parquet reader would do; see table()). It checks, in
+Needs Python 3.8 and pyarrow (any Parquet reader would do; see table() and values()). It checks, in
 this order, that
   1. the manifest has the digest that manifest.sha256 states,
   2. every file has the digest that the manifest states, none is missing, none added,
@@ -15,17 +15,18 @@ this order, that
 Exit status: 0 all of this holds, 1 something does not, 2 it could not be checked.
 """
 
-import csv
+import base64
 import hashlib
 import json
 import pathlib
+import re
 import struct
 import sys
 from array import array
 from collections import Counter
-from decimal import Decimal, InvalidOperation, getcontext
+from decimal import Decimal, getcontext
 
-getcontext().prec = 200
+getcontext().prec = 1000
 PARTS = ["current", "inserts_undone", "deletes_undone", "updates_undone", "snapshot"]
 faults = []
 
@@ -34,13 +35,57 @@ def fault(file, what):
     faults.append(f"{file}: {what}")
 
 
-def table(path, null=""):
-    """Column name -> list of values. CSV stays text, and empty or the marker of null there is None."""
+# One cell of delimited text: in quotes, or up to the next comma or line end.
+CELL = re.compile(r'"([^"]*(?:""[^"]*)*)"|([^,\n]*)')
+# A plain decimal: other notations, blanks and other digits are text to asof, which Python would take for numbers.
+PLAIN = re.compile(r"[+-]?(?:([0-9]+)\.?([0-9]*)|\.([0-9]+))")
+NUMBER = re.compile(r"[+-]?(inf|infinity|nan|([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?)", re.IGNORECASE)
+# Sums are made of integers of 256 bits.
+LIMIT = 2**255
+# Stands for values that are neither text nor exact numbers.
+OTHER = object()
+
+
+def records(text):
+    """The records of delimited text: per cell its text and whether it is quoted. An empty line is one empty cell."""
+    record, at = [], 0
+    while at < len(text):
+        cell = CELL.match(text, at)
+        quoted = cell.group(1) is not None
+        record.append((cell.group(1).replace('""', '"') if quoted else cell.group(2), quoted))
+        at = cell.end()
+        if text[at : at + 1] not in ("", ",", "\n"):
+            raise ValueError(f"no comma and no line end after a quote, at character {at + 1}")
+        if text[at : at + 1] != ",":
+            yield record
+            record = []
+        at += 1
+
+
+def values(column):
+    """The cells of a column as Python values; OTHER for what is neither text nor an exact number."""
+    import pyarrow.types as types
+
+    kind = column.type
+    if types.is_dictionary(kind):
+        return values(column.cast(kind.value_type))
+    texts = [types.is_string, types.is_large_string, getattr(types, "is_string_view", types.is_string)]
+    read = texts + [types.is_integer, types.is_decimal, types.is_boolean, types.is_binary, types.is_null]
+    if any(is_kind(kind) for is_kind in read):
+        return column.to_pylist()
+    return [None if is_null else OTHER for is_null in column.is_null().to_pylist()]
+
+
+def table(path, null="", wanted=None):
+    """Column name -> list of values, of those wanted. CSV stays text; the unquoted marker of null there is None."""
     if path.suffix == ".csv":
         with open(path, newline="", encoding="utf-8") as text:
-            rows = list(csv.DictReader(text))
-        cell = lambda value: None if value in ("", null) else value
-        return {name: [cell(row[name]) for row in rows] for name in (rows[0] if rows else {})}, len(rows)
+            lines = records(text.read())
+            names = [name for name, _ in next(lines, [])]
+            rows = list(lines)
+        cell = lambda text, quoted: None if text == null and not quoted else text
+        chosen = [(at, name) for at, name in enumerate(names) if wanted is None or name in wanted]
+        return {name: [cell(*row[at]) for row in rows] for at, name in chosen}, len(rows)
     if path.suffix == ".arrow":
         import pyarrow.ipc
 
@@ -49,7 +94,8 @@ def table(path, null=""):
         import pyarrow.parquet
 
         found = pyarrow.parquet.ParquetFile(str(path)).read()
-    return {name: found.column(name).to_pylist() for name in found.column_names}, found.num_rows
+    chosen = [name for name in found.column_names if wanted is None or name in wanted]
+    return {name: values(found.column(name)) for name in chosen}, found.num_rows
 
 
 def sha256(path):
@@ -62,17 +108,42 @@ def sha256(path):
 
 def amount(value):
     """An exact decimal, or None: floats and other texts are not summed."""
-    if isinstance(value, bool) or isinstance(value, float):
-        return None
-    try:
+    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         return Decimal(value)
-    except (InvalidOperation, TypeError, ValueError):
+    plain = PLAIN.fullmatch(value) if isinstance(value, str) else None
+    if plain is None:
         return None
+    digits = "".join(part or "" for part in plain.groups()).lstrip("0")
+    return Decimal(value) if len(digits) < 78 and int(digits or "0") < LIMIT else None
 
 
 def total(values):
     known = [amount(value) for value in values if value is not None]
     return None if None in known else sum(known, Decimal(0))
+
+
+def is_large(values):
+    """Whether a sum of these may pass 256 bits on the way, so that asof may have none."""
+    known = [amount(value) for value in values if value is not None]
+    scale = max((-value.as_tuple().exponent for value in known), default=0)
+    return sum(abs(int(value.scaleb(max(scale, 0)))) for value in known) >= LIMIT
+
+
+def as_written(text, dataset):
+    """A text as it stands in the file of a snapshot: with --csv-safe, formulas are preceded by a quote."""
+    is_formula = text is not None and text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") and text != ""
+    return "'" + text if dataset.get("csv_safe") and is_formula and not NUMBER.fullmatch(text) else text
+
+
+def is_signature(path):
+    """Whether a file has the form of a detached signature of minisign; what it proves, asof check or minisign says."""
+    try:
+        untrusted, signature, trusted, whole = path.read_text("utf-8").splitlines()[:4]
+        sizes = [len(base64.b64decode(text, validate=True)) for text in (signature, whole)]
+    except (ValueError, OSError):
+        return False
+    comments = untrusted.startswith("untrusted comment: ") and trusted.startswith("trusted comment: ")
+    return comments and sizes == [74, 64]
 
 
 def files(folder, manifest):
@@ -84,9 +155,13 @@ def files(folder, manifest):
             fault(name, "changed: its size or SHA-256 is not what the manifest states")
     own = {"manifest.json", "manifest.sha256"}
     for path in sorted(folder.iterdir()):
-        is_signature = path.name.startswith("manifest.json") and path.name.endswith(".minisig")
-        if path.name not in own and not is_signature and path.name not in manifest["outputs"]:
+        if path.name in own or path.name in manifest["outputs"]:
+            continue
+        named = path.name.startswith("manifest.json") and path.name.endswith(".minisig")
+        if not named:
             fault(path.name, "added: the manifest does not state it")
+        elif not is_signature(path):
+            fault(path.name, "no signature of minisign")
 
 
 def equation(name, figures):
@@ -112,27 +187,30 @@ def equations(dataset):
             fault("manifest.json", f"{name}: rows of groups do not add up ({part})")
         for number, measure in enumerate(whole["measures"]):
             parts = [amount(group["measures"][number][part]) for group in whole["groups"]]
-            if None not in parts and sum(parts) != amount(measure[part]):
+            whole_part = amount(measure[part])
+            if None not in parts and whole_part is not None and sum(parts) != whole_part:
                 fault("manifest.json", f"{name}.{measure['name']}: groups do not add up ({part})")
 
 
 def snapshot(folder, dataset):
     """Rows and sums of the table itself. A value that nothing states is null there."""
     file, whole = dataset["file"], dataset["totals"]
-    columns, rows = table(folder / file, dataset["null"])
+    written = lambda text: as_written(text, dataset)
+    by = [written(name) for name in (whole["groups"][0]["values"] if whole["groups"] else [])]
+    wanted = by + [written(measure["name"]) for measure in whole["measures"]]
+    columns, rows = table(folder / file, dataset["null"], wanted)
     figures = [("", range(rows), whole)]
-    if whole["groups"]:
-        by = list(whole["groups"][0]["values"])
-        text = lambda value: None if value is None else str(value)
-        keys = list(zip(*[map(text, columns.get(name, [None] * rows)) for name in by]))
+    if by:
+        # Delimited text may write empty text as it writes null.
+        told = lambda text: text or None if dataset["null"] is not None else text
+        keys = list(zip(*[map(told, map(text_of, columns.get(name, [None] * rows))) for name in by]))
         texts = all(isinstance(v, (str, int, Decimal, type(None))) for n in by for v in columns.get(n, []))
         members = {}
         for row, key in enumerate(keys):
             members.setdefault(key, []).append(row)
         stated = {}
         for group in whole["groups"]:
-            key = tuple(group["values"].values())
-            key = key if dataset["null"] is None else tuple(value or None for value in key)
+            key = tuple(told(written(value)) for value in group["values"].values())
             stated.setdefault(key, []).append(group)
         for key, groups in stated.items() if texts else []:
             joined = {"rows": {"snapshot": sum(g["rows"]["snapshot"] for g in groups)}, "measures": []}
@@ -148,10 +226,20 @@ def snapshot(folder, dataset):
         if len(chosen) != stated["rows"]["snapshot"]:
             fault(file, f"{len(chosen)} rows{label}, the manifest states {stated['rows']['snapshot']}")
         for measure in stated["measures"]:
-            values = columns.get(measure["name"])
-            found = total(values[row] for row in chosen) if values else Decimal(0)
-            if found != amount(measure["snapshot"]):
+            cells = columns.get(written(measure["name"]))
+            cells = [cells[row] for row in chosen] if cells else []
+            found, wanted_sum = total(cells), amount(measure["snapshot"])
+            if found != wanted_sum and not (wanted_sum is None and found is not None and is_large(cells)):
                 fault(file, f"sum of {measure['name']}{label} is {found}, stated {measure['snapshot']}")
+
+
+def text_of(value):
+    """The exact text of a value, as the manifest writes it."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
 def totals_table(folder, datasets):

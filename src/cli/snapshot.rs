@@ -147,7 +147,9 @@ fn text(outcome: &SnapshotOutcome) -> String {
     if !outcome.verified {
         text += "\nnothing was verified (--no-verify)\n";
     }
-    text + &list("assumptions", &outcome.assumptions) + &list("types of text columns", &outcome.types)
+    text + &list("assumptions", &outcome.assumptions)
+        + &list("notes", &outcome.notes)
+        + &list("types of text columns", &outcome.types)
 }
 
 fn moment_text(moment: &MomentOutcome) -> String {
@@ -241,6 +243,7 @@ fn document(outcome: &SnapshotOutcome, found: bool) -> Value {
         "verified": outcome.verified,
         "moments": outcome.moments.iter().map(moment).collect::<Vec<_>>(),
         "assumptions": outcome.assumptions,
+        "notes": outcome.notes,
         "types": outcome.types,
         "refused": outcome.refused.iter().map(refused).collect::<Vec<_>>(),
     })

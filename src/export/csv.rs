@@ -77,7 +77,7 @@ pub(crate) fn join<'a>(
 }
 
 fn push_field(line: &mut String, text: &str, style: &CsvStyle) {
-    let formula = style.safe && text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) && !is_number(text);
+    let formula = style.safe && is_formula(text);
     let special = |b: u8| matches!(b, b'"' | b'\n' | b'\r') || b == style.delimiter;
     let like_null = text == style.null && !(text.is_empty() && style.empty_unquoted);
     if !formula && !like_null && !text.bytes().any(special) && text.trim() == text {
@@ -90,6 +90,11 @@ fn push_field(line: &mut String, text: &str, style: &CsvStyle) {
     }
     line.push_str(&text.replace('"', "\"\""));
     line.push('"');
+}
+
+/// Whether a spreadsheet would take a text for a formula; where text is written safely, it is preceded by `'`.
+pub(crate) fn is_formula(text: &str) -> bool {
+    text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) && !is_number(text)
 }
 
 fn is_number(text: &str) -> bool {

@@ -5,7 +5,7 @@
 //! and tests that read the file back.
 
 pub mod change_set;
-mod csv;
+pub(crate) mod csv;
 pub mod digests;
 pub(crate) mod in_order;
 mod ipc;

@@ -144,9 +144,7 @@ fn check_replaceable(place: &Path) -> Result<()> {
         let folder = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
         if !folder.join(MANIFEST).exists() {
-            return refuse(&format!(
-                "a folder without a {MANIFEST}, and {name}, which is no package of a series"
-            ));
+            return refuse(&format!("{name}, which is no package: it has no {MANIFEST}"));
         }
         if let Some(found) = foreign(&folder)? {
             return refuse(&format!("{name}: {found}"));

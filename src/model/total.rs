@@ -130,15 +130,47 @@ pub struct GroupTotal {
 }
 
 impl GroupTotal {
-    /// The group as one text: `currency=EUR, region=null`.
+    /// The group as one text: `currency=EUR, region=null`. Different groups have different ones: a text
+    /// that could be taken for more or other than it is stands in quotes, as `region="null"`.
     pub fn label(&self) -> String {
-        self.group.iter().map(|(column, value)| format!("{column}={value}")).collect::<Vec<_>>().join(", ")
+        let value = |value: &GroupValue| match value {
+            GroupValue::Value(text) => quoted(text),
+            other => other.to_string(),
+        };
+        let pair = |(column, of): &(String, GroupValue)| format!("{}={}", quoted(column), value(of));
+        self.group.iter().map(pair).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// A text, in quotes where it would not be told from what stands around it or from what is no value.
+fn quoted(text: &str) -> String {
+    let is_plain = !text.is_empty()
+        && text.trim() == text
+        && !text.contains(['=', ',', '"'])
+        && !text.contains(char::is_control)
+        && !["null", "(unknown)"].contains(&text);
+    if is_plain { text.to_owned() } else { format!("\"{}\"", text.replace('"', "\"\"")) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn different_groups_have_different_labels() {
+        let label = |values: &[(&str, GroupValue)]| {
+            let group = values.iter().map(|(column, value)| ((*column).to_owned(), value.clone())).collect();
+            GroupTotal { group, rows: RowTotal::default(), measures: Vec::new() }.label()
+        };
+        let text = |text: &str| GroupValue::Value(text.to_owned());
+        assert_eq!(label(&[("a", text("EUR")), ("b", GroupValue::Null)]), "a=EUR, b=null");
+        assert_eq!(label(&[("a", text("null"))]), "a=\"null\"");
+        assert_eq!(label(&[("a", text("(unknown)"))]), "a=\"(unknown)\"");
+        assert_eq!(label(&[("a", text("x, b=y"))]), "a=\"x, b=y\"");
+        assert_eq!(label(&[("a", text("x")), ("b", text("y"))]), "a=x, b=y");
+        assert_eq!(label(&[("a", text("5\" pipe"))]), "a=\"5\"\" pipe\"");
+        assert_eq!(label(&[("a", text(""))]), "a=\"\"");
+    }
 
     #[test]
     fn equations_are_written_as_one_would_write_them() {

@@ -12,7 +12,7 @@ use super::totals::{Part, Totals};
 use super::verdicts::ColumnCounts;
 use crate::error::Result;
 use crate::model::{Amount, CellDifference, Discrepancy, DiscrepancyKind as Kind, GroupTotal, Sum, canon};
-use crate::plan::{Figures, Moment, Plan};
+use crate::plan::{Bound, Figures, Moment, Plan};
 use crate::snapshot::GroupSource;
 
 /// One discrepancy per column with inferred, ambiguous or unrecoverable cells.
@@ -75,7 +75,7 @@ pub(super) fn tie_outs(input: &DatasetInput, moment: &Moment, totals: &Totals) -
         let current = (totals.whole().rows.current, totals.sums(totals.whole(), Part::Current));
         compare(input, "the extract", expected, current, &mut found);
     }
-    for reported in input.plan.reported.iter().filter(|r| r.as_of.bound == moment.bound) {
+    for reported in input.plan.reported.iter().filter(|r| is_same(&r.as_of.bound, &moment.bound)) {
         let what =
             reported.source.clone().unwrap_or_else(|| format!("reported as of {}", reported.as_of.text));
         if reported.group.is_empty() {
@@ -90,6 +90,31 @@ pub(super) fn tie_outs(input: &DatasetInput, moment: &Moment, totals: &Totals) -
         compare(input, &what, &reported.figures, snapshot, &mut found);
     }
     found
+}
+
+/// Whether two bounds cut at the same place, however they are written.
+fn is_same(a: &Bound, b: &Bound) -> bool {
+    a == b || a.last_nanosecond().is_some() && a.last_nanosecond() == b.last_nanosecond()
+}
+
+/// Which figures that others state are of none of these moments, and so compared with nothing; in words.
+pub(super) fn not_compared(plan: &Plan, moments: &[Moment]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for dataset in &plan.datasets {
+        let is_met = |bound: &Bound| moments.iter().any(|moment| is_same(&moment.bound, bound));
+        let unmet = dataset.reported.iter().filter(|reported| !is_met(&reported.as_of.bound));
+        let mut texts: Vec<String> =
+            unmet.map(|r| format!("{} ({})", r.as_of.text, r.as_of.resolved)).collect();
+        texts.dedup();
+        if !texts.is_empty() {
+            notes.push(format!(
+                "{}: figures reported as of {} are compared with nothing, as no snapshot of this run is of that moment",
+                dataset.name,
+                texts.join(", ")
+            ));
+        }
+    }
+    notes
 }
 
 /// Control totals whose two sides differ, which only a fault of this program can cause.

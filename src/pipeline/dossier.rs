@@ -1,5 +1,6 @@
 //! What a run found, as the plain data that reports and workbooks show.
 
+use super::checks;
 use super::inputs::DatasetInput;
 use super::outcome::{DatasetOutcome, Discrepancies, MomentOutcome};
 use super::request::SnapshotRequest;
@@ -41,6 +42,7 @@ pub(super) fn report(
         listed: gravest(found),
         differences: found.differences.clone(),
         assumptions: run.windows.iter().flat_map(|w| w.assumptions.clone()).collect(),
+        notes: checks::not_compared(&request.plan, &request.moments),
         types: super::type_decisions(&run.inputs),
         plan_path: request.plan.path.clone(),
         plan_text: request.plan.text.clone(),

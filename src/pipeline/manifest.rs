@@ -62,11 +62,12 @@ pub(super) fn write(
     let manifest = json!({
         "asof": env!("CARGO_PKG_VERSION"),
         "plan": { "name": request.plan.name, "path": request.plan.path, "text": request.plan.text },
-        "as_of": { "asked": moment.text, "resolved": moment.resolved },
+        "as_of": { "asked": moment.text, "resolved": moment.resolved, "label": moment.label },
         "verified": request.verify,
         "trust": request.policy.trust.name(),
         "schema": request.schema.name(),
         "assumptions": assumptions,
+        "notes": super::checks::not_compared(&request.plan, &request.moments),
         "types": super::type_decisions(&run.inputs),
         "datasets": datasets,
         "discrepancies": counts,
@@ -141,6 +142,7 @@ fn dataset(
         "name": input.plan.name,
         "file": written.and_then(|d| Some(request.output.format()?.file_name(&d.name))),
         "null": null_marker(request, input),
+        "csv_safe": request.csv_safe && request.output.format() == Some(OutputFormat::Csv),
         "key": input.plan.key,
         "current": files(input.table.files())?,
         "ledger": {

@@ -70,6 +70,8 @@ pub struct SnapshotOutcome {
     pub moments: Vec<MomentOutcome>,
     /// What the run assumed, in words.
     pub assumptions: Vec<String>,
+    /// What the plan asks for and the run did not do, in words: figures of other moments.
+    pub notes: Vec<String>,
     /// How text columns got their types, in words.
     pub types: Vec<String>,
     /// Whether the whole ledger was verified.

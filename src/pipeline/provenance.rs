@@ -5,11 +5,32 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
+use super::inputs::DatasetInput;
 use super::layout::Row;
 use super::verdicts::Judge;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::replay::select::Choice;
 use crate::snapshot::{CanCopy, Cells, GroupSource};
+
+/// The names of the two columns.
+const NAMES: [&str; 2] = ["asof_verdict", "asof_source"];
+
+/// Refuses tables that have a column of such a name, which a file would then hold twice.
+pub(super) fn check(inputs: &[DatasetInput]) -> Result<()> {
+    for input in inputs {
+        if let Some(name) = NAMES.into_iter().find(|name| input.schema.column(name).is_some()) {
+            return Err(Error::Plan {
+                place: "--provenance".to_owned(),
+                message: format!("{} has a column {name:?} of its own", input.plan.name),
+                hint: Some(
+                    "leave out --provenance (verdicts.parquet has the verdicts), or rename the column"
+                        .to_owned(),
+                ),
+            });
+        }
+    }
+    Ok(())
+}
 
 /// Adds `asof_verdict` and `asof_source`.
 pub(super) struct WithProvenance<'a> {
@@ -22,8 +43,7 @@ impl<'a> WithProvenance<'a> {
     /// `inner` has the rows that are judged.
     pub(super) fn new(inner: &'a dyn GroupSource, judge: &'a Judge<'a>) -> Self {
         let mut fields: Vec<Field> = inner.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
-        fields.push(Field::new("asof_verdict", DataType::Utf8, false));
-        fields.push(Field::new("asof_source", DataType::Utf8, false));
+        fields.extend(NAMES.map(|name| Field::new(name, DataType::Utf8, false)));
         let schema = Arc::new(Schema::new_with_metadata(fields, inner.schema().metadata().clone()));
         Self { inner, judge, schema }
     }

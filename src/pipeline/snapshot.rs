@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
 
 use super::checks;
 use super::dossier::{self, WrittenDataset};
@@ -16,7 +17,7 @@ use super::manifest;
 use super::outcome::{DatasetOutcome, MomentOutcome, SnapshotBatches, SnapshotOutcome, TableBatches};
 use super::postings;
 use super::progress::Progress;
-use super::provenance::WithProvenance;
+use super::provenance::{self, WithProvenance};
 use super::rebuild::Rebuilt;
 use super::request::{DigestDepth, Output, OutputFormat, SchemaAt, SnapshotRequest, Trust};
 use super::run::{Analysed, Run, RunPlan};
@@ -80,9 +81,13 @@ pub(super) fn run<T>(
         true => dropped::read(&run, &request.plan, &spool, progress)?,
         false => run.inputs.datasets.iter().map(|_| None).collect(),
     };
+    if request.provenance {
+        provenance::check(&run.inputs.datasets)?;
+    }
     let mut outcome = SnapshotOutcome {
         moments: Vec::new(),
         assumptions: run.windows.iter().flat_map(|w| w.assumptions.clone()).collect(),
+        notes: checks::not_compared(&request.plan, &request.moments),
         types: super::type_decisions(&run.inputs),
         verified: request.verify,
         refused: Vec::new(),
@@ -326,6 +331,9 @@ impl Writing<'_> {
         let run = self.run;
         let input = &run.inputs.datasets[number];
         let analysed = &run.analysed[number];
+        if self.request.output.format() == Some(OutputFormat::Parquet) {
+            refuse_unwritable(input)?;
+        }
         let order = &run.order(number).order;
         let cut = window::cut(run.source(number), order, &self.moment.bound, &input.plan.name)?;
         let uncovered =
@@ -514,6 +522,38 @@ impl Writing<'_> {
             OutputFormat::ArrowIpc => TableStyle::ArrowIpc,
             OutputFormat::Xlsx => TableStyle::Xlsx,
         }
+    }
+}
+
+/// Refuses a table that no Parquet file can hold: its decimals have no negative scale.
+fn refuse_unwritable(input: &DatasetInput) -> Result<()> {
+    let fields = input.table.schema().fields();
+    let Some(field) = fields.iter().find(|field| has_negative_scale(field.data_type())) else {
+        return Ok(());
+    };
+    Err(Error::Refused {
+        dataset: input.plan.name.clone(),
+        reason: format!(
+            "column {:?} is {}, a decimal of negative scale, which a Parquet file cannot hold",
+            field.name(),
+            field.data_type()
+        ),
+        hint: Some("write it as --format arrow or --format csv, which hold it exactly".to_owned()),
+    })
+}
+
+fn has_negative_scale(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Decimal32(_, scale)
+        | DataType::Decimal64(_, scale)
+        | DataType::Decimal128(_, scale)
+        | DataType::Decimal256(_, scale) => *scale < 0,
+        DataType::Struct(fields) => fields.iter().any(|field| has_negative_scale(field.data_type())),
+        DataType::List(item) | DataType::LargeList(item) | DataType::Map(item, _) => {
+            has_negative_scale(item.data_type())
+        }
+        DataType::Dictionary(_, value) => has_negative_scale(value),
+        _ => false,
     }
 }
 

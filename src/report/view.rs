@@ -36,6 +36,8 @@ pub struct Report {
     pub differences: Vec<MeasureDifference>,
     /// What the run assumed.
     pub assumptions: Vec<String>,
+    /// What the plan asks for and the run did not do.
+    pub notes: Vec<String>,
     /// How text columns got their types.
     pub types: Vec<String>,
     /// The plan file, if there is one.

@@ -150,6 +150,7 @@ pub fn not_proven(report: &Report) -> Vec<String> {
                 .to_owned(),
         );
     }
+    lines.extend(report.notes.iter().map(|note| format!("{note}.")));
     lines.extend(report.refused.iter().map(|(name, reason)| format!("{name} was left out: {reason}.")));
     for dataset in &report.datasets {
         let name = &dataset.name;

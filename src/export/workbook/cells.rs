@@ -4,6 +4,8 @@
 //! finer than a millisecond, would not survive that, so they are written as text. Text is
 //! always written as text: whatever it begins with, it cannot run.
 
+use std::borrow::Cow;
+
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Timelike};
@@ -84,23 +86,45 @@ pub(super) fn exact_number(text: &str) -> Option<(f64, usize)> {
     Some((text.parse().ok()?, fraction.len()))
 }
 
-/// Writes an amount as a number if it stays exact, else as text. Returns whether it is a number.
+/// How many decimals some amounts have, if all are numbers whose sum, with any signs and in any order, a
+/// spreadsheet finds to the last decimal.
+///
+/// The numbers as they are held, and each step of adding them, are wrong by up to 2⁻⁵³ of all of them
+/// together. Below 10¹⁴ of the last decimal forty steps stay below half of one.
+pub(super) fn adds_exactly(amounts: &[String]) -> Option<usize> {
+    const UNITS: f64 = 1e14;
+    let numbers = amounts.iter().map(|text| exact_number(text)).collect::<Option<Vec<_>>>()?;
+    let decimals = numbers.iter().map(|(_, decimals)| *decimals).max().unwrap_or(0);
+    let all: f64 = numbers.iter().map(|(number, _)| number.abs()).sum();
+    (all * 10f64.powi(i32::try_from(decimals).ok()?) < UNITS).then_some(decimals)
+}
+
+/// Writes an amount as a number if it stays exact, else as text.
 pub(super) fn write_amount(
     sheet: &mut Worksheet,
     (row, column): (RowNum, ColNum),
     text: &str,
     formats: &Formats,
-) -> Result<bool, XlsxError> {
+) -> Result<(), XlsxError> {
     match exact_number(text) {
         Some((number, decimals)) => {
             sheet.write_number_with_format(row, column, number, &formats.money(decimals))?;
-            Ok(true)
         }
         None => {
-            sheet.write_string_with_format(row, column, text, &formats.right)?;
-            Ok(false)
+            sheet.write_string_with_format(row, column, fitting(text), &formats.right)?;
         }
     }
+    Ok(())
+}
+
+/// As much of a text as a cell can hold; what is cut off is said to be.
+pub(super) fn fitting(text: &str) -> Cow<'_, str> {
+    if text.encode_utf16().count() <= TEXT_MAX {
+        return Cow::Borrowed(text);
+    }
+    // A character takes two units at most.
+    let head: String = text.chars().take(TEXT_MAX / 2 - 100).collect();
+    Cow::Owned(format!("{head}… (cut: {} characters)", text.chars().count()))
 }
 
 /// Writes a text, or says that it is too long for a cell.
@@ -119,21 +143,22 @@ pub(super) fn write_text(
     Ok(())
 }
 
-/// Writes one cell of a table. Null is an empty cell.
+/// Writes one cell of a table. Null is an empty cell. Returns how many of its column's last decimal it is,
+/// whatever its sign, if it is nothing or an exact number.
 pub(super) fn write_cell(
     sheet: &mut Worksheet,
     place: (RowNum, ColNum),
     (array, at): (&ArrayRef, usize),
     style: &ColumnStyle,
-) -> Result<(), XlsxError> {
+) -> Result<Option<u64>, XlsxError> {
     if array.is_null(at) {
-        return Ok(());
+        return Ok(Some(0));
     }
     if let (DataType::Boolean, Some(values)) = (array.data_type(), array.as_boolean_opt()) {
         sheet.write_boolean(place.0, place.1, values.value(at))?;
-        return Ok(());
+        return Ok(None);
     }
-    let Some(text) = canon::cell_text(array.as_ref(), at) else { return Ok(()) };
+    let Some(text) = canon::cell_text(array.as_ref(), at) else { return Ok(Some(0)) };
     let number = match style.kind {
         ColumnKind::Number => exact_number(&text).map(|(number, _)| number),
         ColumnKind::Float => text.parse().ok().filter(|n: &f64| n.is_finite()),
@@ -144,10 +169,17 @@ pub(super) fn write_cell(
     match number {
         Some(number) => {
             sheet.write_number_with_format(place.0, place.1, number, &style.format)?;
-            Ok(())
+            Ok(if style.kind == ColumnKind::Number { units(&text) } else { None })
         }
-        None => write_text(sheet, place, &text),
+        None => write_text(sheet, place, &text).map(|()| None),
     }
+}
+
+/// An exact number without its sign and point.
+fn units(text: &str) -> Option<u64> {
+    text.bytes()
+        .filter(u8::is_ascii_digit)
+        .try_fold(0_u64, |all, digit| all.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +196,8 @@ enum ColumnKind {
 pub(super) struct ColumnStyle {
     kind: ColumnKind,
     format: Format,
+    /// How many decimals each number has.
+    pub decimals: u32,
     /// How wide it is, in characters.
     pub width: f64,
     /// What is said beside its name.
@@ -173,14 +207,21 @@ pub(super) struct ColumnStyle {
 impl ColumnStyle {
     /// That of a column of this type. Money is set in groups of three digits.
     pub(super) fn of(data_type: &DataType, is_measure: bool, formats: &Formats) -> Self {
-        let style = |kind, format: &Format, width| Self { kind, format: format.clone(), width, remark: "" };
+        let style = |kind, format: &Format, width| Self {
+            kind,
+            format: format.clone(),
+            decimals: 0,
+            width,
+            remark: "",
+        };
         match data_type {
             DataType::Decimal32(_, s)
             | DataType::Decimal64(_, s)
             | DataType::Decimal128(_, s)
             | DataType::Decimal256(_, s) => {
-                let decimals = usize::from(u8::try_from(*s).unwrap_or(0));
-                style(ColumnKind::Number, &formats.money(decimals), 18.0)
+                let decimals = u8::try_from(*s).unwrap_or(0);
+                let style = style(ColumnKind::Number, &formats.money(usize::from(decimals)), 18.0);
+                Self { decimals: u32::from(decimals), ..style }
             }
             t if t.is_integer() && is_measure => style(ColumnKind::Number, &formats.whole, 16.0),
             t if t.is_integer() => style(ColumnKind::Number, &formats.plain, 14.0),
@@ -240,6 +281,23 @@ mod tests {
         assert_eq!(exact_number("not summed"), None);
         assert_eq!(exact_number("1e3"), None);
         assert_eq!(exact_number(""), None);
+    }
+
+    #[test]
+    fn amounts_add_up_where_floating_point_is_fine_enough() {
+        let of = |texts: &[&str]| adds_exactly(&texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
+        assert_eq!(of(&["1.5", "-20"]), Some(1));
+        assert_eq!(of(&["1.5", "not summed"]), None);
+        assert_eq!(of(&["999999999999.99"]), Some(2));
+        assert_eq!(of(&["999999999999.99", "-0.01"]), None);
+    }
+
+    #[test]
+    fn a_long_text_is_cut_and_says_so() {
+        assert_eq!(fitting("short"), "short");
+        let long = "\u{1f600}".repeat(20_000);
+        let cut = fitting(&long);
+        assert!(cut.encode_utf16().count() <= TEXT_MAX && cut.ends_with("… (cut: 20000 characters)"));
     }
 
     #[test]

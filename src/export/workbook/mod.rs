@@ -42,7 +42,8 @@ impl Workbook {
         for name in sheets::NAMES {
             xlsx.add_worksheet().set_name(name).map_err(failed(path))?;
         }
-        let names = sheets::NAMES.iter().map(|name| name.to_lowercase()).collect();
+        // Spreadsheets keep this one for themselves.
+        let names = sheets::NAMES.iter().chain(&["History"]).map(|name| name.to_lowercase()).collect();
         Ok(Self { xlsx, formats: Formats::new(), path: path.to_owned(), names, tables: Vec::new() })
     }
 

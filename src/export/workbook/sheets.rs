@@ -5,7 +5,7 @@
 
 use rust_xlsxwriter::{Formula, RowNum, Workbook as Xlsx, Worksheet, XlsxError};
 
-use super::cells::{Formats, exact_number, write_amount, write_text};
+use super::cells::{Formats, adds_exactly, exact_number, fitting, write_amount, write_text};
 use super::table::TableSheet;
 use crate::model::{Discrepancy, MeasureTotal, RowTotal};
 use crate::report::{Report, words};
@@ -66,11 +66,12 @@ fn cover(
     sheet.set_paper_size(9).set_print_fit_to_pages(1, 0).set_landscape();
     let title = report.title.clone().unwrap_or_else(|| "Snapshot".to_owned());
     sheet.set_row_height(0, 28)?;
-    sheet.write_string_with_format(0, 0, format!("{title} as at {}", report.asked), &formats.title)?;
+    let title = format!("{title} as at {}", report.asked);
+    sheet.write_string_with_format(0, 0, fitting(&title), &formats.title)?;
     let mut row = 2;
     let mut line = |label: &str, text: &str, row: &mut RowNum| -> Result<(), XlsxError> {
         sheet.write_string_with_format(*row, 0, label, &formats.label)?;
-        sheet.write_string_with_format(*row, 1, text, &formats.wrapped)?;
+        sheet.write_string_with_format(*row, 1, fitting(text), &formats.wrapped)?;
         sheet.set_row_height(*row, height(text))?;
         *row += 1;
         Ok(())
@@ -98,7 +99,7 @@ fn cover(
     row += 1;
     sheet.write_string_with_format(row, 0, "Not proven", &formats.label)?;
     for text in words::not_proven(report).iter().chain(&report.assumptions) {
-        sheet.write_string_with_format(row, 1, text, &formats.soft)?;
+        sheet.write_string_with_format(row, 1, fitting(text), &formats.soft)?;
         sheet.set_row_height(row, height(text))?;
         row += 1;
     }
@@ -114,7 +115,8 @@ fn cover(
 /// How tall a row is that holds this text on the cover: programs do not all work it out themselves.
 fn height(text: &str) -> f64 {
     let lines = text.chars().count().div_ceil(104).max(1);
-    16.0 * lines as f64
+    // Spreadsheets know no taller rows.
+    (16.0 * lines as f64).min(400.0)
 }
 
 const TOTALS: [(&str, f64); 11] = [
@@ -148,7 +150,7 @@ fn totals(
         equation(sheet, row, (&dataset.name, "rows"), &counts, (counted, 0), formats)?;
         row += 1;
         for total in &dataset.measures {
-            let summed = on_sheet.and_then(|t| t.range(&total.name)).map(|range| format!("SUM({range})"));
+            let summed = on_sheet.and_then(|t| t.sum(&total.name));
             let terms = measure_texts(total);
             equation(sheet, row, (&dataset.name, &total.name), &terms, (summed, total.unknown), formats)?;
             row += 1;
@@ -167,17 +169,15 @@ fn equation(
     (sum, unknown): (Option<String>, u64),
     formats: &Formats,
 ) -> Result<(), XlsxError> {
-    sheet.write_string(row, 0, dataset)?.write_string(row, 1, figure)?;
-    let mut numbers = true;
+    sheet.write_string(row, 0, dataset)?.write_string(row, 1, fitting(figure))?;
     for (number, term) in terms.iter().enumerate() {
-        numbers &= write_amount(sheet, (row, 2 + number as u16), term, formats)?;
+        write_amount(sheet, (row, 2 + number as u16), term, formats)?;
     }
     let mut remark = Vec::new();
     if unknown > 0 {
         remark.push(format!("{unknown} cells of unknown value are in no total"));
     }
-    if numbers {
-        let decimals = terms.iter().filter_map(|t| exact_number(t)).map(|(_, d)| d).max().unwrap_or(0);
+    if let Some(decimals) = adds_exactly(terms) {
         let line = row + 1;
         let money = formats.money(decimals);
         let value = |text: &str| exact_number(text).map_or(0.0, |(number, _)| number);
@@ -188,12 +188,17 @@ fn equation(
         sheet.write_formula_with_format(row, 7, recompute.set_result(rounded(recomputed)), &money)?;
         let check = Formula::new(format!("=ROUND(H{line}-G{line},{decimals})"));
         sheet.write_formula_with_format(row, 8, check.set_result(rounded(recomputed - snapshot)), &money)?;
-        if let Some(sum) = sum {
-            let check = Formula::new(format!("=ROUND({sum}-G{line},{decimals})"));
-            sheet.write_formula_with_format(row, 9, check.set_result(rounded(0.0)), &money)?;
+        match sum {
+            Some(sum) => {
+                let check = Formula::new(format!("=ROUND({sum}-G{line},{decimals})"));
+                sheet.write_formula_with_format(row, 9, check.set_result(rounded(0.0)), &money)?;
+            }
+            None => {
+                remark.push("the sheet of the table has not every value as a number: not added up".to_owned())
+            }
         }
     } else {
-        remark.push("text: more digits than a spreadsheet holds, or not summed".to_owned());
+        remark.push("not recomputed: more digits than a spreadsheet adds exactly, or not summed".to_owned());
     }
     if !remark.is_empty() {
         sheet.write_string_with_format(row, 10, remark.join("; "), &formats.wrapped)?;
@@ -261,13 +266,11 @@ fn movement(
     };
     sheet.write_string(row, 0, dataset)?;
     write_text(sheet, (row, 1), if group.is_empty() { "all" } else { group })?;
-    sheet.write_string(row, 2, figure)?;
-    let mut numbers = true;
+    sheet.write_string(row, 2, fitting(figure))?;
     for (number, term) in [snapshot, inserts, deletes, &since, current].into_iter().enumerate() {
-        numbers &= write_amount(sheet, (row, 3 + number as u16), term, formats)?;
+        write_amount(sheet, (row, 3 + number as u16), term, formats)?;
     }
-    if numbers {
-        let decimals = terms.iter().filter_map(|t| exact_number(t)).map(|(_, d)| d).max().unwrap_or(0);
+    if let Some(decimals) = adds_exactly(terms) {
         let value = |text: &str| exact_number(text).map_or(0.0, |(number, _)| number);
         let rest = value(snapshot) + value(inserts) - value(deletes) + value(&since) - value(current);
         let line = row + 1;
@@ -303,11 +306,10 @@ fn differences(sheet: &mut Worksheet, report: &Report, formats: &Formats) -> Res
         lines.push(("unexplained".to_owned(), d.unexplained.clone(), None));
         lines.push(("current total".to_owned(), current.clone(), None));
         let end = row + lines.len() as u32;
-        let mut numbers = true;
         for (words, amount, share) in &lines {
-            sheet.write_string(row, 0, &d.dataset)?.write_string(row, 1, &d.measure)?;
+            sheet.write_string(row, 0, &d.dataset)?.write_string(row, 1, fitting(&d.measure))?;
             sheet.write_string(row, 2, words)?;
-            numbers &= write_amount(sheet, (row, 3), amount, formats)?;
+            write_amount(sheet, (row, 3), amount, formats)?;
             if let Some(share) = share {
                 sheet.write_number(row, 4, share.findings as f64)?.write_number(
                     row,
@@ -321,8 +323,8 @@ fn differences(sheet: &mut Worksheet, report: &Report, formats: &Formats) -> Res
             }
             row += 1;
         }
-        if numbers {
-            let decimals = exact_number(current).map_or(0, |(_, d)| d);
+        let amounts: Vec<String> = lines.into_iter().map(|(_, amount, _)| amount).collect();
+        if let Some(decimals) = adds_exactly(&amounts) {
             let check = Formula::new(format!("=ROUND(SUM(D{start}:D{})-D{end},{decimals})", end - 1));
             let money = formats.money(decimals);
             sheet.write_formula_with_format(row - 1, 6, check.set_result("0"), &money)?;

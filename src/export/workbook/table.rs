@@ -5,7 +5,7 @@ use std::path::Path;
 use arrow::array::ArrayRef;
 use rust_xlsxwriter::{ColNum, Worksheet, XlsxError};
 
-use super::cells::{ColumnStyle, Formats, write_cell};
+use super::cells::{ColumnStyle, Formats, fitting, write_cell};
 use super::failed;
 use crate::error::Result;
 use crate::snapshot::GroupSource;
@@ -27,7 +27,13 @@ pub(super) struct TableSheet {
     /// Whether all of them are on the sheet.
     pub is_whole: bool,
     columns: Vec<String>,
+    /// Per column, how many decimals its numbers have and how many of the last decimal all of them are,
+    /// whatever their signs; `None` where a cell is no exact number.
+    units: Vec<Option<(u32, u64)>>,
 }
+
+/// Whole numbers up to here are exact in 64-bit floating point.
+const EXACT: u64 = 1 << 53;
 
 impl TableSheet {
     pub(super) fn new(dataset: &str, name: &str, source: &dyn GroupSource) -> Self {
@@ -36,15 +42,23 @@ impl TableSheet {
             name: name.to_owned(),
             rows: (0..source.groups()).map(|group| source.rows(group) as u64).sum(),
             is_whole: false,
+            units: Vec::new(),
             columns: source.schema().fields().iter().map(|f| f.name().clone()).collect(),
         }
     }
 
-    /// The cells of a column on this sheet, as a formula writes them; `None` if they are not there.
-    pub(super) fn range(&self, column: &str) -> Option<String> {
+    /// The sum of a column on this sheet as a formula; `None` if it is not there, or if a spreadsheet might not
+    /// find it to the last decimal: then any deviation would be the spreadsheet's.
+    pub(super) fn sum(&self, column: &str) -> Option<String> {
         let at = self.columns.iter().position(|name| name == column).filter(|_| self.is_whole)?;
+        let (decimals, _) = self.units.get(at).copied().flatten().filter(|(_, all)| *all < EXACT)?;
         let letters = letters(at);
-        Some(format!("'{}'!{letters}2:{letters}{}", self.name, self.rows.max(1) + 1))
+        let range = format!("'{}'!{letters}2:{letters}{}", self.name, self.rows.max(1) + 1);
+        // Whole numbers of the last decimal add up exactly; tenths and hundredths would drift.
+        match 10_u64.checked_pow(decimals)? {
+            1 => Some(format!("SUM({range})")),
+            units => Some(format!("SUMPRODUCT(ROUND({range}*{units},0))/{units}")),
+        }
     }
 
     /// Says where the rows are that are too many for the sheet.
@@ -80,13 +94,18 @@ impl TableSheet {
             .map(|f| ColumnStyle::of(f.data_type(), measures.contains(f.name()), formats))
             .collect();
         self.columns.truncate(shown);
+        self.units = styles.iter().map(|style| Some((style.decimals, 0))).collect();
         self.head(sheet, &styles, formats).map_err(failed(path))?;
         let mut row = 1;
         for group in 0..source.groups() {
             let columns = (0..shown).map(|c| source.column(group, c)).collect::<Result<Vec<ArrayRef>>>()?;
             for at in 0..source.rows(group) {
                 for (number, (array, style)) in columns.iter().zip(&styles).enumerate() {
-                    write_cell(sheet, (row, number as ColNum), (array, at), style).map_err(failed(path))?;
+                    let units = write_cell(sheet, (row, number as ColNum), (array, at), style);
+                    let units = units.map_err(failed(path))?;
+                    self.units[number] = self.units[number]
+                        .zip(units)
+                        .and_then(|((decimals, all), more)| Some((decimals, all.checked_add(more)?)));
                 }
                 row += 1;
             }
@@ -104,6 +123,7 @@ impl TableSheet {
         for (number, (name, style)) in self.columns.iter().zip(styles).enumerate() {
             let column = number as ColNum;
             let head = format!("{name}{}", style.remark);
+            let head = fitting(&head);
             sheet.set_column_width(column, style.width.max(head.chars().count().min(40) as f64 + 4.0))?;
             let format = if style.is_right() { &formats.head_right } else { &formats.head };
             sheet.write_string_with_format(0, column, head, format)?;
@@ -113,7 +133,12 @@ impl TableSheet {
             sheet.autofilter(0, 0, (self.rows as u32).max(1), last as ColNum)?;
         }
         sheet.set_landscape().set_paper_size(9).set_print_fit_to_pages(1, 0);
-        sheet.set_header(format!("&L{}", self.dataset.replace('&', "&&"))).set_footer("&RPage &P of &N");
+        sheet
+            .set_header(format!(
+                "&L{}",
+                self.dataset.replace('&', "&&").chars().take(200).collect::<String>()
+            ))
+            .set_footer("&RPage &P of &N");
         Ok(())
     }
 }
