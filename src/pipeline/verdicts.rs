@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::export::in_order::in_order;
 use crate::export::verdicts::{MadeVerdicts, VerdictMaker, VerdictRows, VerdictWriter};
 use crate::ledger::want::Want;
-use crate::replay::select::{Fate, NO_ROW, Source};
+use crate::replay::select::{Fate, NO_ROW, Patch, Source};
 use crate::snapshot::{GroupSource, Verdict};
 
 /// How many keys and cells have each verdict.
@@ -82,6 +82,45 @@ type Wanted = (usize, u32, bool);
 /// Rows of the snapshot whose verdicts are made at a time.
 const ROWS: usize = 1 << 18;
 
+/// Patches that one task judges.
+const PATCHES: u32 = 1 << 15;
+
+/// Why a cell that a patch supplies is not exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// The ledger says nothing of its column.
+    NotCovered,
+    /// Filled from an earlier after image, or by a truncate.
+    Inferred,
+    /// A null that may stand for a value which the log cannot express.
+    Ambiguous,
+    /// Stated by nothing.
+    Unrecoverable,
+}
+
+impl Mark {
+    fn verdict(self) -> Verdict {
+        match self {
+            Self::NotCovered => Verdict::NotCovered,
+            Self::Inferred | Self::Ambiguous => Verdict::Inferred,
+            Self::Unrecoverable => Verdict::Unrecoverable,
+        }
+    }
+}
+
+/// What is known of a present patch before its row is looked at. Small: rows take it from anywhere.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    /// Index of the change that supplies the row, if one does.
+    first: u32,
+    verdict: Verdict,
+    /// Whether some of its cells are not exact.
+    is_marked: bool,
+}
+
+/// A row with a verdict, and the number of the patch that it comes from.
+type JudgedRow = (usize, Verdict, Option<u32>);
+
 /// What was found in some output groups.
 #[derive(Debug, Default)]
 struct Judged {
@@ -91,6 +130,29 @@ struct Judged {
     rows: VerdictRows,
     /// Every cell that is not exact; empty unless listed.
     cells: VerdictRows,
+}
+
+impl Judged {
+    fn of(columns: usize) -> Self {
+        Self { columns: vec![[0; 3]; columns], ..Self::default() }
+    }
+
+    /// Adds the numbers of others.
+    fn merge(&mut self, other: Self) {
+        self.counts.merge(other.counts);
+        self.columns.iter_mut().zip(other.columns).for_each(|(all, own)| merge(all, own));
+    }
+}
+
+/// What judging a group looks up.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    /// Current rows whose key is contradicted, sorted.
+    contradicted: &'a [u64],
+    /// Current rows whose key the ledger mentions.
+    mentioned: &'a HashSet<u64>,
+    /// Per present patch; `None`: judged as rows need them.
+    told: Option<&'a [Told]>,
 }
 
 /// Judges one rebuilt dataset.
@@ -114,20 +176,20 @@ impl Judge<'_> {
         &self,
         mut writer: Option<&mut VerdictWriter>,
     ) -> Result<(VerdictCounts, ColumnCounts)> {
-        let mut counts = VerdictCounts::default();
-        let mut columns = self.no_counts();
-        let touched = self.kept_contradictions();
-        let mentioned = self.mentioned();
-        let known = (touched.as_slice(), &mentioned);
-        if writer.is_none() && self.is_sure_of_kept(&touched) {
-            self.count_patches(&mut counts, &mut columns);
+        let contradicted = self.kept_contradictions();
+        let are_patches_all = writer.is_none() && self.is_sure_of_kept(&contradicted);
+        let (told, mut all) = self.tell_patches(are_patches_all);
+        if are_patches_all {
+            let patches = self.rebuilt.present.len() as u64;
+            all.counts.unchanged += self.rebuilt.count().saturating_sub(patches);
         } else {
+            let mentioned = self.mentioned();
+            let known = Known { contradicted: &contradicted, mentioned: &mentioned, told: Some(&told) };
             let maker = writer.as_ref().map(|writer| writer.maker());
             let parts = self.parts();
             let make = |part: usize| self.judge_groups(parts[part].clone(), known, maker.as_ref());
             let take = |(judged, made): (Judged, Vec<MadeVerdicts>)| {
-                counts.merge(judged.counts);
-                columns.iter_mut().zip(judged.columns).for_each(|(all, own)| merge(all, own));
+                all.merge(judged);
                 match &mut writer {
                     Some(writer) => made.into_iter().try_for_each(|made| writer.write(made)),
                     None => Ok(()),
@@ -135,14 +197,14 @@ impl Judge<'_> {
             };
             in_order(parts.len(), make, take)?;
         }
-        self.judge_absent(&mut counts, writer)?;
-        Ok((counts, columns))
+        self.judge_absent(&mut all.counts, writer)?;
+        Ok((all.counts, all.columns))
     }
 
-    /// Nothing counted yet of any column.
-    fn no_counts(&self) -> ColumnCounts {
+    /// Nothing counted yet, of any column.
+    fn nothing_judged(&self) -> Judged {
         let more = self.returned.map_or(0, |returned| returned.names().count());
-        vec![[0; 3]; self.rebuilt.input.schema.len() + more]
+        Judged::of(self.rebuilt.input.schema.len() + more)
     }
 
     /// The output groups in parts of a fair number of rows.
@@ -163,11 +225,10 @@ impl Judge<'_> {
     fn judge_groups(
         &self,
         groups: Range<usize>,
-        known: (&[u64], &HashSet<u64>),
+        known: Known<'_>,
         maker: Option<&VerdictMaker>,
     ) -> Result<(Judged, Vec<MadeVerdicts>)> {
-        let columns = self.no_counts();
-        let mut all = Judged { columns, ..Judged::default() };
+        let mut all = self.nothing_judged();
         for group in groups {
             self.judge_group(group, known, maker.is_some(), &mut all)?;
         }
@@ -229,30 +290,100 @@ impl Judge<'_> {
             && self.rebuilt.input.recorded.is_none()
     }
 
-    /// Counts in the order of patches, which lie one behind the other, unlike their rows.
-    fn count_patches(&self, counts: &mut VerdictCounts, columns: &mut ColumnCounts) {
+    /// Judges all patches and counts their cells, in the order in which they lie, unlike their rows.
+    /// `are_all`: there is nothing else to judge, so verdicts are counted too, and not kept.
+    fn tell_patches(&self, are_all: bool) -> (Vec<Told>, Judged) {
         let present = self.rebuilt.present.len() as u32;
-        counts.unchanged += self.rebuilt.count().saturating_sub(u64::from(present));
-        for number in 0..present {
-            counts.add(self.patch_verdict(number));
-            self.judge_cells(number, &|_: &mut dyn Write| Ok(()), columns, counts, None);
+        let tell = |part: u32| {
+            let mut judged = self.nothing_judged();
+            let numbers = part * PATCHES..((part + 1) * PATCHES).min(present);
+            let mut told = Vec::with_capacity(if are_all { 0 } else { numbers.len() });
+            for number in numbers {
+                let one = self.tell(number, &mut judged);
+                if are_all { judged.counts.add(one.verdict) } else { told.push(one) }
+            }
+            (told, judged)
+        };
+        let parts: Vec<_> = (0..present.div_ceil(PATCHES)).into_par_iter().map(tell).collect();
+        let mut told = Vec::with_capacity(if are_all { 0 } else { present as usize });
+        let mut all = self.nothing_judged();
+        for (part, judged) in parts {
+            told.extend(part);
+            all.merge(judged);
         }
+        (told, all)
     }
 
-    fn judge_group(
-        &self,
-        group: usize,
-        (touched, mentioned): (&[u64], &HashSet<u64>),
-        listed: bool,
-        all: &mut Judged,
-    ) -> Result<()> {
+    /// Judges a patch, and counts its cells that are not exact.
+    fn tell(&self, number: u32, Judged { counts, columns, .. }: &mut Judged) -> Told {
+        let rebuilt = self.rebuilt;
+        let patch = &rebuilt.patches[rebuilt.present[number as usize] as usize];
+        let mut strongest = None;
+        for (column, mark) in self.marks(number) {
+            strongest = strongest.max(Some(mark.verdict()));
+            let counted = match mark {
+                Mark::NotCovered => continue,
+                // One finding for the truncate stands for all cells that it made the ledger supply.
+                Mark::Inferred => (u64::from(!patch.refilled), &mut counts.inferred_cells, 0),
+                Mark::Ambiguous => (1, &mut counts.ambiguous_cells, 1),
+                Mark::Unrecoverable => (1, &mut counts.unrecoverable_cells, 2),
+            };
+            columns[column][counted.2] += counted.0;
+            *counted.1 += 1;
+        }
+        let verdict = self.verdict_of(patch, strongest);
+        Told { first: patch.first, verdict, is_marked: strongest.is_some() }
+    }
+
+    fn verdict_of(&self, patch: &Patch, strongest: Option<Verdict>) -> Verdict {
+        if patch.contradicted || self.contradicted(patch.slot) {
+            return Verdict::Contradicted;
+        }
+        let own = match patch.refilled && !self.refill_proven {
+            true => Verdict::Inferred,
+            false => Verdict::Restored,
+        };
+        strongest.map_or(own, |mark| mark.max(own))
+    }
+
+    pub(super) fn patch_verdict(&self, number: u32) -> Verdict {
+        let patch = &self.rebuilt.patches[self.rebuilt.present[number as usize] as usize];
+        self.verdict_of(patch, self.marks(number).map(|(_, mark)| mark.verdict()).max())
+    }
+
+    /// The cells of a patch that are not exact, and why.
+    fn marks(&self, number: u32) -> impl Iterator<Item = (usize, Mark)> {
+        let rebuilt = self.rebuilt;
+        let columns = if rebuilt.is_stated(number) { 0 } else { rebuilt.input.schema.len() };
+        (0..columns).filter(|&c| !rebuilt.unborn[c]).filter_map(move |column| {
+            let patch = &rebuilt.patches[rebuilt.present[number as usize] as usize];
+            let choice = rebuilt.choice(number, column);
+            if patch.refilled && self.refill_proven && choice.source != Source::Nothing {
+                return None;
+            }
+            let by_current = || choice.inferred && matches!(choice.source, Source::Current(_));
+            let is_ambiguous =
+                || by_current() || rebuilt.fetched.is_ambiguous(rebuilt.reference(number, column), column);
+            let mark = match choice.source {
+                _ if postings::says_nothing_of(rebuilt.input, column) => Mark::NotCovered,
+                Source::Nothing if rebuilt.input.lanes.is_covered(column) => Mark::Unrecoverable,
+                Source::Nothing => Mark::NotCovered,
+                _ if is_ambiguous() => Mark::Ambiguous,
+                _ if choice.inferred => Mark::Inferred,
+                _ => return None,
+            };
+            Some((column, mark))
+        })
+    }
+
+    fn judge_group(&self, group: usize, known: Known<'_>, listed: bool, all: &mut Judged) -> Result<()> {
         let counts = &mut all.counts;
-        let mut judged: Vec<(usize, Verdict, Option<u32>)> = Vec::new();
-        if self.is_sure_of_kept(touched) && self.rebuilt.layouts[group].rows.is_none() {
+        let mut judged: Vec<JudgedRow> = Vec::new();
+        if self.is_sure_of_kept(known.contradicted) && self.rebuilt.layouts[group].rows.is_none() {
             counts.unchanged += self.rebuilt.rows(group) as u64;
             return Ok(());
         }
-        let of_rows = self.of_rows(group, (touched, mentioned))?;
+        let of_rows = self.of_rows(group, known)?;
         for row in 0..self.rebuilt.rows(group) {
             let (verdict, patch) = of_rows.verdict(row);
             counts.add(verdict);
@@ -263,26 +394,20 @@ impl Judge<'_> {
             }
             judged.push((row, verdict, patch));
         }
-        let uncovered = self.uncovered_columns();
-        if !judged.is_empty() {
-            self.judge_rows(group, judged, &uncovered, all, listed)?;
+        if (listed || self.returned.is_some()) && !judged.is_empty() {
+            self.list_rows(group, judged, (known, listed), all)?;
         }
         Ok(())
     }
 
     /// The verdicts on the rows of an output group.
-    fn of_rows<'j>(
-        &'j self,
-        group: usize,
-        (touched, mentioned): (&'j [u64], &'j HashSet<u64>),
-    ) -> Result<OfRows<'j>> {
+    fn of_rows<'j>(&'j self, group: usize, known: Known<'j>) -> Result<OfRows<'j>> {
         let current = self.rebuilt.layouts[group].group;
         Ok(OfRows {
             judge: self,
             group,
-            touched,
-            mentioned,
-            is_sure: self.is_sure_of_kept(touched),
+            known,
+            is_sure: self.is_sure_of_kept(known.contradicted),
             lacks_columns: !self.uncovered_columns().is_empty(),
             recorded: current.map(|group| self.rebuilt.input.recorded_of(group)).transpose()?.flatten(),
         })
@@ -290,27 +415,30 @@ impl Judge<'_> {
 
     /// The verdict on every row of every output group, as the table of verdicts has it.
     pub(super) fn row_verdicts(&self, group: usize) -> Result<Vec<Verdict>> {
-        let (touched, mentioned) = (self.kept_contradictions(), self.mentioned());
-        let of_rows = self.of_rows(group, (&touched, &mentioned))?;
+        let (contradicted, mentioned) = (self.kept_contradictions(), self.mentioned());
+        let known = Known { contradicted: &contradicted, mentioned: &mentioned, told: None };
+        let of_rows = self.of_rows(group, known)?;
         Ok((0..self.rebuilt.rows(group)).map(|row| of_rows.verdict(row).0).collect())
     }
 
-    /// Judges the cells of judged rows of a group, and lists both if asked.
-    fn judge_rows(
+    /// Lists judged rows of a group, and those of their cells that are not exact. Cells of columns that
+    /// were dropped since are counted here, listed or not.
+    fn list_rows(
         &self,
         group: usize,
-        judged: Vec<(usize, Verdict, Option<u32>)>,
-        uncovered: &[usize],
+        judged: Vec<JudgedRow>,
+        (known, listed): (Known<'_>, bool),
         all: &mut Judged,
-        listed: bool,
     ) -> Result<()> {
-        let keys = self.key_columns(group, listed)?;
+        let keys = if listed { self.key_columns(group)? } else { Vec::new() };
         let texts = self.rebuilt.input.key_texts(&keys);
+        let uncovered = self.uncovered_columns();
         let Judged { counts, columns, rows, cells } = all;
         for (row, verdict, patch) in judged {
             let key = |out: &mut dyn Write| texts.write(row, out);
-            if let Some(number) = patch {
-                self.judge_cells(number, &key, columns, counts, listed.then_some(&mut *cells));
+            let told = patch.and_then(|number| known.told.map(|told| (number, told[number as usize])));
+            if let Some((number, _)) = told.filter(|(_, told)| listed && told.is_marked) {
+                self.list_cells(number, &key, cells);
             }
             self.judge_returned((group, row), &key, columns, counts, listed.then_some(&mut *cells));
             if !listed {
@@ -318,10 +446,10 @@ impl Judge<'_> {
             }
             if patch.is_none() {
                 let doubtful = verdict == Verdict::Inferred && !self.rebuilt.doubtful.is_empty();
-                self.list_kept(doubtful, uncovered, &key, cells);
+                self.list_kept(doubtful, &uncovered, &key, cells);
             }
-            let first = patch.map(|n| self.rebuilt.patches[self.rebuilt.present[n as usize] as usize].first);
-            let source = |out: &mut dyn Write| match first.filter(|&first| first != u32::MAX) {
+            let first = told.map(|(_, told)| told.first).filter(|&first| first != u32::MAX);
+            let source = |out: &mut dyn Write| match first {
                 Some(first) => write!(out, "{}", self.rebuilt.input.record_name(first)),
                 None => out.write_str("current"),
             };
@@ -407,99 +535,20 @@ impl Judge<'_> {
         if self.uncovered { rows.filter(|&row| row != NO_ROW).collect() } else { HashSet::new() }
     }
 
-    fn key_columns(&self, group: usize, wanted: bool) -> Result<Vec<ArrayRef>> {
-        if !wanted {
-            return Ok(Vec::new());
-        }
+    fn key_columns(&self, group: usize) -> Result<Vec<ArrayRef>> {
         let schema = &self.rebuilt.input.schema;
         let columns: Vec<usize> =
             if schema.is_keyless() { (0..schema.len()).collect() } else { schema.key().to_vec() };
         columns.into_iter().map(|column| self.rebuilt.column(group, column)).collect()
     }
 
-    pub(super) fn patch_verdict(&self, number: u32) -> Verdict {
+    /// Lists the cells of a patch that are not exact.
+    fn list_cells(&self, number: u32, key: &Printer<'_>, cells: &mut VerdictRows) {
         let rebuilt = self.rebuilt;
-        let patch = &rebuilt.patches[rebuilt.present[number as usize] as usize];
-        let mut verdict = Verdict::Restored;
-        let columns = if rebuilt.is_stated(number) { 0 } else { rebuilt.input.schema.len() };
-        for column in (0..columns).filter(|&c| !rebuilt.unborn[c]) {
-            let choice = rebuilt.choice(number, column);
-            let reference = rebuilt.reference(number, column);
-            let refilled = patch.refilled && self.refill_proven && choice.source != Source::Nothing;
-            let cell = if refilled {
-                Verdict::Restored
-            } else if postings::says_nothing_of(rebuilt.input, column) {
-                Verdict::NotCovered
-            } else if choice.source == Source::Nothing {
-                if rebuilt.input.lanes.is_covered(column) {
-                    Verdict::Unrecoverable
-                } else {
-                    Verdict::NotCovered
-                }
-            } else if choice.inferred || rebuilt.fetched.is_ambiguous(reference, column) {
-                Verdict::Inferred
-            } else {
-                Verdict::Restored
-            };
-            verdict = verdict.max(cell);
-        }
-        if patch.refilled && !self.refill_proven {
-            verdict = verdict.max(Verdict::Inferred);
-        }
-        if patch.contradicted || self.contradicted(patch.slot) {
-            verdict = Verdict::Contradicted;
-        }
-        verdict
-    }
-
-    fn judge_cells(
-        &self,
-        number: u32,
-        key: &Printer<'_>,
-        columns: &mut ColumnCounts,
-        counts: &mut VerdictCounts,
-        mut cells: Option<&mut VerdictRows>,
-    ) {
-        let rebuilt = self.rebuilt;
-        if rebuilt.is_stated(number) {
-            return;
-        }
-        let refilled = rebuilt.patches[rebuilt.present[number as usize] as usize].refilled;
-        // Columns behind the table's own are judged on their own.
-        for (column, column_counts) in columns.iter_mut().enumerate().take(rebuilt.input.schema.len()) {
-            let choice = rebuilt.choice(number, column);
-            if rebuilt.unborn[column] || refilled && self.refill_proven && choice.source != Source::Nothing {
-                continue;
-            }
-            let by_current = choice.inferred && matches!(choice.source, Source::Current(_));
-            let ambiguous =
-                by_current || rebuilt.fetched.is_ambiguous(rebuilt.reference(number, column), column);
-            let verdict = match choice.source {
-                _ if postings::says_nothing_of(rebuilt.input, column) => Verdict::NotCovered,
-                Source::Nothing if rebuilt.input.lanes.is_covered(column) => {
-                    column_counts[2] += 1;
-                    counts.unrecoverable_cells += 1;
-                    Verdict::Unrecoverable
-                }
-                Source::Nothing => Verdict::NotCovered,
-                _ if ambiguous => {
-                    column_counts[1] += 1;
-                    counts.ambiguous_cells += 1;
-                    Verdict::Inferred
-                }
-                _ if choice.inferred => {
-                    // One finding for the truncate stands for all cells that it made the ledger supply.
-                    column_counts[0] += u64::from(!refilled);
-                    counts.inferred_cells += 1;
-                    Verdict::Inferred
-                }
-                _ => continue,
-            };
-            if let Some(cells) = cells.as_deref_mut() {
-                let source = rebuilt.input.source_name(choice.source);
-                let source = source.map(|source| move |out: &mut dyn Write| out.write_str(&source));
-                printed(cells.push((Some(column), verdict, Some(true)), key, source));
-            }
+        for (column, mark) in self.marks(number) {
+            let source = rebuilt.input.source_name(rebuilt.choice(number, column).source);
+            let source = source.map(|source| move |out: &mut dyn Write| out.write_str(&source));
+            printed(cells.push((Some(column), mark.verdict(), Some(true)), key, source));
         }
     }
 
@@ -614,8 +663,7 @@ impl Judge<'_> {
 struct OfRows<'j> {
     judge: &'j Judge<'j>,
     group: usize,
-    touched: &'j [u64],
-    mentioned: &'j HashSet<u64>,
+    known: Known<'j>,
     is_sure: bool,
     lacks_columns: bool,
     /// Which rows of the current group the ledger was recorded of.
@@ -629,7 +677,10 @@ impl OfRows<'_> {
         let (verdict, patch) = match layout.rows.as_ref().map_or(Row::Keep(row as u32), |rows| rows[row]) {
             Row::Keep(_) if self.is_sure => return (Verdict::Unchanged, None),
             Row::Keep(kept) => (self.kept(layout.group, kept), None),
-            Row::Patch(number) => (self.judge.patch_verdict(number), Some(number)),
+            Row::Patch(number) => match self.known.told {
+                Some(told) => (told[number as usize].verdict, Some(number)),
+                None => (self.judge.patch_verdict(number), Some(number)),
+            },
         };
         (verdict.max(self.judge.returned_verdict(self.group, row)), patch)
     }
@@ -638,9 +689,9 @@ impl OfRows<'_> {
         let judge = self.judge;
         let place = current.map_or(0, |g| (g as u64) << 32) | u64::from(row);
         let is_recorded = |r: &BooleanArray| r.is_valid(row as usize) && r.value(row as usize);
-        if self.touched.binary_search(&place).is_ok() {
+        if self.known.contradicted.binary_search(&place).is_ok() {
             Verdict::Contradicted
-        } else if judge.uncovered && !self.mentioned.contains(&place)
+        } else if judge.uncovered && !self.known.mentioned.contains(&place)
             || self.recorded.as_ref().is_some_and(|r| !is_recorded(r))
         {
             Verdict::NotCovered
