@@ -269,6 +269,24 @@ fn a_row_that_changes_its_group_leaves_one_and_enters_the_other() {
 }
 
 #[test]
+fn a_moment_is_the_same_whatever_the_other_one_is() {
+    let folder = Folder::new();
+    folder.write("t.csv", "id,a\n1,5\n2,9\n");
+    // The second record inserts a row that the first, before both moments, leaves alive.
+    let ledger = "seq,committed_at,op,old_id,old_a,new_id,new_a\n\
+                  1,2025-01-02T00:00:00Z,U,1,1,1,3\n2,2025-01-06T00:00:00Z,I,,,1,5\n";
+    folder.write("ledger.csv", ledger);
+    let flags = ["--current", "t.csv", "--ledger", "ledger.csv", "--key", "id", "--measures", "a"];
+    let bridge = |from: &str| {
+        let moments = ["--from", from, "--to", "2025-01-07", "--json", "--allow-uncovered"];
+        let output = folder.run(&[&["bridge"][..], &flags, &moments].concat());
+        let document: serde_json::Value = serde_json::from_str(&output.stdout).expect(&output.stderr);
+        document["datasets"][0]["measures"][0].clone()
+    };
+    assert_eq!(bridge("2025-01-03")["opening"], "12", "{}", bridge("2025-01-03"));
+}
+
+#[test]
 fn what_the_ledger_does_not_explain_is_a_line_of_its_own() {
     for (current, whole, amount, key) in
         [("USD,109.50", true, "1.50", "id=2"), ("USD,108.00", false, "0.50", "id=1")]

@@ -297,8 +297,10 @@ fn plan(case: &Case, format: &str) -> String {
             ("complete_to", "2025-02-01T00:00:00Z".to_owned()),
         ];
         let known = if declared { 3 } else { 1 };
-        text += &format!("\n[datasets.{name}]\nkey = {key:?}\n");
-        text += &plan_lines(case, &["plan", name], &[]);
+        let lines = plan_lines(case, &["plan", name], &[]);
+        let is_stated = lines.lines().any(|line| line.starts_with("key ="));
+        let marked = if is_stated { String::new() } else { format!("key = {key:?}\n") };
+        text += &format!("\n[datasets.{name}]\n{marked}{lines}");
         text += &format!("[datasets.{name}.current]\n");
         text += &plan_lines(case, &["plan", &format!("{name}.current")], &current[..known.min(2)]);
         text += &format!("[datasets.{name}.ledger]\n");

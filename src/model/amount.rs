@@ -91,6 +91,12 @@ impl Amount {
         self.plus(Self { unscaled: other.unscaled.checked_neg()?, scale: other.scale })
     }
 
+    /// So many times the amount; `None` on overflow of 256 bits.
+    pub fn times(self, count: i64) -> Option<Self> {
+        let unscaled = self.unscaled.checked_mul(i256::from_i128(i128::from(count)))?;
+        Some(Self { unscaled, scale: self.scale })
+    }
+
     /// The same amount, written with at least the decimals of the other.
     #[must_use]
     pub fn as_fine_as(self, other: Self) -> Self {

@@ -51,7 +51,7 @@ pub(super) fn overdrawn(
 ) -> Result<()> {
     let mut recounts = rebuilt.overdrawn.clone();
     recounts.retain(|r| r.after != u32::MAX);
-    recounts.sort_by_key(|r| (r.after, r.before));
+    recounts.sort_by_key(|r| r.after);
     for chunk in recounts.chunks(evidence::CHUNK) {
         let indices: Vec<u32> = chunk.iter().map(|r| r.after).collect();
         let mut found = evidence.changes(Kind::CurrentMissing, &indices, |_| {

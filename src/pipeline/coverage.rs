@@ -39,6 +39,19 @@ pub(super) fn is_uncovered(
     Err(refuse(reason, nearest.map(time::format_instant)))
 }
 
+/// Says of a moment outside the window, which was allowed, how far the evidence reaches.
+pub(super) fn uncovered(run: &Run, number: usize, moment: &Moment) -> Discrepancy {
+    let reason = run.windows[number].refusal(&moment.bound).map(|(reason, _)| reason);
+    let message = format!(
+        "the moment lies outside what the ledger covers ({}): what changed between is not on record, and rows \
+         are as the nearest records have them",
+        reason.unwrap_or_else(|| "outside its window".to_owned())
+    );
+    let mut discrepancy = run.inputs.datasets[number].discrepancy(Kind::CoverageAssumed, message);
+    discrepancy.touches_snapshot = true;
+    discrepancy
+}
+
 /// Rows ended by an undone truncate are refilled from the ledger; exact only where all of them are known.
 pub(super) fn truncates(run: &Run, number: usize, cut: &SourceCut) -> Result<Option<Discrepancy>> {
     let input = &run.inputs.datasets[number];

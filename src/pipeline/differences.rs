@@ -143,7 +143,7 @@ impl Explained {
     /// The equation of each measure. `written` has the current totals, where they are known.
     pub(super) fn equations(&self, plan: &Plan, written: &[DatasetOutcome]) -> Vec<MeasureDifference> {
         let mut equations = Vec::new();
-        for dataset in plan.datasets.iter().filter(|d| !d.key.is_empty()) {
+        for dataset in &plan.datasets {
             for measure in &dataset.measures {
                 let outcome = written.iter().find(|d| d.name == dataset.name);
                 let total = outcome.and_then(|d| d.measures.iter().find(|m| m.name == *measure));

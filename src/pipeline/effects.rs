@@ -6,11 +6,12 @@
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 
-use super::evidence::{CHUNK, Evidence, Records};
-use super::standing::Standing;
+use super::evidence::{CHUNK, Evidence, LOOK_BACK, Records};
+use super::standing::{DuplicateKey, Standing};
 use crate::error::Result;
 use crate::model::{Amount, Discrepancy};
 use crate::replay::chain::{Closing, Conflict};
+use crate::replay::facts::HAS_AFTER;
 
 /// Stands for an amount that nothing states.
 pub(super) const UNKNOWN: &str = "unknown";
@@ -74,15 +75,33 @@ impl Evidence<'_> {
         self.input.plan.measures.iter().map(amount).collect()
     }
 
-    /// Of several current rows with one key, the ledger can mean one: the others are too many.
-    /// `firsts` are the first rows of such keys, rising, with a finding each.
-    pub(super) fn add_duplicates(&self, firsts: &[(u64, u64)], found: &mut [Discrepancy]) -> Result<()> {
+    /// Of several current rows with one key the ledger means one at most: together they differ from
+    /// what it knows of that key. `keys` rise, with a finding each.
+    pub(super) fn add_duplicates(
+        &self,
+        keys: &[DuplicateKey],
+        end: u32,
+        found: &mut [Discrepancy],
+    ) -> Result<()> {
         if self.input.plan.measures.is_empty() {
             return Ok(());
         }
-        for (&(first, _), discrepancy) in firsts.iter().zip(found) {
-            let mut totals = vec![Some(Amount::ZERO); self.input.plan.measures.len()];
-            for others in copies(self.standing, first).chunks(CHUNK) {
+        for (key, discrepancy) in keys.iter().zip(found) {
+            // Each of them has a finding of its own.
+            if self.standing.unmentioned.binary_search(&key.first).is_ok() {
+                continue;
+            }
+            let mut totals = match key.slot {
+                // A key that the ledger never mentions has been as its first row is.
+                None => vec![Some(Amount::ZERO); self.input.plan.measures.len()],
+                Some(slot) => {
+                    let first = self.rows([key.first].into_iter())?;
+                    let amounts = first.find(key.first).map(|row| self.measures(row)).unwrap_or_default();
+                    let known = self.known_of_slot(slot, end)?;
+                    amounts.into_iter().zip(known).map(|(now, known)| now?.minus(known?)).collect()
+                }
+            };
+            for others in copies(self.standing, key.first).chunks(CHUNK) {
                 let rows = self.rows(others.iter().map(|&(_, row)| row))?;
                 for row in others.iter().filter_map(|&(_, row)| rows.find(row)) {
                     let amounts = self.measures(row);
@@ -92,6 +111,43 @@ impl Evidence<'_> {
                 }
             }
             discrepancy.effects = self.named(totals);
+            discrepancy.amounts.clone_from(&discrepancy.effects);
+        }
+        Ok(())
+    }
+
+    /// The measures of a key by the ledger's word, before the rank `end`: nothing where it has no row.
+    fn known_of_slot(&self, slot: u32, end: u32) -> Result<Vec<Option<Amount>>> {
+        let (shard, key) = self.histories.of_slot(slot);
+        let shard = &self.histories.shards[shard];
+        let facts: Vec<usize> = shard.history(key).filter(|&f| shard.rank(f) < end).collect();
+        let emptied = self.histories.truncates.iter().rfind(|&&rank| rank < end);
+        let stands = |&last: &usize| {
+            shard.facts.has(last, HAS_AFTER) && emptied.is_none_or(|&rank| rank < shard.rank(last))
+        };
+        let measures = &self.input.plan.measures;
+        if !facts.last().is_some_and(stands) {
+            return Ok(vec![Some(Amount::ZERO); measures.len()]);
+        }
+        let indices: Vec<u32> = facts.iter().rev().map(|&f| shard.facts.index[f]).take(LOOK_BACK).collect();
+        let records = self.records(indices.iter().copied())?;
+        let known = |name: &String| {
+            let column = self.input.schema.column(name)?;
+            let (array, row) = self.last_known(column, &indices, &records)?;
+            measured(array, row)
+        };
+        Ok(measures.iter().map(known).collect())
+    }
+
+    /// A row without a key cannot be one that the ledger knows; where it claims to know all, it is too many.
+    pub(super) fn add_null_keys(&self, locators: &[u64], found: &mut [Discrepancy]) -> Result<()> {
+        if self.input.plan.measures.is_empty() || !self.input.plan.ledger.from_birth {
+            return Ok(());
+        }
+        let rows = self.rows(locators.iter().copied())?;
+        for (&locator, discrepancy) in locators.iter().zip(found) {
+            let Some(row) = rows.find(locator) else { continue };
+            discrepancy.effects = self.named(self.measures(row));
             discrepancy.amounts.clone_from(&discrepancy.effects);
         }
         Ok(())

@@ -22,7 +22,7 @@ use crate::replay::select::NO_ROW;
 use crate::verify::words;
 
 /// How far back a last known cell is looked for.
-const LOOK_BACK: usize = 64;
+pub(super) const LOOK_BACK: usize = 64;
 /// Findings worked out at a time. Fewer means more passes over files whose places lie
 /// scattered, more means more memory.
 pub(super) const CHUNK: usize = 1 << 14;
@@ -425,7 +425,7 @@ impl Evidence<'_> {
             let (group, row) = place(locator);
             discrepancy.current = Some(self.current_place(group, row));
             if let Some((batch, row)) = rows.find(locator) {
-                let keys: Vec<&ArrayRef> = self.input.schema.key().iter().map(|&c| batch.column(c)).collect();
+                let keys: Vec<&ArrayRef> = self.identifying().into_iter().map(|c| batch.column(c)).collect();
                 discrepancy.key = self.input.key_text(&keys, row);
                 if kind == DiscrepancyKind::CurrentUnexpected {
                     discrepancy.amounts = self.named(self.measures((batch, row)));

@@ -13,7 +13,6 @@ use crate::error::Result;
 use crate::ledger::want::Want;
 use crate::model::rank::DROPPED;
 use crate::model::{NO_TIME, Op, canon, time};
-use crate::plan::Bound;
 use crate::read::Spool;
 
 /// What a run would do.
@@ -115,8 +114,8 @@ pub fn explain(request: &ExplainRequest, progress: &dyn Progress) -> Result<Expl
 
 fn run(request: &ExplainRequest, progress: &dyn Progress) -> Result<Explanation> {
     let spool = Spool::new(request.options.spool.as_deref());
-    let bounds: Vec<&Bound> = request.moments.iter().map(|m| &m.bound).collect();
-    let plan = RunPlan { plan: &request.plan, verify: false, now: request.options.now, moments: &bounds };
+    // Without moments every transaction is counted, those that stay in force too.
+    let plan = RunPlan { plan: &request.plan, verify: false, now: request.options.now, moments: &[] };
     let run = Run::new(plan, &spool, progress)?;
     let datasets =
         (0..run.inputs.datasets.len()).map(|n| dataset(request, &run, n)).collect::<Result<_>>()?;

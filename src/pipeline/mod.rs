@@ -18,6 +18,7 @@ mod bridge;
 mod checks;
 mod columnar;
 mod contested;
+mod copies;
 mod coverage;
 mod differences;
 mod digests;

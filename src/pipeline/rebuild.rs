@@ -133,7 +133,7 @@ impl<'a> Rebuilt<'a> {
         let mut copies: Vec<(u32, u64)> = standing.copy_rows.clone();
         copies.sort_unstable();
         for (shard, base) in histories.shards.iter().zip(&histories.bases) {
-            for recount in multiset::recount(shard, *base, cut, timeline.end, &standing.copies) {
+            for recount in multiset::recount(shard, *base, cut, timeline, &standing.copies) {
                 if recount.missing > 0 {
                     overdrawn.push(recount);
                 }
@@ -419,21 +419,27 @@ impl Parts {
         let upto = copies.partition_point(|c| c.0 <= recount.slot);
         let gone = (-recount.change).max(0).min((upto - from) as i64) as usize;
         self.left.extend(copies[from..upto - gone].iter().map(|&(_, row)| row));
-        for &(slot, row) in &copies[upto - gone..upto] {
-            self.push(slot, Placed { row, fate: Fate::Absent, number: u32::MAX }, recount.after);
+        for &(_, row) in &copies[upto - gone..upto] {
+            let placed = Placed { row, fate: Fate::Absent, number: u32::MAX };
+            self.push(&recount, placed, recount.after);
         }
         for _ in 0..recount.change.max(0) {
             let number = (self.choices.len() / stride) as u32;
-            self.push(recount.slot, Placed { row: NO_ROW, fate: Fate::Present, number }, recount.before);
+            let first = match recount.holder {
+                Source::Before(index) | Source::After(index) => index,
+                Source::Current(_) | Source::Nothing => u32::MAX,
+            };
+            self.push(&recount, Placed { row: NO_ROW, fate: Fate::Present, number }, first);
             // Images of a table without key are whole: every lane comes from the same one.
-            let choice = Choice { source: Source::Before(recount.before), inferred: false };
+            let choice = Choice { source: recount.holder, inferred: false };
             self.choices.extend(std::iter::repeat_n(choice, stride));
         }
     }
 
-    fn push(&mut self, slot: u32, placed: Placed, first: u32) {
+    fn push(&mut self, recount: &multiset::Recount, placed: Placed, first: u32) {
+        let &multiset::Recount { slot, refilled, .. } = recount;
         let fate = placed.fate;
-        self.patches.push(Patch { slot, fate, first, contradicted: false, refilled: false });
+        self.patches.push(Patch { slot, fate, first, contradicted: false, refilled });
         self.placed.push(placed);
     }
 }

@@ -14,7 +14,7 @@ use super::rebuild::world;
 use super::scan::{self, FactOptions, Histories, Ordered};
 use super::standing::{self, Standing};
 use super::window::{self, Window};
-use super::{contested, postings};
+use super::{contested, copies, postings};
 use crate::error::{Error, Result};
 use crate::ledger::want::Want;
 use crate::model::canon::Seed;
@@ -207,7 +207,9 @@ impl Run {
             None => Added::default(),
         };
         histories.summed_lanes = opening.map(|_| opening::stated_lanes(input));
-        let standing = standing::read(input, &histories, scan, progress)?;
+        let is_emptied = opening.is_none() && histories.truncates.iter().any(|&rank| rank < end);
+        let knows_all = input.plan.ledger.from_birth || input.covers_current || is_emptied;
+        let standing = standing::read(input, &histories, (scan, options.verify && knows_all), progress)?;
         let mut analysed = Analysed {
             counts: Counts {
                 changes: u64::from(input.store.len()),
@@ -303,7 +305,9 @@ impl Run {
         let evidence = self.evidence(dataset, &analysed.histories, &analysed.standing);
         let message = "a current row whose key is null: it is copied as it stands";
         for chunk in analysed.standing.null_keys.chunks(evidence::CHUNK) {
-            let found = evidence.current_rows(Kind::NullKey, chunk, message)?;
+            let mut found = evidence.current_rows(Kind::NullKey, chunk, message)?;
+            evidence.add_null_keys(chunk, &mut found)?;
+            found.iter().for_each(|d| findings.add_whole(&d.dataset, &d.effects));
             findings.push(found.into_iter().map(Found::always))?;
         }
         let mut null_keys = analysed.histories.null_keys.clone();
@@ -314,10 +318,10 @@ impl Run {
             findings.push(found.into_iter().map(Found::always))?;
         }
         for chunk in analysed.standing.duplicate_keys.chunks(evidence::CHUNK) {
-            let firsts: Vec<u64> = chunk.iter().map(|d| d.0).collect();
+            let firsts: Vec<u64> = chunk.iter().map(|d| d.first).collect();
             let mut found = evidence.current_rows(Kind::DuplicateKey, &firsts, DUPLICATE_KEY)?;
-            found.iter_mut().zip(chunk).for_each(|(d, key)| d.count = key.1);
-            evidence.add_duplicates(chunk, &mut found)?;
+            found.iter_mut().zip(chunk).for_each(|(d, key)| d.count = key.count);
+            evidence.add_duplicates(chunk, analysed.end, &mut found)?;
             found.iter().for_each(|d| findings.add_whole(&d.dataset, &d.effects));
             findings.push(found.into_iter().map(Found::always))?;
         }
@@ -456,7 +460,12 @@ impl Run {
     fn verify(&self, dataset: usize, analysed: &mut Analysed, findings: &mut Findings) -> Result<()> {
         let input = &self.inputs.datasets[dataset];
         if input.schema.is_keyless() {
-            return Ok(());
+            copies::verify(self, dataset, analysed, findings)?;
+            return unmentioned(
+                &self.evidence(dataset, &analysed.histories, &analysed.standing),
+                analysed,
+                findings,
+            );
         }
         let timeline = self.timeline_of(dataset, analysed);
         let recorded = outside_as_gone(analysed);
@@ -655,13 +664,16 @@ fn rows(input: &DatasetInput) -> u64 {
 
 pub(super) const UNMENTIONED: &str =
     "the ledger is complete from birth and never mentions this row: it was created without a record";
+const UNMENTIONED_SINCE: &str =
+    "the ledger empties the table and never mentions this row: it was created without a record";
 pub(super) const DUPLICATE_KEY: &str = "several current rows have this key: they are copied as they stand";
 
-/// From birth, every current row has a record.
+/// From birth, or since the table was emptied, every current row has a record.
 fn unmentioned(evidence: &Evidence<'_>, analysed: &Analysed, findings: &mut Findings) -> Result<()> {
-    let message = match evidence.input.covers_current {
-        true => "the history has no version of this row, though it holds one for every current row",
-        false => UNMENTIONED,
+    let message = match (evidence.input.covers_current, evidence.input.plan.ledger.from_birth) {
+        (true, _) => "the history has no version of this row, though it holds one for every current row",
+        (false, true) => UNMENTIONED,
+        (false, false) => UNMENTIONED_SINCE,
     };
     for chunk in analysed.standing.unmentioned.chunks(evidence::CHUNK) {
         let found = evidence.current_rows(Kind::CurrentUnexpected, chunk, message)?;

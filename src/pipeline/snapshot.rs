@@ -191,6 +191,7 @@ impl Writing<'_> {
                     );
                     discrepancy.touches_snapshot = true;
                     parts.findings.push([Found::always(discrepancy)])?;
+                    origins.push((&self.run.analysed[number].found, None));
                     refused.push((dataset, reason));
                 }
                 Err(error) => return Err(error),
@@ -340,8 +341,10 @@ impl Writing<'_> {
             coverage::is_uncovered(run, number, (self.moment, &cut), self.request.policy.allow_uncovered)?;
         let distrusted =
             (self.request.policy.trust == Trust::Ledger).then_some(analysed.distrusted.as_slice());
+        refuse_disowned_copies(input, analysed, distrusted.is_some())?;
         let mut found = self.cut_findings(number, &cut);
         found.extend(coverage::truncates(run, number, &cut)?);
+        found.extend(uncovered.then(|| coverage::uncovered(run, number, self.moment)));
         let timeline = run.timeline_of(number, analysed);
         self.progress.stage(&format!("rebuild {}", input.plan.name), None);
         let mut rebuilt = Rebuilt::new(
@@ -391,7 +394,9 @@ impl Writing<'_> {
         found.extend(checks::tie_outs(input, self.moment, &totals));
         parts.findings.push_sorted(found.into_iter().map(Found::always).collect())?;
         let evidence = run.evidence(number, &analysed.histories, &analysed.standing);
-        checks::overdrawn(&evidence, &rebuilt, &mut parts.findings)?;
+        if !self.request.verify {
+            checks::overdrawn(&evidence, &rebuilt, &mut parts.findings)?;
+        }
         Ok((outcome, cut.rank))
     }
 
@@ -555,6 +560,22 @@ fn has_negative_scale(data_type: &DataType) -> bool {
         DataType::Dictionary(_, value) => has_negative_scale(value),
         _ => false,
     }
+}
+
+/// Which of several equal rows a trusted ledger disowns cannot be told.
+fn refuse_disowned_copies(input: &DatasetInput, analysed: &Analysed, is_ledger_trusted: bool) -> Result<()> {
+    let is_contradicted = !analysed.contradicted.is_empty() || !analysed.standing.unmentioned.is_empty();
+    if is_ledger_trusted && input.schema.is_keyless() && is_contradicted {
+        return Err(Error::Refused {
+            dataset: input.plan.name.clone(),
+            reason:
+                "it has no key, so rows that ledger and current state disagree on cannot be taken from the \
+                     ledger"
+                    .to_owned(),
+            hint: Some("declare a key, or leave out --trust ledger".to_owned()),
+        });
+    }
+    Ok(())
 }
 
 fn dataset_totals(datasets: &[DatasetOutcome]) -> Vec<DatasetTotals<'_>> {

@@ -36,8 +36,8 @@ pub(super) struct Standing {
     pub hashes: Vec<u64>,
     /// Rows whose key occurs more than once.
     pub duplicates: Vec<u64>,
-    /// Per key that occurs more than once: its first row, and how many there are.
-    pub duplicate_keys: Vec<(u64, u64)>,
+    /// Keys that occur more than once, by their first row.
+    pub duplicate_keys: Vec<DuplicateKey>,
     /// First row of such a key, and each further one. Sorted.
     pub duplicate_rows: Vec<(u64, u64)>,
     /// Slots of such keys, where the ledger mentions them. Sorted.
@@ -46,7 +46,7 @@ pub(super) struct Standing {
     pub outside: Vec<u32>,
     /// Rows with a null in the key.
     pub null_keys: Vec<u64>,
-    /// Rows that the ledger never mentions, where it claims to know all: verified, from birth. Sorted.
+    /// Rows that the ledger never mentions, where it claims to know all, and is verified. Sorted.
     pub unmentioned: Vec<u64>,
     /// How many rows the ledger never mentions.
     pub unmentioned_count: u64,
@@ -62,6 +62,17 @@ pub(super) struct Standing {
     pub count: u64,
     /// Sums of the rows without a history, if they are compared with an opening.
     pub sums: Sums,
+}
+
+/// A key that several rows have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct DuplicateKey {
+    /// Its first row.
+    pub first: u64,
+    /// How many rows have it.
+    pub count: u64,
+    /// Its slot, where the ledger mentions it.
+    pub slot: Option<u32>,
 }
 
 /// How keys of a dataset are compared for order.
@@ -91,11 +102,12 @@ struct Group {
     sums: Sums,
 }
 
-/// Reads the current state against the histories.
+/// Reads the current state against the histories; `knows_all`: rows that these never mention are kept
+/// apart, as the ledger claims to know all rows.
 pub(super) fn read(
     input: &DatasetInput,
     histories: &Histories,
-    scan: ScanOptions<'_>,
+    (scan, knows_all): (ScanOptions<'_>, bool),
     progress: &dyn Progress,
 ) -> Result<Standing> {
     let table = &input.table;
@@ -105,7 +117,7 @@ pub(super) fn read(
         .into_par_iter()
         .with_max_len(1)
         .map(|group| {
-            let mut read = read_group(input, (histories, sorted.as_ref()), scan, group)?;
+            let mut read = read_group(input, (histories, sorted.as_ref()), (scan, knows_all), group)?;
             if !input.schema.is_keyless() {
                 found.set(group, &mut read);
             }
@@ -215,12 +227,14 @@ fn find_duplicates(standing: &mut Standing, histories: &Histories, mut ids: Vec<
         if rows.len() < 2 {
             continue;
         }
-        standing.duplicate_keys.push((rows[0], rows.len() as u64));
+        let (first, count) = (rows[0], rows.len() as u64);
         standing.duplicate_rows.extend(rows[1..].iter().map(|&row| (rows[0], row)));
         standing.duplicates.extend(rows);
         let shard = shard_of(same[0].0, histories.shards.len());
-        if let Some(key) = histories.shards[shard].find(same[0].0) {
-            let slot = histories.bases[shard] + key as u32;
+        let key = histories.shards[shard].find(same[0].0);
+        let slot = key.map(|key| histories.bases[shard] + key as u32);
+        standing.duplicate_keys.push(DuplicateKey { first, count, slot });
+        if let Some(slot) = slot {
             standing.rows[slot as usize] = NO_ROW;
             let lanes = standing.hashes.len() / standing.rows.len();
             standing.hashes[slot as usize * lanes..][..lanes].fill(0);
@@ -237,14 +251,14 @@ fn find_duplicates(standing: &mut Standing, histories: &Histories, mut ids: Vec<
 fn read_group(
     input: &DatasetInput,
     (histories, sorted): (&Histories, Option<&SortedKeys>),
-    scan: ScanOptions<'_>,
+    (scan, knows_all): (ScanOptions<'_>, bool),
     group: usize,
 ) -> Result<Group> {
     let all: Vec<usize> = (0..input.schema.len()).collect();
     let keyless = input.schema.is_keyless();
     let columns: Vec<usize> = if keyless { all } else { input.schema.key().to_vec() };
     let batch = input.read_current_as(group, &columns, Packing::Packed)?;
-    let column = |c: usize| columns.binary_search(&c).ok().map(|at| batch.column(at));
+    let column = |c: usize| columns.iter().position(|&own| own == c).map(|at| batch.column(at));
     let arrays: Vec<Option<&ArrayRef>> = (0..input.schema.len()).map(column).collect();
     // Identities of keys depend on their type.
     let plain = |&c: &usize| column(c).map(|array| unpacked(array, input.schema.data_type(c)));
@@ -266,10 +280,9 @@ fn read_group(
     let nulls = canon::null_keys(&key_refs);
     let mut found = Group::new(batch.num_rows());
     found.null_keys = nulls.iter().map(|&row| locator(group, row)).collect();
-    let claimed = scan.verify && (input.plan.ledger.from_birth || input.covers_current);
     match sorted.filter(|_| nulls.is_empty() && rises_by_id(&ids)) {
-        Some(sorted) => sorted.look_up(&mut found, group, &ids, claimed),
-        None => look_up(&mut found, histories, group, &ids, &nulls, claimed),
+        Some(sorted) => sorted.look_up(&mut found, group, &ids, knows_all),
+        None => look_up(&mut found, histories, group, &ids, &nulls, knows_all),
     }
     let recorded = input.recorded_of(group)?;
     if let Some(recorded) = &recorded {

@@ -273,9 +273,12 @@ impl Judge<'_> {
         rows.extend(&standing.duplicates);
         rows.extend(&standing.null_keys);
         rows.extend(&self.analysed.unmet);
-        if self.rebuilt.input.plan.ledger.from_birth {
+        // A history that has no version of a row says less than one without a record of it.
+        if !self.rebuilt.input.covers_current {
             rows.extend(&standing.unmentioned);
         }
+        let copies = standing.copy_rows.iter().filter(|&&(slot, _)| self.contradicted(slot));
+        rows.extend(copies.map(|&(_, row)| row));
         rows.sort_unstable();
         rows
     }

@@ -59,7 +59,7 @@ pub use input::{InputFile, open_bytes};
 pub(crate) use json_chunks::find as find_byte;
 pub use json_chunks::{JsonChunk, JsonChunks, JsonRecord};
 pub use memory::Batches;
-pub use packed::{leaf_count, unpacked};
+pub use packed::{leaf_count, plain_type, unpacked};
 pub use parquet::{Packing, ParquetGroup};
 pub use source::{CsvEscape, CsvOptions, TableFormat, TableSource};
 pub(crate) use spool::read_at;

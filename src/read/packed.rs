@@ -102,6 +102,20 @@ pub fn unpacked(array: &ArrayRef, plain: &DataType) -> Result<ArrayRef, ArrowErr
     if array.data_type() == plain { Ok(Arc::clone(array)) } else { arrow::compute::cast(array, plain) }
 }
 
+/// The type of the values of a column that is packed, or holds packed ones inside.
+pub fn plain_type(packed: &DataType) -> DataType {
+    match packed {
+        DataType::Dictionary(_, values) => plain_type(values),
+        DataType::Decimal64(precision, scale) => DataType::Decimal128(*precision, *scale),
+        DataType::Struct(fields) => {
+            let plain =
+                |field: &FieldRef| field.as_ref().clone().with_data_type(plain_type(field.data_type()));
+            DataType::Struct(fields.iter().map(plain).collect())
+        }
+        other => other.clone(),
+    }
+}
+
 /// How many leaves a column of this type has in Parquet.
 pub fn leaf_count(data_type: &DataType) -> usize {
     use DataType as T;

@@ -1,6 +1,7 @@
 //! [`Table`]: files of any format → groups of typed rows that can be read again,
 //! in any order and in parallel, any column alone.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -158,9 +159,16 @@ impl Table {
         packing: Packing,
     ) -> Result<RecordBatch> {
         debug_assert!(rows.is_none_or(|r| r.is_sorted_by(|a, b| a < b)), "row numbers rise");
-        let inner = self.inner(columns);
         let place = &self.groups[group];
         let path = &self.files[place.file].path;
+        if !columns.is_sorted_by(|a, b| a < b) {
+            // Readers give columns in the order of the file.
+            let rising: Vec<usize> = columns.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+            let places: Vec<usize> = columns.iter().map(|c| rising.partition_point(|r| r < c)).collect();
+            let batch = self.read_as(group, &rising, rows, packing)?;
+            return batch.project(&places).map_err(Error::arrow(path));
+        }
+        let inner = self.inner(columns);
         let values = match &self.body {
             Body::Parquet(files) => {
                 let values = files[place.file].read(place.index, &inner, rows, packing)?;

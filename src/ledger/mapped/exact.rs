@@ -11,9 +11,11 @@ use arrow::datatypes::DataType;
 
 use crate::model::canon;
 use crate::read::cell::CellBuilder;
+use crate::read::{plain_type, unpacked};
 
 /// An array in exactly the column's type, and the rows whose value does not fit it.
 pub(in crate::ledger) fn exact(array: &ArrayRef, data_type: &DataType) -> (ArrayRef, Vec<usize>) {
+    let array = &loosened(array);
     if array.data_type() == data_type {
         return (Arc::clone(array), Vec::new());
     }
@@ -22,13 +24,18 @@ pub(in crate::ledger) fn exact(array: &ArrayRef, data_type: &DataType) -> (Array
     {
         return (cast, Vec::new());
     }
+    let nulls = array.logical_nulls();
     let Some(mut builder) = CellBuilder::new(data_type) else {
         return (new_null_array(data_type, array.len()), (0..array.len()).collect());
     };
     let mut misfits = Vec::new();
     for row in 0..array.len() {
         let pushed = match canon::cell_text(array.as_ref(), row) {
-            None => false,
+            None => {
+                // A value that has no text is not converted, which is not the same as null.
+                misfits.extend(nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)).then_some(row));
+                false
+            }
             Some(text) => {
                 let fits = builder.push_text(&text).is_ok();
                 if !fits {
@@ -42,6 +49,14 @@ pub(in crate::ledger) fn exact(array: &ArrayRef, data_type: &DataType) -> (Array
         }
     }
     (builder.finish(), misfits)
+}
+
+/// A nested array whose inner arrays lie in the layout of a file's pages, in their plain types.
+fn loosened(array: &ArrayRef) -> ArrayRef {
+    if !array.data_type().is_nested() {
+        return Arc::clone(array);
+    }
+    unpacked(array, &plain_type(array.data_type())).unwrap_or_else(|_| Arc::clone(array))
 }
 
 /// Empty fields of delimited text without a null marker as the table's column has them: null, unless the
@@ -77,5 +92,40 @@ pub(in crate::ledger) fn same_values(from: &DataType, to: &DataType) -> bool {
         | (DataType::Int8 | DataType::Int16, DataType::Int32)
         | (DataType::Int8, DataType::Int16) => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Decimal64Array, Decimal128Array, DictionaryArray, Int64Array, StructArray};
+    use arrow::datatypes::{Field, Fields, Int32Type};
+
+    use super::*;
+
+    fn of(fields: [ArrayRef; 3]) -> ArrayRef {
+        let field = |(name, a): (&str, &ArrayRef)| Arc::new(Field::new(name, a.data_type().clone(), true));
+        let named: Fields = ["text", "amount", "number"].into_iter().zip(&fields).map(field).collect();
+        Arc::new(StructArray::new(named, fields.to_vec(), None))
+    }
+
+    #[test]
+    fn nested_values_in_the_layout_of_pages_are_the_values() {
+        let number: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+        let texts: DictionaryArray<Int32Type> = ["old", "new"].into_iter().collect();
+        let narrow = Decimal64Array::from(vec![150, -7]).with_precision_and_scale(12, 2).unwrap();
+        let packed = of([Arc::new(texts), Arc::new(narrow), Arc::clone(&number)]);
+        let wide = Decimal128Array::from(vec![150, -7]).with_precision_and_scale(12, 2).unwrap();
+        let plain = of([Arc::new(StringArray::from(vec!["old", "new"])), Arc::new(wide), number]);
+        let (array, misfits) = exact(&packed, plain.data_type());
+        assert_eq!((&array, misfits), (&plain, Vec::new()));
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_converted_is_not_null_without_a_word() {
+        let number: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
+        let nested = of([texts, Arc::clone(&number), number]);
+        let (array, misfits) = exact(&nested, &DataType::Int64);
+        assert_eq!((array.null_count(), misfits), (2, vec![0, 1]));
     }
 }

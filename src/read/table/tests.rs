@@ -495,3 +495,20 @@ fn copy_text_is_known_by_its_nulls_in_any_file() {
     assert!(second.column(1).is_null(0) && second.column(0).is_null(1));
     assert_eq!(second.column(1).as_string::<i32>().value(1), "");
 }
+
+#[test]
+fn columns_come_in_the_order_asked_for() {
+    let text = "a,b,c\n1,x,true\n2,y,false\n";
+    let csv = csv(text);
+    let all = csv.read(0, &[0, 1, 2], None).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = ::parquet::arrow::ArrowWriter::try_new(&mut bytes, all.schema(), None).unwrap();
+    writer.write(&all).unwrap();
+    writer.close().unwrap();
+    let dir = folder(&[("t.parquet", &bytes)]);
+    let parquet = open(&TableSource::at(dir.path().join("t.parquet"))).unwrap();
+    for table in [csv, parquet] {
+        let asked = table.read(0, &[2, 0, 1], None).unwrap();
+        assert_eq!(asked.columns(), all.project(&[2, 0, 1]).unwrap().columns());
+    }
+}
