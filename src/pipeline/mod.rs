@@ -14,6 +14,7 @@
 //! snapshot  output groups, verdicts, checks, manifest              pass 4  (emit)
 //! ```
 
+mod absent;
 mod bridge;
 mod checks;
 mod columnar;

@@ -1,11 +1,10 @@
 //! The verdict on every touched key and every cell that is not exact.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::{self, Write};
 use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
-use arrow_row::RowConverter;
 use rayon::prelude::*;
 
 use super::dropped::Returned;
@@ -13,12 +12,10 @@ use super::layout::Row;
 use super::postings;
 use super::rebuild::Rebuilt;
 use super::run::Analysed;
-use super::standing::{key_order, place};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::export::in_order::in_order;
 use crate::export::verdicts::{MadeVerdicts, VerdictMaker, VerdictRows, VerdictWriter};
-use crate::ledger::want::Want;
-use crate::replay::select::{Fate, NO_ROW, Patch, Source};
+use crate::replay::select::{NO_ROW, Patch, Source};
 use crate::snapshot::{GroupSource, Verdict};
 
 /// How many keys and cells have each verdict.
@@ -61,7 +58,7 @@ impl VerdictCounts {
         self.unrecoverable_cells += other.unrecoverable_cells;
     }
 
-    fn add(&mut self, verdict: Verdict) {
+    pub(super) fn add(&mut self, verdict: Verdict) {
         match verdict {
             Verdict::Unchanged => self.unchanged += 1,
             Verdict::Restored => self.restored += 1,
@@ -76,11 +73,8 @@ impl VerdictCounts {
 /// Per column: how many cells are inferred, ambiguous, unrecoverable.
 pub(super) type ColumnCounts = Vec<[u64; 3]>;
 
-/// Where a key is wanted, its row in a group or segment, and whether the before image has it.
-type Wanted = (usize, u32, bool);
-
 /// Rows of the snapshot whose verdicts are made at a time.
-const ROWS: usize = 1 << 18;
+pub(super) const ROWS: usize = 1 << 18;
 
 /// Patches that one task judges.
 const PATCHES: u32 = 1 << 15;
@@ -239,7 +233,7 @@ impl Judge<'_> {
         Ok((all, made))
     }
 
-    fn make(&self, maker: &VerdictMaker, rows: VerdictRows) -> Result<MadeVerdicts> {
+    pub(super) fn make(&self, maker: &VerdictMaker, rows: VerdictRows) -> Result<MadeVerdicts> {
         let input = self.rebuilt.input;
         let more = self.returned.into_iter().flat_map(Returned::names);
         let columns: Vec<&str> = input.schema.names().chain(more).collect();
@@ -257,7 +251,7 @@ impl Judge<'_> {
     }
 
     /// All slots that are contradicted at the cut.
-    fn contradicted_slots(&self) -> impl Iterator<Item = u32> {
+    pub(super) fn contradicted_slots(&self) -> impl Iterator<Item = u32> {
         let conflicts = self.analysed.contradicted.keys();
         let contested =
             self.analysed.contested.keys().filter(|s| !self.analysed.contradicted.contains_key(s));
@@ -554,112 +548,6 @@ impl Judge<'_> {
             printed(cells.push((Some(column), mark.verdict(), Some(true)), key, source));
         }
     }
-
-    /// Keys that have no row at the cut, in key order.
-    fn judge_absent(&self, counts: &mut VerdictCounts, writer: Option<&mut VerdictWriter>) -> Result<()> {
-        let rebuilt = self.rebuilt;
-        let absent: Vec<usize> =
-            (0..rebuilt.patches.len()).filter(|&p| rebuilt.patches[p].fate != Fate::Present).collect();
-        let mut missing: Vec<u32> = self
-            .contradicted_slots()
-            .filter(|&slot| rebuilt.standing.rows[slot as usize] == NO_ROW)
-            .filter(|slot| rebuilt.patches.binary_search_by_key(slot, |p| p.slot).is_err())
-            .collect();
-        if rebuilt.input.schema.is_keyless() {
-            missing.clear();
-        }
-        let judged: Vec<(u32, Verdict, Option<bool>)> = absent
-            .iter()
-            .map(|&p| {
-                let patch = &rebuilt.patches[p];
-                let (verdict, present) = match patch.fate {
-                    Fate::Unknown => (Verdict::Unrecoverable, None),
-                    // It stood outside what the ledger was recorded of, if it stood.
-                    _ if rebuilt.input.entered.binary_search(&patch.first).is_ok() => {
-                        (Verdict::NotCovered, None)
-                    }
-                    _ => (Verdict::Restored, Some(false)),
-                };
-                let verdict = if self.contradicted(patch.slot) { Verdict::Contradicted } else { verdict };
-                (patch.slot, verdict, present)
-            })
-            .chain(missing.iter().map(|&slot| (slot, Verdict::Contradicted, Some(false))))
-            .collect();
-        judged.iter().for_each(|&(_, verdict, _)| counts.add(verdict));
-        let Some(writer) = writer else { return Ok(()) };
-        if rebuilt.input.schema.is_keyless() {
-            return Ok(());
-        }
-        let slots: Vec<u32> = judged.iter().map(|j| j.0).collect();
-        let (keys, order) = self.keys_of(&slots)?;
-        let maker = writer.maker();
-        let make = |part: usize| {
-            let texts = rebuilt.input.key_texts(&keys);
-            let mut rows = VerdictRows::default();
-            for &at in &order[part * ROWS..((part + 1) * ROWS).min(order.len())] {
-                let (_, verdict, present) = judged[at];
-                let no_source = None::<fn(&mut dyn Write) -> fmt::Result>;
-                printed(rows.push((None, verdict, present), |out| texts.write(at, out), no_source));
-            }
-            self.make(&maker, rows)
-        };
-        in_order(order.len().div_ceil(ROWS), make, |made| writer.write(made))
-    }
-
-    /// The key columns of some slots, from the current row or else from a record, and their order.
-    fn keys_of(&self, slots: &[u32]) -> Result<(Vec<ArrayRef>, Vec<usize>)> {
-        let input = self.rebuilt.input;
-        let path = input.current_path();
-        let mut parts: Vec<Vec<ArrayRef>> = Vec::new();
-        let mut spots: Vec<(usize, usize)> = Vec::with_capacity(slots.len());
-        let mut groups: BTreeMap<(bool, usize), Vec<Wanted>> = BTreeMap::new();
-        for (at, &slot) in slots.iter().enumerate() {
-            spots.push((0, 0));
-            let row = self.rebuilt.standing.rows[slot as usize];
-            if row == NO_ROW {
-                let (shard, key) = self.rebuilt.histories.of_slot(slot);
-                let shard = &self.rebuilt.histories.shards[shard];
-                let fact = shard.history(key).start;
-                let before = shard.facts.has(fact, crate::replay::facts::HAS_BEFORE);
-                let (segment, row) = input.store.locate(shard.facts.index[fact]);
-                groups.entry((false, segment)).or_default().push((at, row, before));
-            } else {
-                let (group, row) = place(row);
-                groups.entry((true, group)).or_default().push((at, row as u32, false));
-            }
-        }
-        for ((current, number), wanted) in groups {
-            if current {
-                let batch = input.read_current(number, input.schema.key())?;
-                wanted.iter().for_each(|&(at, row, _)| spots[at] = (parts.len(), row as usize));
-                parts.push(batch.columns().to_vec());
-                continue;
-            }
-            let batch = input.store.read(number, Want::KEYS, None)?;
-            for (side, images) in [(true, &batch.before), (false, &batch.after)] {
-                let keys: Vec<ArrayRef> =
-                    input.schema.key().iter().filter_map(|&c| images.column(c).cloned()).collect();
-                wanted
-                    .iter()
-                    .filter(|w| w.2 == side)
-                    .for_each(|&(at, row, _)| spots[at] = (parts.len(), row as usize));
-                parts.push(keys);
-            }
-        }
-        if slots.is_empty() {
-            return Ok((Vec::new(), Vec::new()));
-        }
-        let mut columns = Vec::new();
-        for key in 0..input.schema.key().len() {
-            let arrays: Vec<&dyn arrow::array::Array> = parts.iter().map(|p| p[key].as_ref()).collect();
-            columns.push(arrow::compute::interleave(&arrays, &spots).map_err(Error::arrow(path))?);
-        }
-        let converter: RowConverter = key_order(input)?;
-        let rows = converter.convert_columns(&columns).map_err(Error::arrow(path))?;
-        let mut order: Vec<usize> = (0..slots.len()).collect();
-        order.par_sort_by(|&a, &b| rows.row(a).cmp(&rows.row(b)));
-        Ok((columns, order))
-    }
 }
 
 /// Tells the verdicts on the rows of one output group.
@@ -711,6 +599,6 @@ impl OfRows<'_> {
 /// Prints the key of a row.
 type Printer<'a> = dyn Fn(&mut dyn Write) -> fmt::Result + 'a;
 
-fn printed(result: fmt::Result) {
+pub(super) fn printed(result: fmt::Result) {
     debug_assert!(result.is_ok(), "a column in memory takes what is printed into it");
 }
