@@ -11,7 +11,7 @@
 //! | `ledger t` | its ledger as raw lines |
 //! | `records t FORMAT…` | its ledger as a typed text table; the case is run with it as each of `parquet`, `arrow`, `csv` |
 //! | `opening t DD` | a trusted earlier snapshot |
-//! | `file NAME` | any other file |
+//! | `file NAME` | any other file; `file NAME latin-1`: with a byte per character |
 //! | `plan`, `plan t`, `plan t.ledger`, `plan t.current` | TOML lines put into that table of the plan |
 //! | `undeclared` | leave out the coverage that every case otherwise declares: all of January 2025 |
 //! | `as-of WHEN [flags]` | opens a run; what follows belongs to it |
@@ -274,6 +274,10 @@ fn write_inputs(case: &Case, folder: &Folder, format: &str) {
             "changes" => folder.write(&format!("{name}.ndjson"), mapped_lines(section).join("\n") + "\n"),
             "ledger" => folder.write(&format!("{name}.ndjson"), lines()),
             "records" => write_records(section, folder, format),
+            "file" if section.title.get(2).is_some_and(|e| e == "latin-1") => {
+                let bytes: Vec<u8> = lines().chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+                folder.write(name, bytes);
+            }
             "file" => folder.write(name, lines()),
             "plan" | "undeclared" => {}
             other => panic!("no section {other:?} in cases"),

@@ -67,4 +67,4 @@ pub use spool::{Spool, SpoolWriter, SpooledTable};
 pub use table::Table;
 pub(crate) use table::{columns_of, detect as table_format};
 pub(crate) use taken::TextRows;
-pub(crate) use text::utf8 as utf8_text;
+pub(crate) use text::{is_plain as is_plain_text, utf8 as utf8_text, xml as xml_text};

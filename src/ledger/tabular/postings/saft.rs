@@ -12,7 +12,8 @@
 //! posting date is `GLPostingDate`, else `TransactionDate`; amounts are those in the
 //! company's currency. `NumberOfEntries`, `TotalDebit` and `TotalCredit` are checked.
 //!
-//! Limits: UTF-8; the rows are held in memory; a document type definition declares nothing
+//! Limits: encodings are UTF-8, UTF-16 with a byte order mark and those of Western Europe, as the
+//! XML declaration names them; the rows are held in memory; a document type definition declares nothing
 //! that is used.
 
 use std::io::{BufReader, Read as _};
@@ -32,7 +33,7 @@ use crate::error::{At, Error, Result};
 use crate::ledger::open::input_files;
 use crate::model::{CellDifference, Discrepancy, DiscrepancyKind, LedgerPlace};
 use crate::plan::{DecimalSign, Ledger};
-use crate::read::{Batches, InputFile, Spool, Table, TableSource};
+use crate::read::{Batches, InputFile, Spool, Table, TableSource, is_plain_text, xml_text};
 
 /// The columns of its rows.
 const NAMES: [&str; 12] = [
@@ -79,7 +80,15 @@ const TEXT: usize = 1 << 16;
 pub fn is_saft(file: &InputFile) -> Result<bool> {
     let mut head = Vec::new();
     file.content()?.take(4096).read_to_end(&mut head).map_err(Error::io(&file.path, "read"))?;
-    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head).trim_ascii_start();
+    // With a byte order mark it may be UTF-16; all other encodings have the tags' letters where ASCII has them.
+    if !is_plain_text(&head) {
+        let Ok(text) = xml_text(file.content()?, &file.path) else { return Ok(false) };
+        head.clear();
+        if text.take(4096).read_to_end(&mut head).is_err() {
+            return Ok(false);
+        }
+    }
+    let head = head.trim_ascii_start();
     Ok(head.starts_with(b"<") && head.windows(9).any(|word| word == b"AuditFile"))
 }
 
@@ -140,7 +149,7 @@ struct Head {
 
 impl AuditFile {
     fn read(file: &InputFile) -> Result<Self> {
-        let mut reader = Reader::from_reader(BufReader::new(file.content()?));
+        let mut reader = Reader::from_reader(BufReader::new(xml_text(file.content()?, &file.path)?));
         let mut audit = Self::default();
         let (mut path, mut text, mut buffer) = (Vec::new(), String::new(), Vec::new());
         loop {
@@ -380,10 +389,10 @@ fn malformed(file: &InputFile, found: &str) -> Error {
     Error::Malformed {
         path: file.path.clone(),
         at: At::default(),
-        expected: "a SAF-T file: well-formed XML in UTF-8".to_owned(),
+        expected: "a SAF-T file: well-formed XML".to_owned(),
         found: found.to_owned(),
         hint: Some(
-            "export it again; a file in another encoding has to be converted to UTF-8 first".to_owned(),
+            "export it again; a file whose encoding is another than its XML declaration names has to be converted to UTF-8 first".to_owned(),
         ),
     }
 }
