@@ -88,6 +88,10 @@ pub(super) fn is_open(text: &str) -> bool {
 
 /// Takes in a message of the open protocol; `false` if it is none.
 pub(super) fn message(message: &Message<'_>, feed: &mut Feed<'_>) -> bool {
+    // A text that holds the value is still to be taken off.
+    if message.text.starts_with('"') {
+        return false;
+    }
     let key = message.key.and_then(|key| serde_json::from_str::<Key<'_>>(key).ok());
     let Some((key, commit)) =
         key.and_then(|key| Some((json::integer::<u64>(key.ts)?, key)).map(|(c, k)| (k, c)))

@@ -150,7 +150,11 @@ fn json(file: &InputFile, progress: &dyn Progress) -> Result<Option<Inspected>> 
     let Some(first) = JsonChunks::open(file)?.next().transpose()? else { return Ok(None) };
     let records = || first.records.iter().filter_map(|r| text(&first, r.start, r.end));
     let Some(format) = Format::detect(records().take(64)) else { return Ok(None) };
-    let discovered = discover::tables(format, records());
+    let keyed = first.records.iter().filter_map(|r| {
+        let key = r.key.clone().and_then(|key| text(&first, key.start, key.end));
+        Some((text(&first, r.start, r.end)?, key))
+    });
+    let discovered = discover::tables(format, keyed);
     if discovered.is_empty() {
         return Ok(None);
     }

@@ -16,18 +16,28 @@ const PREFIXES: [(&str, &str); 4] =
 /// A table's columns, in the order in which they first occur, by table name.
 pub(super) type Tables = BTreeMap<String, Vec<String>>;
 
-/// The tables that records of this format name.
-pub(super) fn tables<'a>(format: Format, records: impl Iterator<Item = &'a str>) -> Tables {
+/// The tables that records of this format name. Each record comes with its key, if its line has one.
+pub(super) fn tables<'a>(
+    format: Format,
+    records: impl Iterator<Item = (&'a str, Option<&'a str>)>,
+) -> Tables {
     let mut tables = Tables::new();
-    let values: Vec<Value> =
-        records.take(RECORDS_LOOKED_AT).filter_map(|record| serde_json::from_str(record).ok()).collect();
+    let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
+    let (values, keys): (Vec<Value>, Vec<Option<Value>>) = records
+        .take(RECORDS_LOOKED_AT)
+        .filter_map(|(record, key)| Some((parsed(record)?, key.and_then(parsed))))
+        .unzip();
     match format {
         Format::Debezium => values.iter().for_each(|value| debezium(value, &mut tables)),
         Format::Wal2Json => values.iter().for_each(|value| wal2json(value, &mut tables)),
         // Not JSON: its tables are found from its text.
         Format::Binlog => {}
         table if table == Format::Mapped || table.is_tabular() => mapped(&values, &mut tables),
-        stream => values.iter().for_each(|value| super::streams::stream(stream, value, &mut tables)),
+        stream => {
+            for (value, key) in values.iter().zip(&keys) {
+                super::streams::stream(stream, (value, key.as_ref()), &mut tables);
+            }
+        }
     }
     tables
 }

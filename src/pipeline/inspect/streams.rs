@@ -5,23 +5,43 @@ use serde_json::Value;
 use super::discover::{Tables, add};
 use crate::ledger::Format;
 
-/// Adds what a record of a stream names, whatever it is wrapped in.
-pub(super) fn stream(format: Format, value: &Value, tables: &mut Tables) {
-    if let Some((name, columns)) = named(format, value) {
+/// What a key of TiCDC's open protocol says of a row.
+const ROW: u64 = 1;
+
+/// Adds what a record of a stream names, whatever it is wrapped in. Its key says where it belongs
+/// in TiCDC's open protocol alone.
+pub(super) fn stream(format: Format, (value, key): (&Value, Option<&Value>), tables: &mut Tables) {
+    let found =
+        named(format, value).or_else(|| key.filter(|_| format == Format::TiCdc).and_then(|k| open(k, value)));
+    if let Some((name, columns)) = found {
         add(tables, name, columns.iter().map(String::as_str));
         return;
     }
+    // A key may be a text that holds JSON.
+    let inner = value.get("key").and_then(Value::as_str).and_then(|text| serde_json::from_str(text).ok());
+    let key = inner.as_ref().or(value.get("key")).or(key);
     for wrapper in ["payload", "value", "data"] {
         match value.get(wrapper) {
             Some(Value::String(text)) => {
                 if let Ok(inner) = serde_json::from_str(text) {
-                    return stream(format, &inner, tables);
+                    return stream(format, (&inner, key), tables);
                 }
             }
-            Some(inner @ Value::Object(_)) => return stream(format, inner, tables),
+            Some(inner @ Value::Object(_)) => return stream(format, (inner, key), tables),
             _ => {}
         }
     }
+}
+
+/// The table that a key of TiCDC's open protocol names, and the columns of its message's images.
+fn open(key: &Value, value: &Value) -> Option<(String, Vec<String>)> {
+    if key.get("t")?.as_u64()? != ROW {
+        return None;
+    }
+    let name = format!("{}.{}", key.get("scm")?.as_str()?, key.get("tbl")?.as_str()?);
+    let columns: Vec<String> =
+        ["u", "p", "d"].iter().filter_map(|side| value.get(side)).flat_map(keys).collect();
+    (!columns.is_empty()).then_some((name, columns))
 }
 
 /// The table that a record names, and the columns of its images; `None` if it is none of the format.
@@ -82,5 +102,44 @@ fn keys(value: &Value) -> Vec<String> {
         Value::Object(object) => object.keys().cloned().collect(),
         Value::Array(list) => list.iter().flat_map(keys).collect(),
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ledger::Format;
+    use crate::pipeline::inspect::tests::inspected;
+
+    #[test]
+    fn the_open_protocol_is_described_with_its_keys_beside_or_around_its_values() {
+        let key = r#"{"ts":455023263744000000,"scm":"fin","tbl":"item","t":1}"#;
+        let cell = |value: &str| {
+            format!(r#"{{"id":{{"t":3,"h":true,"f":11,"v":7}},"name":{{"t":15,"f":64,"v":"{value}"}}}}"#)
+        };
+        let messages = [
+            format!(r#"{{"u":{}}}"#, cell("a")),
+            format!(r#"{{"u":{},"p":{}}}"#, cell("b"), cell("a")),
+            format!(r#"{{"d":{}}}"#, cell("b")),
+        ];
+        let quoted = |text: &str| serde_json::to_string(text).unwrap();
+        let shapes = [
+            messages.each_ref().map(|value| format!("{key}\t{value}\n")),
+            messages.each_ref().map(|value| format!("{{\"key\":{key},\"value\":{value}}}\n")),
+            messages.each_ref().map(|value| {
+                format!(
+                    "{{\"topic\":\"t\",\"offset\":1,\"key\":{},\"payload\":{}}}\n",
+                    quoted(key),
+                    quoted(value)
+                )
+            }),
+        ];
+        for lines in shapes {
+            let ledger = inspected("open.txt", &lines.concat()).ledger.unwrap();
+            assert_eq!(ledger.format, Format::TiCdc, "{lines:?}");
+            let table = &ledger.tables[0];
+            assert_eq!((table.name.as_str(), table.changes), ("fin.item", 3), "{lines:?}");
+            assert_eq!(table.columns, ["id", "name"]);
+            assert_eq!((table.before.whole, table.after.whole), (2, 2), "{lines:?}");
+        }
     }
 }
