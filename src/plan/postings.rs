@@ -35,8 +35,19 @@ pub struct Postings {
     pub committed_from: Option<Bound>,
     /// Undo also what became known only behind this moment.
     pub known_at: Option<Moment>,
+    /// Periods and when each was closed; what counts in one and was entered later is late.
+    pub closings: Vec<Closing>,
     /// The zone in which dates begin; `None`: UTC.
     pub days: Option<Tz>,
+}
+
+/// A period that was closed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Closing {
+    /// The period, by its end: all that counts up to it, and in no earlier closing, belongs to it.
+    pub period: Moment,
+    /// When it was closed.
+    pub at: Moment,
 }
 
 /// Which columns of a posting say by how much a measure moves.

@@ -3,11 +3,12 @@
 use super::document::{Section, Value};
 use crate::error::Result;
 use crate::plan::{
-    AmountColumns, Bound, Calendar, DateOrder, DecimalSign, Moment, OpeningEntries, Postings, RowsExist,
+    AmountColumns, Bound, Calendar, Closing, DateOrder, DecimalSign, Moment, OpeningEntries, Postings,
+    RowsExist,
 };
 
 /// Its keys.
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 12] = [
     "amounts",
     "keys",
     "decimal_sign",
@@ -19,6 +20,7 @@ pub(super) const KEYS: [&str; 11] = [
     "effective_from",
     "committed_from",
     "known_at",
+    "closings",
 ];
 
 const AMOUNT: &str =
@@ -51,6 +53,9 @@ pub(super) fn postings(value: &Value<'_>, calendar: &Calendar) -> Result<Posting
     postings.committed_from = word("committed_from").map(start).transpose()?;
     let moment = |v: Value<'_>| v.placed(Moment::parse_one(&v.when()?, calendar));
     postings.known_at = word("known_at").map(moment).transpose()?;
+    if let Some(value) = section.get("closings") {
+        postings.closings = closings(&value, calendar)?;
+    }
     Ok(postings)
 }
 
@@ -77,6 +82,31 @@ fn amount(value: &Value<'_>) -> Result<AmountColumns> {
             format!("write for instance {AMOUNT}"),
         )),
     }
+}
+
+/// Periods with the moments at which they were closed, or a list of periods that were closed as they ended.
+fn closings(value: &Value<'_>, calendar: &Calendar) -> Result<Vec<Closing>> {
+    let mut closings = Vec::new();
+    if value.is_table() {
+        for (period, at) in value.open_table()?.entries() {
+            let period = value.placed(Moment::parse_one(period, calendar))?;
+            let at = at.placed(Moment::parse_one(&at.when()?, calendar))?;
+            closings.push(Closing { period, at });
+        }
+    } else {
+        for item in value.list()? {
+            let period = item.placed(Moment::parse_one(&item.when()?, calendar))?;
+            closings.push(Closing { at: period.clone(), period });
+        }
+    }
+    let times = |c: &Closing| Some((c.period.bound.last_nanosecond()?, c.at.bound.last_nanosecond()?));
+    if let Some(none) = closings.iter().find(|c| times(c).is_none()) {
+        let what = format!("{} is closed by a time, not by a position", none.period.text);
+        let hint = "write closings = { \"2025-09\" = \"2025-10-14\" }".to_owned();
+        return Err(value.error(what, hint));
+    }
+    closings.sort_by_key(times);
+    Ok(closings)
 }
 
 fn opening_entries(value: &Value<'_>) -> Result<OpeningEntries> {

@@ -23,6 +23,7 @@
 //! Limits: one line is kept per posting (some 80 bytes and 16 per measure) while a run lasts.
 
 mod beancount;
+mod closings;
 mod dates;
 mod describe;
 mod fec;
@@ -158,6 +159,7 @@ impl PostingLedger {
         if layout.balanced {
             proofs::unbalanced(&raw, &layout, &read, targets, &mut findings);
         }
+        closings::note(&raw, &layout, &read, targets, &mut findings);
         Ok(Self {
             raw,
             layout,
