@@ -444,3 +444,29 @@ fn moments_the_wrong_way_round_and_columns_that_are_not_there_are_told() {
     }
     assert_eq!(folder.names(), ["ledger.csv", "plan.toml", "t.csv"], "nothing is left behind");
 }
+
+#[test]
+fn figures_and_changes_need_a_file_each() {
+    let folder = Folder::new();
+    folder.write("c.csv", "id,amt\n1,10.00\n");
+    let record = r#"{"seq":1,"op":"u","committed_at":"2025-02-05T00:00:00Z","before":{"id":1,"amt":"9.00"},"after":{"id":1,"amt":"10.00"}}"#;
+    folder.write("l.ndjson", record);
+    folder.write(
+        "plan.toml",
+        "[datasets.t]\nkey = [\"id\"]\nmeasures = [\"amt\"]\ncurrent = \"c.csv\"\n[datasets.t.ledger]\n\
+         path = \"l.ndjson\"\ncomplete_from = \"2025-01-01T00:00:00Z\"\n",
+    );
+    let bridge = |changes: &str| {
+        let span = ["bridge", "plan.toml", "--from", "2025-02-01", "--to", "2025-02-05", "--replace"];
+        folder.run(&[&span[..], &["--out", "x.csv", "--changes", changes]].concat())
+    };
+    let whole = folder.join("x.csv");
+    for changes in ["x.csv", "./x.csv", whole.to_str().unwrap()] {
+        let output = bridge(changes);
+        assert_eq!(output.status, 2, "{output:?}");
+        assert!(output.stderr.contains("is also where --out writes the figures"), "{}", output.stderr);
+        assert!(!whole.exists());
+    }
+    assert_eq!(bridge("y.csv").status, 0);
+    assert!(whole.exists());
+}

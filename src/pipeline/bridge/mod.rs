@@ -21,7 +21,7 @@ mod money;
 mod outcome;
 mod standing;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use self::figures::BridgeLine;
 pub use self::outcome::{BridgeFigures, BridgeGroup, BridgeOutcome, BridgedDataset, BridgedMeasure};
@@ -68,6 +68,7 @@ struct End<'a> {
 }
 
 fn run(request: &BridgeRequest, progress: &dyn Progress) -> Result<BridgeOutcome> {
+    apart(request)?;
     let output =
         request.output.as_deref().map(|path| OutputFile::stage(path, request.replace)).transpose()?;
     let changes =
@@ -108,6 +109,25 @@ fn run(request: &BridgeRequest, progress: &dyn Progress) -> Result<BridgeOutcome
     }
     [output, changes].into_iter().flatten().try_for_each(OutputFile::publish)?;
     Ok(outcome)
+}
+
+/// Figures and changes go into two files.
+fn apart(request: &BridgeRequest) -> Result<()> {
+    let (Some(output), Some(changes)) = (&request.output, &request.changes) else { return Ok(()) };
+    // A folder that is not there yet is told by how it is written.
+    let place = |path: &PathBuf| {
+        let whole = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let parent = whole.parent().and_then(|parent| parent.canonicalize().ok());
+        parent.zip(whole.file_name()).map_or_else(|| whole.clone(), |(parent, name)| parent.join(name))
+    };
+    if place(output) != place(changes) {
+        return Ok(());
+    }
+    Err(Error::Plan {
+        place: "--changes".to_owned(),
+        message: format!("{} is also where --out writes the figures", changes.display()),
+        hint: Some("name another file".to_owned()),
+    })
 }
 
 fn known_at(plan: &Plan, moment: &Moment) -> Plan {
