@@ -129,6 +129,19 @@ impl Dialect {
         let literal = self.literal(array, row)?;
         let text = is_text(array.data_type());
         Ok(match self {
+            // A column's own collation or type may take different texts for equal. What the literal is in
+            // the column's type is compared, as blanks that fill up a character(n) are no text.
+            Self::Postgres if text => {
+                format!("{column}::text COLLATE \"C\" = coalesce({literal}, {column})::text")
+            }
+            Self::MySql | Self::MariaDb if is_digits(array.data_type()) => {
+                let texts = printed(&canon::cell_text(array, row).unwrap_or_default());
+                // Beside a number a text counts as one, and many texts are the same number.
+                format!(
+                    "IF(CHARSET({column}) = 'binary', {column} = {literal}, CAST(CONVERT({column} USING utf8mb4) AS \
+                     BINARY) IN ({texts}))"
+                )
+            }
             // Collations may take different texts for equal; bytes are compared.
             Self::MySql | Self::MariaDb if text => format!(
                 "CAST(CONVERT({column} USING utf8mb4) AS BINARY) = CAST(CONVERT({literal} USING utf8mb4) AS BINARY)"
@@ -247,6 +260,26 @@ impl Dialect {
     }
 }
 
+fn is_digits(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, value) => is_digits(value),
+        t => t.is_integer() || t.is_decimal(),
+    }
+}
+
+/// The texts that a number can have been read from without loss, as a list: `1.50` is `1.5` too.
+fn printed(number: &str) -> String {
+    let mut texts = vec![number];
+    if number.contains('.') {
+        while let Some(shorter) = texts.last().and_then(|t| t.strip_suffix('0')) {
+            texts.push(shorter);
+        }
+        texts.extend(texts.last().and_then(|t| t.strip_suffix('.')));
+        texts.retain(|t| !t.ends_with('.'));
+    }
+    texts.iter().map(|t| format!("_binary'{t}'")).collect::<Vec<_>>().join(", ")
+}
+
 fn is_text(data_type: &DataType) -> bool {
     match data_type {
         DataType::Dictionary(_, value) => value.is_string(),
@@ -299,5 +332,18 @@ pub(super) fn nanoseconds(unit: TimeUnit) -> i128 {
         TimeUnit::Millisecond => 1_000_000,
         TimeUnit::Microsecond => 1_000,
         TimeUnit::Nanosecond => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_has_the_texts_that_it_can_be_read_from() {
+        assert_eq!(printed("120"), "_binary'120'");
+        assert_eq!(printed("-1.50"), "_binary'-1.50', _binary'-1.5'");
+        assert_eq!(printed("10.00"), "_binary'10.00', _binary'10.0', _binary'10'");
+        assert_eq!(printed("0.07"), "_binary'0.07'");
     }
 }

@@ -14,7 +14,10 @@
 //!
 //! So a client that goes on after an error does no harm either. Order: deletes
 //! (children first), inserts (parents first), updates; a row that is still referred
-//! to by a row on its way elsewhere goes last.
+//! to by a row on its way elsewhere goes last. Where references are checked row by row
+//! (MySQL, MariaDB), a row that refers to itself lets go of it before it is deleted.
+//!
+//! MySQL's and MariaDB's tables that know no transactions are refused by the script itself.
 
 mod dialect;
 mod moments;
@@ -24,10 +27,14 @@ pub use dialect::Dialect;
 
 use std::io::{self, Write};
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::DataType;
+use chrono_tz::Tz;
 
 use super::change_set::{ChangeKind, ChangePart, ChangeSet};
-use order::Step;
+use crate::model::canon;
+use crate::model::time::parse_instant;
+use order::{LetGo, Step};
 
 /// Statements in a block of a PostgreSQL script.
 const BLOCK: usize = 100;
@@ -78,8 +85,21 @@ pub fn write(
     remarks: &[String],
     out: &mut dyn Write,
 ) -> Result<usize, Unwritten> {
-    let steps = order::steps(tables);
-    let mut script = Script { dialect, tables, total: steps.len(), out };
+    let mut steps = order::steps(tables);
+    let mut let_go = LetGo::new();
+    if dialect.is_mysql() {
+        let_go = order::let_go(tables, &steps);
+        let first = let_go.keys().map(|&(table, part, row)| Step {
+            table,
+            part,
+            row,
+            kind: ChangeKind::Update,
+            lets_go: true,
+        });
+        steps = first.chain(steps).collect();
+    }
+    let times = tables.iter().map(|table| columns_of_times(dialect, table)).collect();
+    let mut script = Script { dialect, tables, total: steps.len(), let_go, times, out };
     remarks.iter().try_for_each(|remark| script.comment(remark))?;
     script.begin()?;
     for (number, step) in steps.iter().enumerate() {
@@ -93,7 +113,28 @@ struct Script<'a> {
     dialect: Dialect,
     tables: &'a [ScriptTable<'a>],
     total: usize,
+    /// Columns of rows that are made null before the row is deleted.
+    let_go: LetGo,
+    /// Per table, the columns that the database may set by itself when a row is updated.
+    times: Vec<Vec<usize>>,
     out: &'a mut dyn Write,
+}
+
+/// MySQL's `ON UPDATE CURRENT_TIMESTAMP` leaves alone what a statement sets, and only that.
+fn columns_of_times(dialect: Dialect, table: &ScriptTable<'_>) -> Vec<usize> {
+    let is_time = |text: &str| text.contains(':') && parse_instant(text, Some(Tz::UTC)).is_ok();
+    let holds_times = |&column: &usize| match table.changes.schema.field(column).data_type() {
+        DataType::Timestamp(..) => true,
+        t if t.is_string() => {
+            let sides = table.changes.parts.iter().filter_map(|part| part.now.as_ref());
+            let mut cells =
+                sides.flat_map(|side| (0..side.num_rows()).map(move |row| side.column(column).slice(row, 1)));
+            cells.find_map(|cell| canon::cell_text(cell.as_ref(), 0)).is_some_and(|text| is_time(&text))
+        }
+        _ => false,
+    };
+    let columns = 0..table.changes.schema.fields().len();
+    columns.filter(|c| dialect.is_mysql() && !table.changes.key.contains(c)).filter(holds_times).collect()
 }
 
 impl Script<'_> {
@@ -112,7 +153,7 @@ impl Script<'_> {
             Dialect::MySql | Dialect::MariaDb => {
                 "SET NAMES utf8mb4;\nSET SESSION sql_mode = \
                  'STRICT_ALL_TABLES,NO_BACKSLASH_ESCAPES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION';\n\
-                 SET SESSION time_zone = '+00:00';\nSET @asof_step = 0;\nSTART TRANSACTION;\n"
+                 SET SESSION time_zone = '+00:00';\n"
             }
             Dialect::SqlServer => {
                 "SET NOCOUNT ON;\nSET XACT_ABORT ON;\nSET QUOTED_IDENTIFIER ON;\nSET DATEFORMAT ymd;\n\
@@ -124,7 +165,33 @@ impl Script<'_> {
                  (changed = 1));\nBEGIN IMMEDIATE;\nPRAGMA defer_foreign_keys = ON;\n"
             }
         };
-        self.out.write_all(text.as_bytes())
+        self.out.write_all(text.as_bytes())?;
+        if self.dialect.is_mysql() { self.begin_on_engines() } else { Ok(()) }
+    }
+
+    /// A table whose engine rolls nothing back would be left half undone: then no statement takes its turn.
+    fn begin_on_engines(&mut self) -> io::Result<()> {
+        let literal = |name: &String| self.dialect.text(name).unwrap_or_else(|_| "''".to_owned());
+        let named = |table: &ScriptTable<'_>| {
+            let [.., schema, name] = table.target.as_slice() else {
+                let name = table.target.iter().map(literal).collect::<String>();
+                return format!("t.TABLE_SCHEMA = DATABASE() AND t.TABLE_NAME = {name}");
+            };
+            format!("t.TABLE_SCHEMA = {} AND t.TABLE_NAME = {}", literal(schema), literal(name))
+        };
+        let tables: Vec<String> = self.tables.iter().map(named).collect();
+        writeln!(
+            self.out,
+            "SET @asof_engine = (SELECT CONCAT(LEFT(t.TABLE_NAME, 40), ' is kept by ', t.ENGINE)\n  \
+             FROM information_schema.TABLES t LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE\n  \
+             WHERE t.ENGINE IS NOT NULL AND COALESCE(e.TRANSACTIONS, 'NO') <> 'YES' AND (\n  {}) LIMIT 1);\n\
+             SET @asof_message = CONCAT('asof: ', @asof_engine, ', which cannot roll back; nothing is changed');\n\
+             SET @asof_end = IF(@asof_engine IS NULL, 'DO 0', 'SIGNAL SQLSTATE ''45000'' SET MESSAGE_TEXT = \
+             @asof_message');\n\
+             PREPARE asof_end FROM @asof_end;\nEXECUTE asof_end;\n\
+             SET @asof_step = IF(@asof_engine IS NULL, 0, -1);\nSTART TRANSACTION;",
+            tables.join("\n  OR ")
+        )
     }
 
     fn end(&mut self) -> io::Result<()> {
@@ -135,8 +202,8 @@ impl Script<'_> {
             Dialect::Sqlite => writeln!(self.out, "COMMIT;\nDROP TABLE temp.asof_undo;"),
             Dialect::MySql | Dialect::MariaDb => writeln!(
                 self.out,
-                "SET @asof_message = CONCAT('asof: statement ', ABS(@asof_step), ' found its row changed; everything is \
-                 rolled back');\n\
+                "SET @asof_message = IF(@asof_engine IS NULL, CONCAT('asof: statement ', ABS(@asof_step), ' found its row \
+                 changed; everything is rolled back'), @asof_message);\n\
                  SET @asof_end = IF(@asof_step = {total}, 'COMMIT', 'DO 0');\n\
                  PREPARE asof_end FROM @asof_end;\nEXECUTE asof_end;\nROLLBACK;\n\
                  SET @asof_end = IF(@asof_step = {total}, 'DO 0', 'SIGNAL SQLSTATE ''45000'' SET MESSAGE_TEXT = \
@@ -157,8 +224,12 @@ impl Script<'_> {
                 self.dialect.title()
             ),
         };
-        let statement = Statement { dialect: self.dialect, table, part, row: step.row, number };
+        let let_go = self.let_go.get(&(step.table, step.part, step.row)).map_or(&[][..], Vec::as_slice);
+        let times = &self.times[step.table];
+        let statement =
+            Statement { dialect: self.dialect, table, part, row: step.row, number, let_go, times };
         let text = match step.kind {
+            _ if step.lets_go => statement.let_go(),
             ChangeKind::Delete => statement.delete(),
             ChangeKind::Insert => statement.insert(),
             ChangeKind::Update => statement.update(),
@@ -235,6 +306,8 @@ struct Statement<'a> {
     part: &'a ChangePart,
     row: usize,
     number: usize,
+    let_go: &'a [usize],
+    times: &'a [usize],
 }
 
 impl Statement<'_> {
@@ -256,15 +329,18 @@ impl Statement<'_> {
     }
 
     /// What holds for this row only, and only as it stands.
-    fn guard(&self, now: &RecordBatch) -> Result<String, String> {
+    fn guard(&self, now: &RecordBatch, let_go: &[usize]) -> Result<String, String> {
         let mut terms = Vec::new();
         for column in self.table.changes.key.iter().copied() {
             // A plain comparison first, which an index serves; the exact one follows.
             terms.push(self.plain(column, now)?);
         }
         for column in self.columns() {
-            let exact = self.dialect.equals(&self.column(column)?, now.column(column).as_ref(), self.row);
-            let exact = exact.map_err(self.of_column(column))?;
+            let (name, of) = (self.column(column)?, now.column(column).as_ref());
+            let exact = match let_go.contains(&column) {
+                true => format!("{name} IS NULL"),
+                false => self.dialect.equals(&name, of, self.row).map_err(self.of_column(column))?,
+            };
             if !terms.contains(&exact) {
                 terms.push(exact);
             }
@@ -293,18 +369,36 @@ impl Statement<'_> {
 
     fn delete(&self) -> Result<String, String> {
         let now = self.part.now.as_ref().ok_or("the row as it stands is not known")?;
-        Ok(format!("DELETE FROM {} WHERE {}", self.target()?, self.guard(now)?))
+        Ok(format!("DELETE FROM {} WHERE {}", self.target()?, self.guard(now, self.let_go)?))
+    }
+
+    /// The row without what it refers to.
+    fn let_go(&self) -> Result<String, String> {
+        let now = self.part.now.as_ref().ok_or("the row as it stands is not known")?;
+        let mut sets = Vec::new();
+        for &column in self.let_go {
+            sets.push(format!("{} = NULL", self.column(column)?));
+        }
+        for &column in self.times.iter().filter(|c| !self.let_go.contains(c)) {
+            sets.push(self.set(column, now)?);
+        }
+        Ok(format!("UPDATE {} SET {} WHERE {}", self.target()?, sets.join(", "), self.guard(now, &[])?))
+    }
+
+    fn set(&self, column: usize, of: &RecordBatch) -> Result<String, String> {
+        let literal = self.dialect.literal(of.column(column).as_ref(), self.row);
+        Ok(format!("{} = {}", self.column(column)?, literal.map_err(self.of_column(column))?))
     }
 
     fn update(&self) -> Result<String, String> {
         let now = self.part.now.as_ref().ok_or("the row as it stands is not known")?;
         let then = self.part.then.as_ref().ok_or("the row as it shall stand is not known")?;
         let mut sets = Vec::new();
-        for column in self.columns().filter(|&c| self.part.differs(c, self.row)) {
-            let literal = self.dialect.literal(then.column(column).as_ref(), self.row);
-            sets.push(format!("{} = {}", self.column(column)?, literal.map_err(self.of_column(column))?));
+        let is_set = |column: &usize| self.part.differs(*column, self.row) || self.times.contains(column);
+        for column in self.columns().filter(is_set) {
+            sets.push(self.set(column, then)?);
         }
-        Ok(format!("UPDATE {} SET {} WHERE {}", self.target()?, sets.join(", "), self.guard(now)?))
+        Ok(format!("UPDATE {} SET {} WHERE {}", self.target()?, sets.join(", "), self.guard(now, &[])?))
     }
 
     fn insert(&self) -> Result<String, String> {

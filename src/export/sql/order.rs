@@ -18,6 +18,37 @@ pub(super) struct Step {
     pub part: usize,
     pub row: usize,
     pub kind: ChangeKind,
+    /// Whether the row only lets go of others, to be deleted later.
+    pub lets_go: bool,
+}
+
+/// Which columns of rows that are deleted are made null before, by table, part and row.
+pub(super) type LetGo = BTreeMap<(usize, usize, usize), Vec<usize>>;
+
+/// The columns by which a deleted row refers to itself or to a row that is deleted before it, as in a
+/// circle: where references are checked row by row, neither could go.
+pub(super) fn let_go(tables: &[ScriptTable<'_>], steps: &[Step]) -> LetGo {
+    let deletes = || steps.iter().enumerate().filter(|(_, step)| step.kind == ChangeKind::Delete);
+    let now = |step: &Step| tables[step.table].changes.parts[step.part].now.as_ref();
+    let key = |step: &Step| {
+        let of = now(step).map(|row| values(row, &tables[step.table].changes.key, step.row));
+        (step.table, of.unwrap_or_default())
+    };
+    let places: BTreeMap<_, usize> = deletes().map(|(place, step)| (key(step), place)).collect();
+    let mut columns = LetGo::new();
+    for (place, step) in deletes() {
+        let Some(row) = now(step) else { continue };
+        for (of, to) in &tables[step.table].references {
+            let target = places.get(&(*to, values(row, of, step.row)));
+            if target.is_some_and(|&target| target <= place) {
+                let known = columns.entry((step.table, step.part, step.row)).or_insert_with(Vec::new);
+                let nullable = of.iter().filter(|c| !tables[step.table].changes.key.contains(c));
+                known.extend(nullable);
+            }
+        }
+    }
+    columns.retain(|_, columns| !columns.is_empty());
+    columns
 }
 
 /// All rows in order.
@@ -57,7 +88,7 @@ fn of_kind(tables: &[ScriptTable<'_>], table: usize, kind: ChangeKind) -> Vec<St
             let anew = part.kind == ChangeKind::Update
                 && tables[table].unique.iter().any(|&column| part.differs(column, row));
             if part.kind == kind && !anew || anew && kind != ChangeKind::Update {
-                steps.push(Step { table, part: number, row, kind });
+                steps.push(Step { table, part: number, row, kind, lets_go: false });
             }
         }
     }
