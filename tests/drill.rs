@@ -94,6 +94,166 @@ fn a_row_that_is_new_is_named() {
     assert_eq!((&row["key"], &row["column"]), (&"id=3".into(), &serde_json::Value::Null));
 }
 
+/// A package in each format, with a text and a null in it.
+#[test]
+fn every_format_is_compared_cell_by_cell() {
+    let header = "*id int64 | amt decimal(12,2) | note text";
+    for format in ["parquet", "csv", "arrow"] {
+        let folder = Folder::new();
+        let (schema, _) = table::parse_header(header);
+        let current = |rows: &[&str]| {
+            let rows: Vec<String> = rows.iter().map(|r| (*r).to_owned()).collect();
+            table::write_parquet(&folder.join("c.parquet"), &table::parse_rows(&schema, &rows));
+        };
+        current(&["1 | 10.00 | a", "2 | 20.00 | null"]);
+        let record = r#"{"seq":1,"op":"u","committed_at":"2025-06-01T00:00:00Z","before":{"id":1,"amt":"9.00","note":"=a"},"after":{"id":1,"amt":"10.00","note":"a"}}"#;
+        folder.write("l.ndjson", format!("{record}\n"));
+        folder.write(
+            "plan.toml",
+            "[datasets.t]\nkey = [\"id\"]\ncurrent = \"c.parquet\"\n[datasets.t.ledger]\npath = \"l.ndjson\"\n\
+             complete_from = \"2025-01-01T00:00:00Z\"\n",
+        );
+        let made = folder.run(&[
+            "snapshot",
+            "plan.toml",
+            "--as-of",
+            "2025-05-01",
+            "--format",
+            format,
+            "--csv-safe",
+            "--provenance",
+            "--out",
+            "p",
+        ]);
+        assert_eq!(made.status, 0, "{made:?}");
+        let drilled = |status: i32| {
+            let output = folder.run(&["drill", "p", "--json"]);
+            assert_eq!(output.status, status, "{format}: {output:?}");
+            let found: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+            found["packages"][0].clone()
+        };
+        let same = drilled(0);
+        let whole = serde_json::json!({ "name": "t", "rows": 2, "cells": 6 });
+        assert_eq!((&same["datasets"][0], &same["reproduced"]), (&whole, &true.into()), "{format}");
+        current(&["1 | 10.00 | a", "2 | 99.00 | null"]);
+        let other = drilled(1);
+        assert_eq!(other["reproduced"], false, "{format}");
+        let found = other["restatements"].as_array().unwrap();
+        assert_eq!(found.len(), 1, "{format}: {found:?}");
+        assert_eq!((&found[0]["key"], &found[0]["amount"]), (&"id=2".into(), &"79.00".into()));
+        std::fs::remove_file(folder.join(&format!("p/t.{format}"))).unwrap();
+        assert_eq!(folder.run(&["drill", "p"]).status, 2, "{format}: what is stated is not there");
+    }
+}
+
+#[test]
+fn a_dataset_that_cannot_be_compared_is_not_reproduced() {
+    let folder = folder();
+    let manifest = std::fs::read_to_string(folder.join("package/manifest.json")).unwrap();
+    assert!(manifest.contains("\"file\": \"items.parquet\""), "{manifest}");
+    folder.write("package/manifest.json", manifest.replace("\"file\": \"items.parquet\"", "\"file\": null"));
+    let output = folder.run(&["drill", "package"]);
+    assert_eq!(output.status, 1, "{output:?}");
+    assert!(output.stdout.contains("**Not reproduced**"), "{}", output.stdout);
+}
+
+#[test]
+fn a_column_that_is_gone_or_new_is_named() {
+    let folder = folder();
+    let current = |note: bool| {
+        let (header, rest) = if note { (" | note text", [" | a", " | b"]) } else { ("", ["", ""]) };
+        let (schema, _) = table::parse_header(&format!("*id int64 | qty int64{header}"));
+        let rows = [format!("1 | 9{}", rest[0]), format!("2 | 7{}", rest[1])];
+        table::write_parquet(&folder.join("items.parquet"), &table::parse_rows(&schema, &rows));
+    };
+    let column = |package: &str| {
+        let output = folder.run(&["drill", package, "--json"]);
+        assert_eq!(output.status, 1, "{output:?}");
+        let found: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+        let found = found["packages"][0]["restatements"].as_array().unwrap().clone();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((&found[0]["key"], &found[0]["column"]), (&"".into(), &"note".into()));
+        (found[0]["was"].clone(), found[0]["is"].clone())
+    };
+    current(true);
+    assert_eq!(column("package"), (serde_json::Value::Null, "a column".into()));
+    assert!(folder.run(&["snapshot", "plan.toml", "--as-of", "2025-01-04", "--out", "more"]).status < 2);
+    assert_eq!(folder.run(&["drill", "more"]).status, 0);
+    current(false);
+    assert_eq!(column("more"), ("a column".into(), serde_json::Value::Null));
+    assert!(folder.run(&["drill", "more"]).stdout.contains("(every row)"));
+}
+
+#[test]
+fn a_package_is_rebuilt_as_of_what_its_words_meant() {
+    let folder = folder();
+    let plan = std::fs::read_to_string(folder.join("plan.toml")).unwrap();
+    let open =
+        plan.replace(", at = \"2025-02-01T00:00:00Z\"", "").replace("\ncomplete_to", "\n# complete_to");
+    folder.write("open.toml", open);
+    let made = folder.run(&["snapshot", "open.toml", "--as-of", "last-month-end", "--out", "ended"]);
+    assert!(made.status < 2, "{made:?}");
+    let manifest = folder.join("ended/manifest.json");
+    let manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
+    assert_eq!(folder.run(&["drill", "ended"]).status, 0);
+    assert_eq!(manifest["as_of"]["asked"], "last-month-end");
+    // As if it had been made a long time ago: the words would mean another month.
+    let text = manifest.to_string();
+    let bound = manifest["as_of"]["bound"]["before"].as_str().unwrap();
+    folder.write("ended/manifest.json", text.replace(bound, "2025-01-05T00:00:00Z"));
+    let then = std::fs::read(folder.join("package/items.parquet")).unwrap();
+    std::fs::write(folder.join("ended/items.parquet"), then).unwrap();
+    let output = folder.run(&["drill", "ended"]);
+    assert_eq!(output.status, 0, "{output:?}");
+}
+
+const POSTINGS: &str = r#"
+[datasets.accounts]
+key = ["account"]
+types = { balance = "decimal(12,2)" }
+measures = ["balance"]
+current = { path = "bal.csv", at = "2025-07-01T00:00:00Z" }
+[datasets.accounts.ledger]
+path = "post.csv"
+format = "postings"
+complete_from = "2025-01-01"
+columns = { id = ["id"], effective_at = "posting_date", committed_at = "entered_at" }
+[datasets.accounts.ledger.postings]
+amounts = { balance = "amount" }
+effective_from = "2025-01-01"
+committed_from = "2025-01-01"
+"#;
+
+#[test]
+fn a_package_as_known_at_a_moment_is_rebuilt_as_known_then() {
+    let folder = Folder::new();
+    folder.write("bal.csv", "account,balance\nA,100.00\n");
+    folder.write(
+        "post.csv",
+        "id,account,amount,posting_date,entered_at\n1,A,60.00,2025-03-01,2025-03-01T10:00:00Z\n\
+         2,A,30.00,2025-03-15,2025-05-20T10:00:00Z\n3,A,10.00,2025-06-01,2025-06-01T10:00:00Z\n",
+    );
+    folder.write("plan.toml", POSTINGS);
+    for (known_at, out) in [("2025-06-30", "late"), ("2025-04-30", "early")] {
+        let made = folder.run(&[
+            "snapshot",
+            "plan.toml",
+            "--as-of",
+            "2025-03-31",
+            "--known-at",
+            known_at,
+            "--out",
+            out,
+        ]);
+        assert!(made.status < 2, "{made:?}");
+        let output = folder.run(&["drill", out]);
+        assert_eq!(output.status, 0, "{known_at}: {output:?}");
+    }
+    let balance =
+        |out: &str| table::texts(&table::read_parquet(&folder.join(&format!("{out}/accounts.parquet"))));
+    assert_ne!(balance("late"), balance("early"), "the second moment matters");
+}
+
 #[test]
 fn planted_faults_are_found_and_inputs_stay_as_they_are() {
     let folder = Folder::new();

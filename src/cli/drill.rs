@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use asof::pipeline::HistoryStep;
-use asof::pipeline::drill::{DrillRequest, DrilledPackage, FaultRate, Restatement, drill, self_test};
+use asof::pipeline::drill::{
+    DrillRequest, DrilledDataset, DrilledPackage, Extent, FaultRate, Restatement, drill, self_test,
+};
 use serde_json::{Value, json};
 
 use super::args::RunArgs;
@@ -29,7 +31,7 @@ OUTPUT
     DIR/certificate.json   the same for machines
 
 EXIT STATUS
-    0 every figure is what it was; 1 some moved; 2 could not run")]
+    0 every figure is what it was; 1 some moved, or could not be compared; 2 could not run")]
 pub(crate) struct Args {
     /// Folders of packages
     #[arg(value_name = "PACKAGE", required = true)]
@@ -79,7 +81,7 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<Status, Failure>
         std::fs::write(out.join("certificate.json"), format!("{document:#}\n")).map_err(failed)?;
     }
     console.result(&text, || document)?;
-    let moved = packages.iter().any(|(p, _)| !p.restatements.is_empty());
+    let moved = packages.iter().any(|(p, _)| !p.is_reproduced());
     Ok(if moved { Status::Found } else { Status::Clean })
 }
 
@@ -109,8 +111,9 @@ fn certificate(packages: &[Timed], faults: &[FaultRate]) -> String {
 
 fn of_package(p: &DrilledPackage, milliseconds: u128) -> String {
     let verdict = match p.restatements.len() {
-        0 => "**Reproduced**: every cell is what it was.".to_owned(),
-        count => format!("**Restated**: {count} rows or figures are not what they were."),
+        0 if p.is_reproduced() => "**Reproduced**: every cell is what it was.".to_owned(),
+        0 => "**Not reproduced**: not everything in it could be compared.".to_owned(),
+        count => format!("**Restated**: {count} columns, rows or figures are not what they were."),
     };
     let mut text = format!(
         "\n## {}\n\n{}, as of {}: {}. {verdict}\n\nRebuilt and compared in {milliseconds} ms.\n",
@@ -120,8 +123,13 @@ fn of_package(p: &DrilledPackage, milliseconds: u128) -> String {
         one_line(&p.as_of.1)
     );
     text += "\n| dataset | rows | cells compared |\n|---|---:|---:|\n";
-    for (name, rows, cells) in &p.datasets {
-        let _ = writeln!(text, "| {} | {rows} | {cells} |", one_line(name));
+    for DrilledDataset { name, extent } in &p.datasets {
+        let extent = match extent {
+            Extent::Cells { rows, cells } => format!("{rows} | {cells}"),
+            Extent::Refused(why) => format!("– | none: refused then and now: {}", one_line(why)),
+            Extent::Nothing(why) => format!("– | **none**: {}", one_line(why)),
+        };
+        let _ = writeln!(text, "| {} | {extent} |", one_line(name));
     }
     text += "\n| input | since |\n|---|---|\n";
     for (path, then, now) in &p.inputs {
@@ -139,7 +147,8 @@ fn of_package(p: &DrilledPackage, milliseconds: u128) -> String {
         let cells = [&r.was, &r.is].map(|cell| one_line(cell.as_deref().unwrap_or("null")));
         let [was, is] = cells;
         let (column, amount) = (r.column.as_deref().unwrap_or("(row)"), r.amount.as_deref().unwrap_or(""));
-        let (key, by) = (one_line(&r.key), one_line(&supplied(r)));
+        let key = if r.key.is_empty() { "(every row)".to_owned() } else { one_line(&r.key) };
+        let by = one_line(&supplied(r));
         let _ = writeln!(
             text,
             "| {} | {key} | {} | {was} | {is} | {amount} | {by} |",
@@ -184,13 +193,15 @@ fn document(packages: &[Timed], faults: &[FaultRate]) -> Value {
             .iter()
             .map(|(path, then, now)| json!({ "path": path, "sha256_then": then, "sha256_now": now }))
             .collect();
-        let datasets: Vec<Value> = p
-            .datasets
-            .iter()
-            .map(|(n, rows, cells)| json!({ "name": n, "rows": rows, "cells": cells }))
-            .collect();
+        let dataset = |DrilledDataset { name, extent }: &DrilledDataset| match extent {
+            Extent::Cells { rows, cells } => json!({ "name": name, "rows": rows, "cells": cells }),
+            Extent::Refused(why) => json!({ "name": name, "compared": "refused", "reason": why }),
+            Extent::Nothing(why) => json!({ "name": name, "compared": "nothing", "reason": why }),
+        };
+        let datasets: Vec<Value> = p.datasets.iter().map(dataset).collect();
         json!({ "path": p.path, "plan": p.plan, "as_of": { "asked": p.as_of.0, "resolved": p.as_of.1 },
-                "inputs": inputs, "datasets": datasets, "milliseconds": *milliseconds as u64,
+                "inputs": inputs, "datasets": datasets,
+                "reproduced": p.is_reproduced(), "milliseconds": *milliseconds as u64,
                 "restatements": p.restatements.iter().map(restatement).collect::<Vec<_>>() })
     };
     let fault = |f: &FaultRate| json!({ "fault": f.fault.name(), "planted": f.planted, "found": f.found, "missed": f.missed });

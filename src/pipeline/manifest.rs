@@ -16,7 +16,7 @@ use crate::export::package::digest;
 use crate::model::{
     CauseShare, DigestTotal, GroupTotal, GroupValue, MeasureDifference, MeasureTotal, RowTotal, time,
 };
-use crate::plan::Moment;
+use crate::plan::{Bound, Moment};
 use crate::read::InputFile;
 
 /// Writes the manifest of one folder, after everything else in it.
@@ -62,9 +62,12 @@ pub(super) fn write(
     let manifest = json!({
         "asof": env!("CARGO_PKG_VERSION"),
         "plan": { "name": request.plan.name, "path": request.plan.path, "text": request.plan.text },
-        "as_of": { "asked": moment.text, "resolved": moment.resolved, "label": moment.label },
+        "as_of": of_moment(moment),
         "verified": request.verify,
         "trust": request.policy.trust.name(),
+        "allow_uncovered": request.policy.allow_uncovered,
+        "provenance": request.provenance,
+        "csv_safe": request.csv_safe,
         "schema": request.schema.name(),
         "assumptions": assumptions,
         "notes": super::checks::not_compared(&request.plan, &request.moments),
@@ -88,6 +91,31 @@ pub(super) fn write(
     out.write_all(b"\n").and_then(|()| out.flush()).map_err(Error::io(&path, "write"))?;
     let beside = folder.join(check::MANIFEST_DIGEST);
     std::fs::write(&beside, check::digest_line(&digest(&path)?.0)).map_err(Error::io(&beside, "write"))
+}
+
+/// A moment as it was asked for, in words, and exactly.
+fn of_moment(moment: &Moment) -> Value {
+    let bound = match &moment.bound {
+        Bound::Before(end) => json!({ "before": time::format_instant(*end) }),
+        Bound::At(last) => json!({ "at": time::format_instant(*last) }),
+        Bound::Position(position) => json!({ "position": position }),
+        Bound::Transaction(transaction) => json!({ "transaction": transaction }),
+    };
+    json!({ "asked": moment.text, "resolved": moment.resolved, "label": moment.label, "bound": bound })
+}
+
+/// The moment that a manifest states, whatever the words would mean by now.
+pub(super) fn stated_moment(value: &Value) -> Option<Moment> {
+    let word = |of: &Value, name: &str| of.get(name).and_then(Value::as_str).map(str::to_owned);
+    let bound = value.get("bound")?;
+    let instant = |name: &str| word(bound, name).and_then(|at| time::parse_instant(&at, None).ok());
+    let bound = instant("before")
+        .map(Bound::Before)
+        .or_else(|| instant("at").map(Bound::At))
+        .or_else(|| word(bound, "position").map(Bound::Position))
+        .or_else(|| word(bound, "transaction").map(Bound::Transaction))?;
+    let text = word(value, "asked")?;
+    Some(Moment { text, label: word(value, "label")?, resolved: word(value, "resolved")?, bound })
 }
 
 /// The difference of one measure as an equation, with its terms.
@@ -149,6 +177,7 @@ fn dataset(
             "files": files(&source.files)?,
             "format": source.format.name(),
             "clock": source.clock.name(),
+            "known_at": input.plan.ledger.postings.known_at.as_ref().map(of_moment),
             "window": {
                 "from": instant(window.from), "declared": window.declared, "last_change": instant(window.last),
             },
@@ -249,4 +278,22 @@ pub(super) fn footer(run: &Run, moment: &Moment, input: &DatasetInput) -> Vec<(S
         ),
         ("asof.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Calendar;
+
+    #[test]
+    fn a_moment_comes_back_exactly() {
+        for when in
+            ["2025-12", "2025-12-31T18:00:00.000000001Z", "position:0/16B3748", "txn:7", "last-month-end"]
+        {
+            let moment = &Moment::parse(when, &Calendar::UTC, 0).unwrap()[0];
+            let back = stated_moment(&of_moment(moment)).unwrap();
+            assert_eq!(&back, moment);
+        }
+        assert_eq!(stated_moment(&json!({ "asked": "2025", "resolved": "before 2026", "label": "2025" })), None);
+    }
 }

@@ -13,12 +13,12 @@ use crate::replay::select::Choice;
 use crate::snapshot::{CanCopy, Cells, GroupSource};
 
 /// The names of the two columns.
-const NAMES: [&str; 2] = ["asof_verdict", "asof_source"];
+pub(super) const COLUMNS: [&str; 2] = ["asof_verdict", "asof_source"];
 
 /// Refuses tables that have a column of such a name, which a file would then hold twice.
 pub(super) fn check(inputs: &[DatasetInput]) -> Result<()> {
     for input in inputs {
-        if let Some(name) = NAMES.into_iter().find(|name| input.schema.column(name).is_some()) {
+        if let Some(name) = COLUMNS.into_iter().find(|name| input.schema.column(name).is_some()) {
             return Err(Error::Plan {
                 place: "--provenance".to_owned(),
                 message: format!("{} has a column {name:?} of its own", input.plan.name),
@@ -43,7 +43,7 @@ impl<'a> WithProvenance<'a> {
     /// `inner` has the rows that are judged.
     pub(super) fn new(inner: &'a dyn GroupSource, judge: &'a Judge<'a>) -> Self {
         let mut fields: Vec<Field> = inner.schema().fields().iter().map(|f| f.as_ref().clone()).collect();
-        fields.extend(NAMES.map(|name| Field::new(name, DataType::Utf8, false)));
+        fields.extend(COLUMNS.map(|name| Field::new(name, DataType::Utf8, false)));
         let schema = Arc::new(Schema::new_with_metadata(fields, inner.schema().metadata().clone()));
         Self { inner, judge, schema }
     }

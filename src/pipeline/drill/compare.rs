@@ -1,7 +1,6 @@
 //! Two snapshots of one dataset, cell by cell.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use arrow::array::{ArrayRef, RecordBatch};
 
@@ -19,7 +18,7 @@ pub(super) struct Compared {
 
 /// A cell or a row that is not the same.
 pub(super) struct Difference {
-    /// `column=value` pairs.
+    /// `column=value` pairs; empty: a column is new or gone.
     pub key: String,
     /// The values alone.
     pub key_values: Vec<String>,
@@ -34,22 +33,26 @@ pub(super) struct Difference {
 
 /// A table in memory, its rows by key.
 struct Rows {
+    names: Vec<String>,
     batches: Vec<RecordBatch>,
     places: BTreeMap<Vec<u8>, Vec<(usize, usize)>>,
     key: Vec<usize>,
 }
 
 impl Rows {
-    fn read(path: &Path, key: &[String]) -> Result<Self> {
+    fn read(source: &TableSource, key: &[String], ignored: &[&str]) -> Result<Self> {
         let spool = Spool::new(None);
-        let table = Table::open(&TableSource::at(path), &spool)?;
-        let all: Vec<usize> = (0..table.schema().fields().len()).collect();
-        let named: Vec<usize> = key.iter().filter_map(|name| table.schema().index_of(name).ok()).collect();
+        let table = Table::open(source, &spool)?;
+        let fields = table.schema().fields();
+        let compared: Vec<usize> =
+            (0..fields.len()).filter(|&c| !ignored.contains(&fields[c].name().as_str())).collect();
+        let names: Vec<String> = compared.iter().map(|&c| fields[c].name().clone()).collect();
+        let named: Vec<usize> = key.iter().filter_map(|k| names.iter().position(|n| n == k)).collect();
         // Without a key a row is identified by all of its cells.
-        let key = if named.is_empty() { all.clone() } else { named };
-        let mut rows = Self { batches: Vec::new(), places: BTreeMap::new(), key };
+        let key = if named.is_empty() { (0..names.len()).collect() } else { named };
+        let mut rows = Self { names, batches: Vec::new(), places: BTreeMap::new(), key };
         for group in 0..table.groups() {
-            let batch = table.read(group, &all, None)?;
+            let batch = table.read(group, &compared, None)?;
             for row in 0..batch.num_rows() {
                 let mut bytes = Vec::new();
                 for &column in &rows.key {
@@ -78,38 +81,67 @@ impl Rows {
 
     fn difference(&self, place: (usize, usize), column: Option<usize>) -> Difference {
         let batch = &self.batches[place.0];
-        let schema = batch.schema();
-        let names: Vec<&str> = self.key.iter().map(|&c| schema.field(c).name().as_str()).collect();
+        let names: Vec<&str> = self.key.iter().map(|&c| self.names[c].as_str()).collect();
         let columns: Vec<&ArrayRef> = self.key.iter().map(|&c| batch.column(c)).collect();
         Difference {
             key: canon::key_text(&names, &columns, place.1),
             key_values: self.key.iter().map(|&c| self.text(place, c).unwrap_or_default()).collect(),
-            column: column.map(|c| schema.field(c).name().clone()),
+            column: column.map(|c| self.names[c].clone()),
             was: None,
             is: None,
             is_there: true,
             amount: None,
         }
     }
+
+    /// One difference for each column that the other table does not have.
+    fn columns_beside<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Difference> + 'a {
+        self.names.iter().filter(|name| !other.names.contains(name)).map(|name| Difference {
+            key: String::new(),
+            key_values: Vec::new(),
+            column: Some(name.clone()),
+            was: None,
+            is: None,
+            is_there: true,
+            amount: None,
+        })
+    }
 }
 
-/// Compares the snapshot in a package with the one made today.
-pub(super) fn compare(then: &Path, now: &Path, key: &[String]) -> Result<Compared> {
-    let was = Rows::read(then, key)?;
-    let width = was.batches.first().map_or(0, |b| b.num_columns() as u64);
-    let mut compared = Compared { rows: was.count(), cells: was.count() * width, differences: Vec::new() };
-    if now.is_file() && digest(then)? == digest(now)? {
+/// Compares the snapshot in a package with the one made today, but for some columns.
+pub(super) fn compare(
+    then: &TableSource,
+    now: &TableSource,
+    key: &[String],
+    ignored: &[&str],
+) -> Result<Compared> {
+    let was = Rows::read(then, key, ignored)?;
+    let cells = was.count() * was.names.len() as u64;
+    let mut compared = Compared { rows: was.count(), cells, differences: Vec::new() };
+    if digest(&then.pattern)? == digest(&now.pattern)? {
         return Ok(compared);
     }
-    let is = if now.is_file() { Rows::read(now, key)? } else { Rows::empty(&was) };
+    let is = Rows::read(now, key, ignored)?;
+    let there = || Some("a column".to_owned());
+    let gone = was.columns_beside(&is).map(|d| Difference { was: there(), is_there: false, ..d });
+    let new = is.columns_beside(&was).map(|d| Difference { is: there(), ..d });
+    compared.differences.extend(gone.chain(new));
+    rows(&was, &is, &mut compared.differences);
+    Ok(compared)
+}
+
+fn rows(was: &Rows, is: &Rows, differences: &mut Vec<Difference>) {
+    let both = was.names.iter().enumerate();
+    let both = both.filter_map(|(n, name)| Some((n, is.names.iter().position(|other| other == name)?)));
+    let both: Vec<(usize, usize)> = both.collect();
     for (key, places) in &was.places {
         let others = is.places.get(key).map_or(&[][..], Vec::as_slice);
         for (number, &place) in places.iter().enumerate() {
             match others.get(number) {
-                Some(&other) => cells((&was, place), (&is, other), &mut compared.differences),
+                Some(&other) => cells((was, place), (is, other), &both, differences),
                 None => {
                     let gone = Difference { is_there: false, ..was.difference(place, None) };
-                    compared.differences.push(Difference { was: Some("a row".to_owned()), ..gone });
+                    differences.push(Difference { was: Some("a row".to_owned()), ..gone });
                 }
             }
         }
@@ -117,26 +149,18 @@ pub(super) fn compare(then: &Path, now: &Path, key: &[String]) -> Result<Compare
     for (key, places) in &is.places {
         let known = was.places.get(key).map_or(0, Vec::len);
         for &place in places.iter().skip(known) {
-            compared
-                .differences
-                .push(Difference { is: Some("a row".to_owned()), ..is.difference(place, None) });
+            differences.push(Difference { is: Some("a row".to_owned()), ..is.difference(place, None) });
         }
     }
-    Ok(compared)
 }
 
-impl Rows {
-    fn empty(like: &Self) -> Self {
-        Self { batches: Vec::new(), places: BTreeMap::new(), key: like.key.clone() }
-    }
-}
-
-fn cells(was: (&Rows, (usize, usize)), is: (&Rows, (usize, usize)), differences: &mut Vec<Difference>) {
-    let schema = was.0.batches[was.1.0].schema();
-    for column in 0..schema.fields().len() {
-        let Some(other) = is.0.batches[is.1.0].schema().index_of(schema.field(column).name()).ok() else {
-            continue;
-        };
+fn cells(
+    was: (&Rows, (usize, usize)),
+    is: (&Rows, (usize, usize)),
+    both: &[(usize, usize)],
+    differences: &mut Vec<Difference>,
+) {
+    for &(column, other) in both {
         let ((a, i), (b, j)) = (was.0.column(was.1, column), is.0.column(is.1, other));
         if canon::cells_equal(a.as_ref(), i, b.as_ref(), j) {
             continue;

@@ -1,5 +1,7 @@
 //! The rehearsal: packages made earlier are rebuilt from today's inputs and compared cell by cell.
 //!
+//! A package is read in the format that it has; text is compared as it is written. A package counts as reproduced only if every dataset in it was compared.
+//!
 //! A cell that differs is a *restatement*: since the package was made, a record was added,
 //! removed or altered, or the current row was edited. Which one supplies today's value is
 //! looked up in the history of the row; where no record does, that is said. The self-test
@@ -15,14 +17,18 @@ use serde_json::Value;
 pub use faults::{Fault, FaultRate};
 
 use super::history::{HistoryStep, history};
+use super::outcome::SnapshotOutcome;
 use super::progress::Progress;
 use super::request::{
     HistoryRequest, Output, OutputFormat, Policy, RunOptions, SchemaAt, SnapshotRequest, Trust,
 };
 use super::snapshot::snapshot;
+use super::{manifest, provenance};
 use crate::error::{At, Error, Result};
+use crate::export::package::digest;
 use crate::model::time;
-use crate::plan::{Moment, Plan};
+use crate::plan::{Dataset, Moment, Plan};
+use crate::read::{CsvEscape, CsvOptions, TableFormat, TableSource};
 use compare::Difference;
 
 /// Rows whose history is looked up, per package.
@@ -48,10 +54,46 @@ pub struct DrilledPackage {
     pub as_of: (String, String),
     /// Its inputs: file, digest then, digest now (`None`: no longer there).
     pub inputs: Vec<(String, String, Option<String>)>,
-    /// Per dataset: name, rows compared, cells compared.
-    pub datasets: Vec<(String, u64, u64)>,
+    /// The datasets that the manifest names.
+    pub datasets: Vec<DrilledDataset>,
     /// What moved since.
     pub restatements: Vec<Restatement>,
+}
+
+impl DrilledPackage {
+    /// Whether everything in the package was compared, and nothing moved.
+    pub fn is_reproduced(&self) -> bool {
+        let is_compared = |d: &DrilledDataset| matches!(d.extent, Extent::Cells { .. });
+        let is_the_same = |d: &DrilledDataset| is_compared(d) || matches!(d.extent, Extent::Refused(_));
+        self.restatements.is_empty()
+            && self.datasets.iter().all(is_the_same)
+            && self.datasets.iter().any(is_compared)
+    }
+}
+
+/// One dataset of a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DrilledDataset {
+    /// Its name.
+    pub name: String,
+    /// How far it was compared.
+    pub extent: Extent,
+}
+
+/// How far a dataset was compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extent {
+    /// Cell by cell.
+    Cells {
+        /// Rows in the package.
+        rows: u64,
+        /// Cells in the package.
+        cells: u64,
+    },
+    /// It was refused when the package was made and is refused now; why.
+    Refused(String),
+    /// Not at all; why.
+    Nothing(String),
 }
 
 /// A row or figure that is not what it was.
@@ -59,7 +101,7 @@ pub struct DrilledPackage {
 pub struct Restatement {
     /// The dataset.
     pub dataset: String,
-    /// The key, as `column=value` pairs.
+    /// The key, as `column=value` pairs; empty if a whole column is new or gone.
     pub key: String,
     /// The column; `None` if the row is new or gone.
     pub column: Option<String>,
@@ -108,53 +150,59 @@ impl Package {
             at: At::default(),
             expected: "a manifest that `asof snapshot` wrote".to_owned(),
             found,
-            hint: Some("name the folder of a package".to_owned()),
+            hint: Some(
+                "name the folder of a package; one that an earlier version made is made anew".to_owned(),
+            ),
         };
         let manifest: Value = serde_json::from_slice(&bytes).map_err(|e| malformed(e.to_string()))?;
         let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let missing = |pointer: &str| malformed(format!("nothing at {pointer}"));
         let plan_text = text("/plan/text").ok_or_else(|| missing("/plan/text"))?;
-        let asked = text("/as_of/asked").ok_or_else(|| missing("/as_of/asked"))?;
         let plan_path = text("/plan/path").map(PathBuf::from);
         let folder = plan_path.as_deref().and_then(Path::parent).map_or_else(PathBuf::new, Path::to_owned);
         let mut plan = Plan::parse(&plan_text, &folder)?;
         plan.path = plan_path;
-        let moment = Moment::parse_one(&asked, &plan.calendar)?;
+        let stated = |value: Option<&Value>| value.filter(|v| !v.is_null()).map(manifest::stated_moment);
+        let moment = stated(manifest.get("as_of")).flatten().ok_or_else(|| missing("/as_of/bound"))?;
+        for dataset in &mut plan.datasets {
+            let known_at = stated(stated_dataset(&manifest, &dataset.name).pointer("/ledger/known_at"));
+            let known_at = known_at.map(|at| at.ok_or_else(|| missing("/datasets/…/ledger/known_at/bound")));
+            dataset.ledger.postings.known_at = known_at.transpose()?;
+        }
         Ok(Self { path: path.to_owned(), manifest, plan, moment })
+    }
+
+    fn word(&self, name: &str) -> &str {
+        self.manifest.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    fn says(&self, name: &str) -> bool {
+        self.manifest.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// The file of a dataset in the package; `None` if it was refused.
+    fn file(&self, dataset: &str) -> Option<&str> {
+        stated_dataset(&self.manifest, dataset).get("file").and_then(Value::as_str)
+    }
+
+    /// The format of the package's files.
+    fn format(&self) -> OutputFormat {
+        let file = self.plan.datasets.iter().find_map(|dataset| self.file(&dataset.name));
+        let extension = file.and_then(|file| Path::new(file).extension()?.to_str());
+        let format = |f: &OutputFormat| Some(f.extension()) == extension;
+        OutputFormat::ALL.into_iter().find(format).unwrap_or_default()
     }
 
     fn rebuild(&self, options: &RunOptions, progress: &dyn Progress) -> Result<DrilledPackage> {
         let folder = tempfile::tempdir().map_err(Error::io(Path::new("temporary folder"), "write"))?;
         let out = folder.path().join("rebuilt");
-        let word = |name: &str| self.manifest.get(name).and_then(Value::as_str).unwrap_or_default();
-        let trust = if word("trust") == Trust::Ledger.name() { Trust::Ledger } else { Trust::Current };
-        let at_date = word("schema") == SchemaAt::AtDate.name();
-        snapshot(
-            &SnapshotRequest {
-                plan: self.plan.clone(),
-                moments: vec![self.moment.clone()],
-                output: Output::Folder { path: out.clone(), format: OutputFormat::Parquet },
-                replace: false,
-                verify: self.manifest.get("verified").and_then(Value::as_bool).unwrap_or(true),
-                provenance: false,
-                csv_safe: false,
-                schema: if at_date { SchemaAt::AtDate } else { SchemaAt::Current },
-                policy: Policy { trust, partial: true, ..Policy::default() },
-                options: options.clone(),
-            },
-            progress,
-        )?;
+        let rebuilt = snapshot(&self.request(&out, options), progress)?;
         let (mut datasets, mut restatements) = (Vec::new(), Vec::new());
         for dataset in &self.plan.datasets {
-            let file = format!("{}.parquet", dataset.name);
-            if !self.path.join(&file).is_file() {
-                continue;
-            }
-            let (then, now) = (self.path.join(&file), out.join(&file));
-            let compared = compare::compare(&then, &now, &dataset.key)?;
-            datasets.push((dataset.name.clone(), compared.rows, compared.cells));
-            for (number, difference) in compared.differences.into_iter().enumerate() {
-                let look = number < LOOKED_UP && !dataset.key.is_empty();
+            let (extent, differences) = self.compared(dataset, &out, &rebuilt)?;
+            datasets.push(DrilledDataset { name: dataset.name.clone(), extent });
+            for (number, difference) in differences.into_iter().enumerate() {
+                let look = number < LOOKED_UP && !dataset.key.is_empty() && self.names_a_row(&difference);
                 let entry =
                     if look { self.entry(&dataset.name, &difference, options, progress)? } else { None };
                 restatements.push(restatement(&dataset.name, difference, entry, look));
@@ -171,6 +219,77 @@ impl Package {
         })
     }
 
+    /// The request that made the package, for today's inputs.
+    fn request(&self, out: &Path, options: &RunOptions) -> SnapshotRequest {
+        let trust = if self.word("trust") == Trust::Ledger.name() { Trust::Ledger } else { Trust::Current };
+        let at_date = self.word("schema") == SchemaAt::AtDate.name();
+        let allow_uncovered = self.says("allow_uncovered");
+        SnapshotRequest {
+            plan: self.plan.clone(),
+            moments: vec![self.moment.clone()],
+            output: Output::Folder { path: out.to_owned(), format: self.format() },
+            replace: false,
+            verify: self.manifest.get("verified").and_then(Value::as_bool).unwrap_or(true),
+            provenance: self.says("provenance"),
+            csv_safe: self.says("csv_safe"),
+            schema: if at_date { SchemaAt::AtDate } else { SchemaAt::Current },
+            policy: Policy { trust, partial: true, allow_uncovered, ..Policy::default() },
+            options: options.clone(),
+        }
+    }
+
+    /// How far a dataset can be compared with the rebuilt one, and what differs.
+    fn compared(
+        &self,
+        dataset: &Dataset,
+        out: &Path,
+        rebuilt: &SnapshotOutcome,
+    ) -> Result<(Extent, Vec<Difference>)> {
+        let nothing = |reason: String| Ok((Extent::Nothing(reason), Vec::new()));
+        let refused = rebuilt.refused.iter().find(|(name, _)| *name == dataset.name).map(|(_, why)| why);
+        let file = match (self.file(&dataset.name), refused) {
+            (None, Some(why)) => return Ok((Extent::Refused(why.clone()), Vec::new())),
+            (None, None) => {
+                return nothing(
+                    "it is not in the package, but can be rebuilt from today's inputs".to_owned(),
+                );
+            }
+            (Some(_), Some(why)) => return nothing(format!("it cannot be rebuilt any more: {why}")),
+            (Some(file), None) => file,
+        };
+        let (then, now) = (self.path.join(file), out.join(self.format().file_name(&dataset.name)));
+        // What a package says of its own rows is no part of the table.
+        let ignored: &[&str] = if self.says("provenance") { &provenance::COLUMNS } else { &[] };
+        let (then, now) = (self.source(then, &dataset.name), self.source(now, &dataset.name));
+        let compared = compare::compare(&then, &now, &dataset.key, ignored)?;
+        Ok((Extent::Cells { rows: compared.rows, cells: compared.cells }, compared.differences))
+    }
+
+    /// How a file of the package, or its like, is read: text as it is written.
+    fn source(&self, path: PathBuf, dataset: &str) -> TableSource {
+        let is_text = self.format() == OutputFormat::Csv;
+        let null = stated_dataset(&self.manifest, dataset).get("null").and_then(Value::as_str);
+        let csv = CsvOptions {
+            delimiter: Some(b','),
+            null: null.map(str::to_owned),
+            header: true,
+            escape: Some(CsvEscape::Quotes),
+        };
+        let format = match self.format() {
+            OutputFormat::Csv => TableFormat::Csv,
+            OutputFormat::ArrowIpc => TableFormat::ArrowIpc,
+            OutputFormat::Parquet | OutputFormat::Xlsx => TableFormat::Parquet,
+        };
+        let csv = if is_text { csv } else { CsvOptions::default() };
+        TableSource { format: Some(format), csv, as_text: is_text, ..TableSource::at(path) }
+    }
+
+    /// Whether the key of a difference is that of a row, as the ledger writes it.
+    fn names_a_row(&self, difference: &Difference) -> bool {
+        let is_escaped = |value: &String| self.says("csv_safe") && value.starts_with('\'');
+        !difference.key_values.is_empty() && !difference.key_values.iter().any(is_escaped)
+    }
+
     /// The inputs that the manifest names, with their digests then and now.
     fn inputs(&self) -> Vec<(String, String, Option<String>)> {
         let mut inputs: Vec<(String, String, Option<String>)> = Vec::new();
@@ -184,8 +303,7 @@ impl Package {
                     let (path, then) = (text("path"), text("sha256"));
                     if inputs.iter().all(|(known, ..)| *known != path) {
                         // A file that cannot be read any more is one that is not there.
-                        let now =
-                            crate::export::package::digest(Path::new(&path)).ok().map(|(digest, _)| digest);
+                        let now = digest(Path::new(&path)).ok().map(|(digest, _)| digest);
                         inputs.push((path, then, now));
                     }
                 }
@@ -232,6 +350,12 @@ impl Package {
         let place = last.or_else(|| steps.iter().position(|s| in_force(s) != Some(true) && supplies(&s)));
         Ok(place.map(|place| steps.swap_remove(place)))
     }
+}
+
+/// What a manifest says of a dataset; null if it does not name it.
+fn stated_dataset<'a>(manifest: &'a Value, name: &str) -> &'a Value {
+    let all = manifest.get("datasets").and_then(Value::as_array).into_iter().flatten();
+    all.into_iter().find(|d| d.get("name").and_then(Value::as_str) == Some(name)).unwrap_or(&Value::Null)
 }
 
 fn restatement(dataset: &str, d: Difference, entry: Option<HistoryStep>, looked_up: bool) -> Restatement {
