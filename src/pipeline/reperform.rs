@@ -20,14 +20,20 @@ const WORDS: &[&str] = &[
     "removed", "-d",
 ];
 
-/// Writes the script of one package. `snapshots` are the files of the datasets in it, `None` if left out.
-pub(super) fn write(run: &Run, moment: &Moment, snapshots: &[Option<String>], folder: &Path) -> Result<()> {
+/// Writes the script of one package. `snapshots` are the files of the datasets in it, `None` if left out;
+/// `added` are columns that stand in each of them behind the table's own.
+pub(super) fn write(
+    run: &Run,
+    moment: &Moment,
+    (snapshots, added): (&[Option<String>], &[&str]),
+    folder: &Path,
+) -> Result<()> {
     let datasets: Vec<(String, Result<SqlDataset, String>)> = snapshots
         .iter()
         .enumerate()
         .map(|(number, snapshot)| {
             let dataset = match snapshot {
-                Some(snapshot) => dataset(run, number, snapshot),
+                Some(snapshot) => dataset(run, number, (snapshot, added)),
                 None => Err("it was refused, or is no Parquet file".to_owned()),
             };
             (run.inputs.datasets[number].plan.name.clone(), dataset)
@@ -48,7 +54,7 @@ fn micros(bound: &Bound) -> Option<SqlBound> {
     (at % 1_000 == 0).then_some((at / 1_000, inclusive))
 }
 
-fn dataset(run: &Run, number: usize, snapshot: &str) -> Result<SqlDataset, String> {
+fn dataset(run: &Run, number: usize, (snapshot, added): (&str, &[&str])) -> Result<SqlDataset, String> {
     let input = &run.inputs.datasets[number];
     expressible(run, number)?;
     let extract = match &input.plan.current.at {
@@ -60,6 +66,7 @@ fn dataset(run: &Run, number: usize, snapshot: &str) -> Result<SqlDataset, Strin
         name: input.plan.name.clone(),
         snapshot: snapshot.to_owned(),
         columns: columns.collect::<Result<_, String>>()?,
+        added: added.iter().map(|column| (*column).to_owned()).collect(),
         key: input.plan.key.clone(),
         current: (names(input.table.files()), source(input.table.format(), &input.plan.current.source)?),
         extract,

@@ -251,7 +251,8 @@ impl Writing<'_> {
             (is_whole && is_comparable).then(|| OutputFormat::Parquet.file_name(name))
         };
         let snapshots: Vec<Option<String>> = self.run.inputs.datasets.iter().map(snapshot).collect();
-        reperform::write(self.run, self.moment, &snapshots, folder)?;
+        let added: &[&str] = if self.request.provenance { &provenance::COLUMNS } else { &[] };
+        reperform::write(self.run, self.moment, (&snapshots, added), folder)?;
         manifest::write(self.request, self.run, self.moment, outcome, folder)
     }
 

@@ -26,6 +26,16 @@ impl SqlColumn {
             None => self.sql_type.to_owned(),
         }
     }
+
+    /// The type that a Parquet file with this column has, in DuckDB's spelling.
+    fn type_in_parquet(&self) -> String {
+        match (self.decimal, self.sql_type) {
+            (Some((precision, scale)), _) => format!("DECIMAL({precision},{scale})"),
+            (None, "TIMESTAMP_S" | "TIMESTAMP_MS") => "TIMESTAMP".to_owned(),
+            (None, "TIMESTAMPTZ") => "TIMESTAMP WITH TIME ZONE".to_owned(),
+            (None, own) => own.to_owned(),
+        }
+    }
 }
 
 /// How a file of the inputs is read.
@@ -81,6 +91,8 @@ pub struct SqlDataset {
     pub snapshot: String,
     /// The columns.
     pub columns: Vec<SqlColumn>,
+    /// Columns of text behind them that the program added to the file.
+    pub added: Vec<String>,
     /// Those that identify a row.
     pub key: Vec<String>,
     /// Files of the current state, and how they are read.
@@ -108,6 +120,7 @@ pub fn script(
          SET VARIABLE package = coalesce(getvariable('package'), '.');\n\
          SET VARIABLE inputs = coalesce(getvariable('inputs'), '');\n\
          CREATE OR REPLACE TEMP TABLE compare (dataset VARCHAR, what VARCHAR, only_here BIGINT, only_in_package BIGINT);\n\
+         CREATE OR REPLACE TEMP TABLE checks (dataset VARCHAR, what VARCHAR);\n\
          CREATE OR REPLACE TEMP TABLE not_expressed (dataset VARCHAR, reason VARCHAR);\n"
     );
     for (number, (name, dataset)) in datasets.iter().enumerate() {
@@ -126,12 +139,15 @@ pub fn script(
             }
         }
     }
-    sql + "\n-- Every number must be 0: rows that only one side has.\nSELECT * FROM not_expressed;\nSELECT * FROM compare;\n"
+    sql + "\n-- Every number must be 0: rows that only one side has. One that is missing: a statement above failed.\n\
+           SELECT * FROM not_expressed;\nSELECT * FROM checks NATURAL LEFT JOIN compare;\n"
 }
 
 fn one(dataset: &SqlDataset, number: usize, bound: SqlBound) -> String {
     let p = format!("d{number}");
-    let mut sql = format!("\n-- {}\n", line(&dataset.name));
+    let checks = Check::ALL.map(|check| format!("({}, {})", text(&dataset.name), text(check.name())));
+    let checks = format!("INSERT INTO checks VALUES {};\n", checks.join(", "));
+    let mut sql = format!("\n-- {}\n{checks}", line(&dataset.name));
     sql += &current(dataset, &p);
     sql += &changes(dataset, &p);
     sql += &order(dataset, &p, bound);
@@ -284,15 +300,6 @@ fn order(dataset: &SqlDataset, p: &str, bound: SqlBound) -> String {
 /// Existence by counting, rows by the earliest undone before image; then compared.
 fn snapshot(dataset: &SqlDataset, p: &str) -> String {
     let cells = dataset.columns.iter().map(|c| format!("r.{} AS {}", name(&c.name), name(&c.name)));
-    let package = dataset
-        .columns
-        .iter()
-        .map(|c| format!("CAST({} AS {}) AS {}", name(&c.name), c.type_text(), name(&c.name)));
-    let package = format!(
-        "SELECT {} FROM read_parquet(getvariable('package') || '/' || {})",
-        package.collect::<Vec<_>>().join(", "),
-        text(&dataset.snapshot)
-    );
     format!(
         "CREATE OR REPLACE TEMP TABLE {p}_undone AS SELECT k, sum(begins) AS begun, sum(ends) AS ended,\n  \
          arg_min(before, rank) FILTER (WHERE before IS NOT NULL) AS r\n  \
@@ -301,12 +308,75 @@ fn snapshot(dataset: &SqlDataset, p: &str) -> String {
          SELECT c.r FROM {p}_current c ANTI JOIN {p}_undone u ON c.k = u.k UNION ALL\n  \
          SELECT u.r FROM {p}_undone u LEFT JOIN {p}_current c ON c.k = u.k\n    \
          WHERE CASE WHEN c.k IS NULL THEN 0 ELSE 1 END - begun + ended > 0);\n\
-         CREATE OR REPLACE TEMP TABLE {p}_package AS {package};\n\
-         INSERT INTO compare SELECT {dataset}, 'rows of the snapshot',\n  \
-         (SELECT count(*) FROM (FROM {p}_snapshot EXCEPT ALL FROM {p}_package)),\n  \
-         (SELECT count(*) FROM (FROM {p}_package EXCEPT ALL FROM {p}_snapshot));\n",
+         CREATE OR REPLACE TEMP TABLE {p}_package AS SELECT * FROM read_parquet(getvariable('package') || '/' || {file});\n",
         cells = cells.collect::<Vec<_>>().join(", "),
-        dataset = text(&dataset.name),
+        file = text(&dataset.snapshot),
+    ) + &columns(dataset, p)
+        + &rows(dataset, p)
+}
+
+/// The package's columns must be these, in this order and of these types: nothing of it is cast.
+fn columns(dataset: &SqlDataset, p: &str) -> String {
+    let own = dataset.columns.iter().map(|c| (c.name.as_str(), c.type_in_parquet()));
+    let added = dataset.added.iter().map(|c| (c.as_str(), "VARCHAR".to_owned()));
+    let expected = own.chain(added).enumerate();
+    let expected = expected.map(|(n, (c, t))| format!("({}, {}, {})", n + 1, text(c), text(&t)));
+    format!(
+        "CREATE OR REPLACE TEMP TABLE {p}_columns AS FROM (VALUES {}) AS c (place, name, type);\n\
+         CREATE OR REPLACE TEMP TABLE {p}_package_columns AS\n  \
+         SELECT CAST(row_number() OVER () AS INTEGER) AS place, column_name AS name, column_type AS type FROM (DESCRIBE {p}_package);\n{}",
+        expected.collect::<Vec<_>>().join(", "),
+        compare(
+            &dataset.name,
+            Check::Columns,
+            [&format!("FROM {p}_columns"), &format!("FROM {p}_package_columns")],
+            " ALL"
+        ),
+    )
+}
+
+/// Rows with all of their bits: `-0.0` is not `0.0`.
+fn rows(dataset: &SqlDataset, p: &str) -> String {
+    let cell = |c: &SqlColumn| match c.sql_type {
+        "FLOAT" | "DOUBLE" => format!("CAST({0} AS BIT) AS {0}", name(&c.name)),
+        _ => name(&c.name),
+    };
+    let cells = dataset.columns.iter().map(cell).collect::<Vec<_>>().join(", ");
+    // A column that the package lacks is null there, and already found to be missing.
+    let package = format!(
+        "SELECT {cells} FROM (FROM {p}_package UNION ALL BY NAME SELECT * FROM (FROM {p}_snapshot LIMIT 0))"
+    );
+    compare(&dataset.name, Check::Rows, [&format!("SELECT {cells} FROM {p}_snapshot"), &package], " ALL")
+}
+
+/// What is compared.
+#[derive(Debug, Clone, Copy)]
+enum Check {
+    Columns,
+    Rows,
+    Contradicted,
+}
+
+impl Check {
+    const ALL: [Self; 3] = [Self::Columns, Self::Rows, Self::Contradicted];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Columns => "columns of the snapshot",
+            Self::Rows => "rows of the snapshot",
+            Self::Contradicted => "keys that are contradicted",
+        }
+    }
+}
+
+/// How many rows each of two queries has that the other has not.
+fn compare(dataset: &str, check: Check, [here, package]: [&str; 2], all: &str) -> String {
+    format!(
+        "INSERT INTO compare SELECT {}, {},\n  \
+         (SELECT count(*) FROM (({here}) EXCEPT{all} ({package}))),\n  \
+         (SELECT count(*) FROM (({package}) EXCEPT{all} ({here})));\n",
+        text(dataset),
+        text(check.name()),
     )
 }
 
@@ -334,11 +404,14 @@ fn discrepancies(dataset: &SqlDataset, p: &str) -> String {
          CREATE OR REPLACE TEMP TABLE {p}_found AS SELECT DISTINCT {key_text} AS key FROM {p}_breaks;\n\
          CREATE OR REPLACE TEMP TABLE {p}_listed AS SELECT DISTINCT key FROM read_parquet(getvariable('package') || '/discrepancies.parquet')\n  \
          WHERE dataset = {dataset} AND key IS NOT NULL AND code IN ('current-differs', 'current-missing', 'current-unexpected', 'chain-break',\n    \
-         'insert-over-existing', 'update-of-absent', 'delete-of-absent');\n\
-         INSERT INTO compare SELECT {dataset}, 'keys that are contradicted',\n  \
-         (SELECT count(*) FROM (FROM {p}_found EXCEPT FROM {p}_listed)),\n  \
-         (SELECT count(*) FROM (FROM {p}_listed EXCEPT FROM {p}_found));\n",
+         'insert-over-existing', 'update-of-absent', 'delete-of-absent');\n{compared}",
         dataset = text(&dataset.name),
+        compared = compare(
+            &dataset.name,
+            Check::Contradicted,
+            [&format!("FROM {p}_found"), &format!("FROM {p}_listed")],
+            ""
+        ),
     )
 }
 
