@@ -27,17 +27,7 @@ pub(super) fn write(
     outcome: &MomentOutcome,
     folder: &Path,
 ) -> Result<()> {
-    let mut outputs = Map::new();
-    let mut names: Vec<_> = std::fs::read_dir(folder)
-        .map_err(Error::io(folder, "read"))?
-        .map(|entry| entry.map(|e| e.file_name()))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(Error::io(folder, "read"))?;
-    names.sort();
-    for name in names {
-        let (sha256, bytes) = digest(&folder.join(&name))?;
-        outputs.insert(name.to_string_lossy().into_owned(), json!({ "bytes": bytes, "sha256": sha256 }));
-    }
+    let outputs = outputs(folder)?;
     let inputs = run.inputs.datasets.iter().enumerate();
     let datasets: Vec<Value> = inputs
         .map(|(number, input)| {
@@ -91,6 +81,22 @@ pub(super) fn write(
     out.write_all(b"\n").and_then(|()| out.flush()).map_err(Error::io(&path, "write"))?;
     let beside = folder.join(check::MANIFEST_DIGEST);
     std::fs::write(&beside, check::digest_line(&digest(&path)?.0)).map_err(Error::io(&beside, "write"))
+}
+
+/// Every file of a folder, with its size and digest.
+fn outputs(folder: &Path) -> Result<Map<String, Value>> {
+    let mut outputs = Map::new();
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .map_err(Error::io(folder, "read"))?
+        .map(|entry| entry.map(|e| e.file_name()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(Error::io(folder, "read"))?;
+    names.sort();
+    for name in names {
+        let (sha256, bytes) = digest(&folder.join(&name))?;
+        outputs.insert(name.to_string_lossy().into_owned(), json!({ "bytes": bytes, "sha256": sha256 }));
+    }
+    Ok(outputs)
 }
 
 /// A moment as it was asked for, in words, and exactly.
