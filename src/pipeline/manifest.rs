@@ -57,7 +57,6 @@ pub(super) fn write(
         "trust": request.policy.trust.name(),
         "allow_uncovered": request.policy.allow_uncovered,
         "provenance": request.provenance,
-        "csv_safe": request.csv_safe,
         "schema": request.schema.name(),
         "assumptions": assumptions,
         "notes": super::checks::not_compared(&request.plan, &request.moments),
@@ -300,6 +299,9 @@ mod tests {
             let back = stated_moment(&of_moment(moment)).unwrap();
             assert_eq!(&back, moment);
         }
-        assert_eq!(stated_moment(&json!({ "asked": "2025", "resolved": "before 2026", "label": "2025" })), None);
+        assert_eq!(
+            stated_moment(&json!({ "asked": "2025", "resolved": "before 2026", "label": "2025" })),
+            None
+        );
     }
 }

@@ -180,6 +180,12 @@ impl Package {
         self.manifest.get(name).and_then(Value::as_bool).unwrap_or(false)
     }
 
+    /// Whether its text escapes what a spreadsheet would take for a formula.
+    fn is_csv_safe(&self) -> bool {
+        let stated = |d: &Dataset| stated_dataset(&self.manifest, &d.name).get("csv_safe")?.as_bool();
+        self.plan.datasets.iter().any(|dataset| stated(dataset) == Some(true))
+    }
+
     /// The file of a dataset in the package; `None` if it was refused.
     fn file(&self, dataset: &str) -> Option<&str> {
         stated_dataset(&self.manifest, dataset).get("file").and_then(Value::as_str)
@@ -231,7 +237,7 @@ impl Package {
             replace: false,
             verify: self.manifest.get("verified").and_then(Value::as_bool).unwrap_or(true),
             provenance: self.says("provenance"),
-            csv_safe: self.says("csv_safe"),
+            csv_safe: self.is_csv_safe(),
             schema: if at_date { SchemaAt::AtDate } else { SchemaAt::Current },
             policy: Policy { trust, partial: true, allow_uncovered, ..Policy::default() },
             options: options.clone(),
@@ -286,7 +292,7 @@ impl Package {
 
     /// Whether the key of a difference is that of a row, as the ledger writes it.
     fn names_a_row(&self, difference: &Difference) -> bool {
-        let is_escaped = |value: &String| self.says("csv_safe") && value.starts_with('\'');
+        let is_escaped = |value: &String| self.is_csv_safe() && value.starts_with('\'');
         !difference.key_values.is_empty() && !difference.key_values.iter().any(is_escaped)
     }
 
