@@ -92,6 +92,8 @@ pub(super) struct Carried {
 #[derive(Debug, Default)]
 pub(super) struct ShapeLog {
     by_hash: HashMap<u64, u16>,
+    /// Per side, the last hash and the number of its shape.
+    latest: [Option<(u64, u16)>; 2],
     shapes: Vec<Shape>,
     /// The columns of the image that was read last, as a hash.
     pub(super) read_last: u64,
@@ -104,7 +106,8 @@ pub(super) struct ShapeLog {
 impl ShapeLog {
     /// Says of the record at hand what an image (0 before, 1 after) carries.
     pub(super) fn note(&mut self, side: usize, hash: u64, whole: Whole, shape: impl FnOnce() -> Shape) {
-        let known = self.by_hash.get(&hash).copied();
+        let latest = self.latest[side].filter(|latest| latest.0 == hash);
+        let known = latest.map(|latest| latest.1).or_else(|| self.by_hash.get(&hash).copied());
         let shape = known.unwrap_or_else(|| {
             self.crowded |= self.shapes.len() >= SHAPES_MAX;
             if self.crowded {
@@ -115,6 +118,9 @@ impl ShapeLog {
             self.by_hash.insert(hash, number);
             number
         });
+        if latest.is_none() && shape > 0 {
+            self.latest[side] = Some((hash, shape));
+        }
         self.next[side] = Carried { shape, whole };
     }
 

@@ -167,6 +167,8 @@ pub(super) struct Side {
     pub(super) present: Vec<bool>,
     /// Only which rows have an image is asked for.
     skipped: bool,
+    /// Some image stated every column.
+    stated: bool,
 }
 
 impl Side {
@@ -180,7 +182,7 @@ impl Side {
             left: false,
             left_null: false,
         });
-        Self { columns: columns.collect(), present: Vec::new(), skipped: false }
+        Self { columns: columns.collect(), present: Vec::new(), skipped: false, stated: false }
     }
 }
 
@@ -222,6 +224,18 @@ struct Laid {
     columns: Vec<Option<usize>>,
     /// The names as the hash of a shape.
     carried: u64,
+    /// Where in the list the columns of the key are, if every column is there once.
+    key: Option<Vec<usize>>,
+}
+
+/// An image that states every column, by the values of a known list of names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LaidImage<'a> {
+    /// The place of the list of names.
+    laid: usize,
+    pub(super) values: &'a [&'a str],
+    /// Of each value, whether it is another than that of the image before.
+    pub(super) fresh: &'a [bool],
 }
 
 /// A record that has no usable key, or none of the images that its op needs.
@@ -323,21 +337,7 @@ impl<'o> Rows<'o> {
         values: &[&'a str],
         missing: Stated<'a>,
     ) -> Vec<Stated<'a>> {
-        let laid = match self.laid.iter().position(|laid| laid.number == number) {
-            Some(at) => at,
-            None => {
-                let mut laid = Laid { number, columns: Vec::new(), carried: 0 };
-                let mut expected = 0;
-                for name in names {
-                    let column = self.names.find(name, expected);
-                    expected = column.unwrap_or(expected) + 1;
-                    laid.carried = laid.carried.wrapping_add(drift::column_hash(name, None));
-                    laid.columns.push(column);
-                }
-                self.laid.push(laid);
-                self.laid.len() - 1
-            }
-        };
+        let laid = self.place_of_names(number, names);
         let mut cells = self.blank(missing);
         for (column, raw) in self.laid[laid].columns.iter().zip(values) {
             if let Some(column) = column {
@@ -346,6 +346,92 @@ impl<'o> Rows<'o> {
         }
         self.shapes.read_last = self.laid[laid].carried;
         cells
+    }
+
+    /// Where the columns of a numbered list of names are kept.
+    fn place_of_names(&mut self, number: usize, names: &[String]) -> usize {
+        if let Some(at) = self.laid.iter().position(|laid| laid.number == number) {
+            return at;
+        }
+        let mut laid = Laid { number, columns: Vec::new(), carried: 0, key: None };
+        let mut expected = 0;
+        for name in names {
+            let column = self.names.find(name, expected);
+            expected = column.unwrap_or(expected) + 1;
+            laid.carried = laid.carried.wrapping_add(drift::column_hash(name, None));
+            laid.columns.push(column);
+        }
+        let schema = &self.target.schema;
+        let once = |column: usize| laid.columns.iter().filter(|c| **c == Some(column)).count() == 1;
+        if (0..schema.len()).all(once) {
+            let place = |key: &usize| laid.columns.iter().position(|c| *c == Some(*key));
+            laid.key = schema.key().iter().map(place).collect();
+        }
+        self.laid.push(laid);
+        self.laid.len() - 1
+    }
+
+    /// An image of the values of a numbered list of names, if these are every column once.
+    pub(super) fn laid_whole<'a>(
+        &mut self,
+        (number, names): (usize, &[String]),
+        (values, fresh): (&'a [&'a str], &'a [bool]),
+    ) -> Option<LaidImage<'a>> {
+        let laid = self.place_of_names(number, names);
+        self.laid[laid].key.as_ref().map(|_| LaidImage { laid, values, fresh })
+    }
+
+    /// The column that each value of an image is of.
+    pub(super) fn columns_of(&self, image: &LaidImage<'_>) -> impl Iterator<Item = Option<usize>> + '_ {
+        self.laid[image.laid].columns.iter().copied()
+    }
+
+    /// The names of an image as the hash of a shape.
+    pub(super) fn carried(&self, image: &LaidImage<'_>) -> u64 {
+        self.laid[image.laid].carried
+    }
+
+    /// Adds a change whose cells outside the key stay in the text, all of them values of their columns but for
+    /// `nulls`, which are null in some image.
+    pub(super) fn push_left(
+        &mut self,
+        meta: &Meta<'_>,
+        (images, nulls): (&[Option<LaidImage<'_>>; 2], &[usize]),
+        record: [u32; 2],
+        writer: &mut impl Writer,
+        notes: &mut Notes,
+    ) {
+        self.shapes.end_record(true);
+        let mut place = Place {
+            index: self.index,
+            target: self.target,
+            record: meta.record,
+            notes,
+            key_lost: false,
+            doubtful: false,
+        };
+        let key = self.target.schema.key();
+        for (side, image) in [&mut self.before, &mut self.after].into_iter().zip(images) {
+            side.present.push(image.is_some());
+            let places = image.and_then(|image| Some((image, self.laid[image.laid].key.as_ref()?)));
+            let Some((image, places)) = places else {
+                key.iter().for_each(|&column| side.columns[column].null(KNOWN));
+                continue;
+            };
+            for (&column, &at) in key.iter().zip(places) {
+                push_value(&mut side.columns[column], column, image.values[at], writer, &mut place);
+            }
+            if !std::mem::replace(&mut side.stated, true) {
+                side.columns.iter_mut().for_each(|column| column.stated = true);
+            }
+            nulls.iter().for_each(|&column| side.columns[column].left_null = true);
+        }
+        if let Some(left) = &mut self.left {
+            left.doubtful |= place.key_lost;
+            left.texts.push(record);
+        }
+        let key_lost = place.key_lost;
+        self.push_meta(meta, key_lost);
     }
 
     /// Fills key cells that one image leaves out from the other one.
@@ -393,7 +479,13 @@ impl<'o> Rows<'o> {
             left.doubtful |= place.doubtful || place.key_lost;
             left.texts.push(left.record);
         }
-        self.set_aside.push(place.key_lost);
+        let key_lost = place.key_lost;
+        self.push_meta(meta, key_lost);
+        Ok(())
+    }
+
+    fn push_meta(&mut self, meta: &Meta<'_>, key_lost: bool) {
+        self.set_aside.push(key_lost);
         self.weak.push(meta.weak);
         self.batch.ops.push(meta.op.unwrap_or(Op::Upsert) as u8);
         self.batch.committed_at.push(meta.committed_at.unwrap_or(NO_TIME));
@@ -403,7 +495,6 @@ impl<'o> Rows<'o> {
         self.positions.push(meta.position);
         self.transactions.append_option(meta.transaction);
         self.actors.append_option(meta.actor);
-        Ok(())
     }
 
     /// Which columns the images of all changes carry.

@@ -271,4 +271,75 @@ mod tests {
             assert_eq!(store(&text, Depth::Keys).1, all - 1, "{odd}");
         }
     }
+
+    /// Records of all kinds, mostly plain.
+    fn record(n: u64, random: &mut crate::testing::Prng) -> String {
+        const ODD: [[&str; 3]; 4] = [
+            ["null", "\"__debezium_unavailable_value\"", "\"a\\u00e4\""],
+            ["null", "\"7\"", "1.5"],
+            ["null", "1.005", "\"1.5\""],
+            ["null", "\"2024-02-30\"", "19000"],
+        ];
+        let mut cell = |column: usize, plain: String| match random.below(60) {
+            odd @ 0..3 if column != 1 || odd > 0 => ODD[column][odd as usize].to_owned(),
+            3..6 => ODD[column][0].to_owned(),
+            _ => plain,
+        };
+        let cells = [
+            cell(0, format!("\"n{}\"", n % 9)),
+            cell(1, format!("{n}")),
+            cell(2, format!("{}.5", n % 70)),
+            cell(3, format!("\"2024-02-{:02}\"", n % 28 + 1)),
+        ];
+        let changed = cell(2, "0.25".to_owned());
+        let row = |price: &str| {
+            let [name, id, _, since] = &cells;
+            format!(r#"{{"name":{name},"id":{id},"price":{price},"since":{since}}}"#)
+        };
+        let (old, new) = (row(&cells[2]), row(&changed));
+        let [some, either] = ["u", "d"].map(|op| if random.below(40) == 0 { "null" } else { op });
+        let (op, before, after) = match random.below(12) {
+            0..3 => ("c", "null", new.as_str()),
+            3 => ("c", old.as_str(), new.as_str()),
+            4 => ("r", "null", new.as_str()),
+            5..7 => ("d", old.as_str(), "null"),
+            7 => ("d", old.as_str(), new.as_str()),
+            8 => {
+                ("u", if some == "null" { some } else { &old }, if either == "null" { either } else { &new })
+            }
+            9 if random.below(9) == 0 => ("t", "null", "null"),
+            _ => ("u", old.as_str(), new.as_str()),
+        };
+        event(n, op, before, after)
+    }
+
+    #[test]
+    fn what_is_left_in_the_text_is_found_to_be_the_same() {
+        let mut random = crate::testing::Prng::new(5);
+        let targets = [items()];
+        let (mut left, mut with_notes) = (0, 0);
+        for number in 0..300_u64 {
+            let records: Vec<String> =
+                (0..2 + number % 9).map(|n| record(10 * number + n, &mut random)).collect();
+            let text = records.join("\n");
+            let chunk = crate::ledger::testing::chunk(&text);
+            let [whole, keys] = [Depth::Whole, Depth::Keys].map(|depth| {
+                let full_identity = (number % 3 > 0).then_some(true);
+                let options = DecodeOptions { depth, full_identity, ..DecodeOptions::default() };
+                decode(Format::Debezium, &chunk, &targets, &options)
+            });
+            let said = |d: &crate::ledger::Decoded| {
+                let changes = &d.changes[0];
+                let order = (&changes.ops, &changes.committed_at, &changes.position, &changes.transaction);
+                let keys = (&changes.before.columns[1], &changes.after.columns[1]);
+                let present = [&changes.before, &changes.after]
+                    .map(|images| (0..changes.len()).map(|row| images.is_present(row)).collect::<Vec<_>>());
+                format!("{:#?}", (&d.notes, &d.facts, &d.shapes, &d.tables, order, keys, present))
+            };
+            assert_eq!(said(&keys), said(&whole), "{text}");
+            left += usize::from(!keys.texts.is_empty());
+            with_notes += usize::from(!whole.notes.is_empty());
+        }
+        assert!(left > 60 && with_notes > 60, "{left} left, {with_notes} with notes");
+    }
 }

@@ -73,8 +73,13 @@ impl JsonChunks {
     /// # Errors
     /// The file cannot be opened, or is in an encoding that is not supported.
     pub fn open(file: &InputFile) -> Result<Self> {
-        let offset = if file.is_plain_text()? { Some(0) } else { None };
-        Ok(Self { offset, ..Self::new(file.content()?, &file.path)? })
+        // Says what it is where it is nothing that can be read.
+        let content = file.content()?;
+        if file.is_plain_text()? {
+            // Large pieces are read, which another buffer would only copy.
+            return Ok(Self { offset: Some(0), ..Self::new(Box::new(file.handle()?), &file.path)? });
+        }
+        Self::new(content, &file.path)
     }
 
     /// The records of a text; `path` is for messages.

@@ -72,6 +72,20 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
+    /// How many bytes from here on are those of another text, from its beginning.
+    #[inline]
+    pub(crate) fn shared(&self, other: &str) -> usize {
+        shared(self.text.as_bytes().get(self.at..).unwrap_or_default(), other.as_bytes())
+    }
+
+    /// Goes on to a place behind a value that is known to end there, and returns the text from `start` on.
+    #[inline]
+    pub(crate) fn skip(&mut self, start: usize, end: usize) -> Result<&'a str, Broken> {
+        let value = self.text.get(start..end).ok_or(Broken)?;
+        self.at = end;
+        Ok(value)
+    }
+
     /// Nothing but blanks may follow.
     pub(crate) fn end(&mut self) -> Result<(), Broken> {
         self.blanks();
@@ -315,6 +329,32 @@ fn begins_with(text: &[u8], start: &[u8]) -> bool {
         }
         _ => text == start,
     }
+}
+
+/// How many bytes two texts begin with alike; up to 32 at a time.
+#[inline]
+fn shared(a: &[u8], b: &[u8]) -> usize {
+    let mut at = 0;
+    while let (Some(x), Some(y)) =
+        (a.get(at..).and_then(<[u8]>::first_chunk::<32>), b.get(at..).and_then(<[u8]>::first_chunk::<32>))
+    {
+        // Without a branch per byte, so that it becomes vector code.
+        if x.iter().zip(y).fold(0, |differs, (x, y)| differs | (x ^ y)) != 0 {
+            break;
+        }
+        at += 32;
+    }
+    while let (Some(x), Some(y)) =
+        (a.get(at..).and_then(<[u8]>::first_chunk::<8>), b.get(at..).and_then(<[u8]>::first_chunk::<8>))
+    {
+        let differs = u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y);
+        if differs != 0 {
+            return at + (differs.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let rest = |text: &[u8]| text.len().saturating_sub(at);
+    at + (0..rest(a).min(rest(b))).take_while(|i| a[at + i] == b[at + i]).count()
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;

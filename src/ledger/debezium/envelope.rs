@@ -69,8 +69,9 @@ pub(super) struct Image<'a> {
 pub(super) enum Members<'a> {
     /// Each with its name.
     Named(&'a [Member<'a>]),
-    /// The values alone; the names are those of a frame.
-    Laid(&'a Frame, &'a [&'a str]),
+    /// The values alone, and of each whether it is another than that of the record's image before;
+    /// the names are those of a frame.
+    Laid(&'a Frame, &'a [&'a str], &'a [bool]),
 }
 
 impl<'a> Parts<'a> {

@@ -21,6 +21,7 @@ mod envelope;
 mod fits;
 mod flat;
 mod layout;
+mod plain;
 mod source;
 mod values;
 
@@ -110,6 +111,8 @@ struct Decoder<'o> {
     searched: Modes<bool>,
     /// The fields of both images of the event at hand, as hashes.
     fields: [u64; 2],
+    /// Columns that are null in an image of the event at hand, if it can be left in the text at sight.
+    nulls: Vec<usize>,
     last: Option<Last>,
     index: usize,
     record: u64,
@@ -184,6 +187,7 @@ impl<'o> Decoder<'o> {
             facts: Facts { decimals: options.decimals, binary: options.binary, ..Facts::default() },
             searched: Modes { decimals: options.decimals.is_some(), binary: options.binary.is_some() },
             fields: [0; 2],
+            nulls: Vec::new(),
             last: None,
             index: 0,
             record: 0,
@@ -248,6 +252,9 @@ impl<'o> Decoder<'o> {
                 && matches!(op, Op::Update | Op::Delete)
                 && !keyless,
         };
+        if self.leave(target, event, &meta, connector) {
+            return;
+        }
         match self.stage(target, event, op, connector) {
             Ok(staged) => self.push(target, event, &meta, &staged),
             Err(message) => self.notes.unparsable(Some(target), self.record, message),
@@ -503,7 +510,7 @@ fn image<'r>(
     let Some(stated) = stated else { return Ok(None) };
     let image = match stated.members {
         Some(Members::Named(members)) => Some(rows.image_of(members, Stated::Absent)),
-        Some(Members::Laid(frame, values)) => {
+        Some(Members::Laid(frame, values, _)) => {
             Some(rows.image_laid((frame.number, &frame.names), values, Stated::Absent))
         }
         None => rows.image(stated.text, Stated::Absent),
