@@ -16,6 +16,7 @@
 //! | `kernel` | the kernel alone against the oracle, without files |
 //! | `measures` | amounts: unknown ones, sums that there are not, how far an acceptance goes |
 //! | `memory` | record batches in, record batches out |
+//! | `memory_limit` | peak memory under a limit, measured; the same bytes |
 //! | `movements` | postings against a forward history of balances that remembers every state |
 //! | `one_key` | the history of one key, told from few pages or from the whole ledger |
 //! | `packages` | honest evidence folders of any types and formats, sound to both checking programs |
@@ -57,6 +58,7 @@ mod init;
 mod kernel;
 mod measures;
 mod memory;
+mod memory_limit;
 mod movements;
 mod one_key;
 mod packages;

@@ -195,10 +195,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N", help_heading = "Run")]
     threads: Option<NonZeroUsize>,
 
-    /// Memory to be sparing with, for instance 8GiB
+    /// Memory to stay below, for instance 8GiB
     ///
-    /// With less of it, the moments of a series share less and read more again; the result is the
-    /// same bytes. What a single moment needs is not limited yet. Default: none.
+    /// The work is done in more steps and reads more again; the result is the same bytes. Where
+    /// that is not enough, `snapshot` says what would be. What verifies holds the identity of every
+    /// change at once. Default: none.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Run")]
     memory_limit: Option<u64>,
 }

@@ -152,9 +152,13 @@ pub(super) fn write(
     let mut file = GroupFile::new(file, path, Arc::clone(source.schema()), style)?;
     let (encoder, columns) = (file.encoder(), source.schema().fields().len());
     if columns > 0 {
-        let task = |number: usize| encoder.column_of(source, number / columns, number % columns);
         let mut writing = Writing { file: &mut file, columns, source, done, group: 0, chunks: Vec::new() };
-        in_order(source.groups() * columns, task, |chunks| writing.take(chunks))?;
+        for band in source.bands() {
+            source.enter(&band)?;
+            let group = |number: usize| band.start + number / columns;
+            let task = |number: usize| encoder.column_of(source, group(number), number % columns);
+            in_order(band.len() * columns, task, |chunks| writing.take(chunks))?;
+        }
     }
     file.finish()
 }

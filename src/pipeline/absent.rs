@@ -13,7 +13,6 @@ use crate::error::{Error, Result};
 use crate::export::in_order::in_order;
 use crate::export::verdicts::{VerdictRows, VerdictWriter};
 use crate::ledger::want::Want;
-use crate::replay::facts::HAS_BEFORE;
 use crate::replay::select::{Fate, NO_ROW};
 use crate::snapshot::Verdict;
 
@@ -87,11 +86,8 @@ impl Judge<'_> {
             spots.push((0, 0));
             let row = self.rebuilt.standing.rows[slot as usize];
             if row == NO_ROW {
-                let (shard, key) = self.rebuilt.histories.of_slot(slot);
-                let shard = &self.rebuilt.histories.shards[shard];
-                let fact = shard.history(key).start;
-                let before = shard.facts.has(fact, HAS_BEFORE);
-                let (segment, row) = input.store.locate(shard.facts.index[fact]);
+                let (index, before) = self.rebuilt.first_fact(slot);
+                let (segment, row) = input.store.locate(index);
                 groups.entry((false, segment)).or_default().push((at, row, before));
             } else {
                 let (group, row) = place(row);

@@ -5,6 +5,8 @@
 //! snapshot as they are written. Only which changes lie behind the cut is shared. A change
 //! one of whose images is missing or partial is in no sum of whole rows, and counted.
 
+use std::ops::Range;
+
 use arrow::array::ArrayRef;
 use rayon::prelude::*;
 
@@ -54,11 +56,15 @@ pub(super) fn digests(
     let width = input.schema.len();
     let columns = if depth == DigestDepth::Columns { width } else { 0 };
     let all: Vec<usize> = (0..width).collect();
-    let current =
-        sum(input.table.groups(), columns, |group| Ok(input.read_current(group, &all)?.columns().to_vec()))?;
-    let snapshot = sum(rebuilt.groups(), columns, |group| {
-        all.iter().map(|&column| rebuilt.column(group, column)).collect()
+    let current = sum(0..input.table.groups(), columns, |group| {
+        Ok(input.read_current(group, &all)?.columns().to_vec())
     })?;
+    let mut snapshot = RowDigests::none(columns);
+    for band in rebuilt.bands() {
+        rebuilt.enter(&band)?;
+        let read = |group| all.iter().map(|&column| rebuilt.column(group, column)).collect();
+        snapshot = snapshot.plus(&sum(band, columns, read)?);
+    }
     let undone = undone(run, number, cut, columns)?;
     let name = |lane: usize| (lane > 0).then(|| input.schema.name(lane - 1).to_owned());
     let total = |lane: usize| {
@@ -113,9 +119,9 @@ fn residual(total: &DigestTotal, verdicts: &VerdictCounts) -> String {
     }
 }
 
-/// The digests of all rows of all groups.
+/// The digests of all rows of some groups.
 fn sum(
-    groups: usize,
+    groups: Range<usize>,
     columns: usize,
     read: impl Fn(usize) -> Result<Vec<ArrayRef>> + Sync,
 ) -> Result<RowDigests> {
@@ -127,7 +133,7 @@ fn sum(
         arrays.iter().enumerate().for_each(|(column, array)| digests.add_cells(column, array, 0..rows));
         Ok(digests)
     };
-    let groups = (0..groups).into_par_iter().with_max_len(1).map(one);
+    let groups = groups.into_par_iter().with_max_len(1).map(one);
     groups.try_reduce(|| RowDigests::none(columns), |a, b| Ok(a.plus(&b)))
 }
 

@@ -17,13 +17,14 @@
 //! declare for the ledger are text, as the ledger writes the value. Tables without a key are left out.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, UInt32Array, new_empty_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::inputs::{self, DatasetInput, OpenedTable, Scan};
-use super::layout::Row;
+use super::layout::{Row, row_at};
 use super::progress::Progress;
 use super::rebuild::Rebuilt;
 use super::run::Run;
@@ -353,7 +354,7 @@ impl Returned {
         &self,
         rebuilt: &Rebuilt<'_>,
         group: usize,
-        row: usize,
+        row: Row,
     ) -> impl Iterator<Item = Verdict> {
         let slot = self.slot(rebuilt, group, row);
         self.columns.iter().map(move |column| match slot.and_then(|slot| column.cells.get(&slot)) {
@@ -363,9 +364,9 @@ impl Returned {
         })
     }
 
-    fn slot(&self, rebuilt: &Rebuilt<'_>, group: usize, row: usize) -> Option<u32> {
+    fn slot(&self, rebuilt: &Rebuilt<'_>, group: usize, row: Row) -> Option<u32> {
         let layout = &rebuilt.layouts[group];
-        match layout.rows.as_ref().map_or(Row::Keep(row as u32), |rows| rows[row]) {
+        match row {
             Row::Patch(number) => Some(rebuilt.patches[rebuilt.present[number as usize] as usize].slot),
             Row::Keep(kept) => {
                 let group = layout.group?;
@@ -412,11 +413,20 @@ impl GroupSource for WithReturned<'_> {
         self.rebuilt.rows(group)
     }
 
+    fn bands(&self) -> Vec<Range<usize>> {
+        self.rebuilt.bands()
+    }
+
+    fn enter(&self, band: &Range<usize>) -> Result<()> {
+        self.rebuilt.enter(band)
+    }
+
     fn column(&self, group: usize, column: usize) -> Result<ArrayRef> {
         let Some(more) = column.checked_sub(self.own()) else { return self.rebuilt.column(group, column) };
         let returned = &self.returned.columns[more];
-        let place = |row: usize| {
-            let slot = self.returned.slot(self.rebuilt, group, row)?;
+        let rows = self.rebuilt.layouts[group].rows();
+        let place = |at: usize| {
+            let slot = self.returned.slot(self.rebuilt, group, row_at(rows.as_ref(), at))?;
             returned.cells.get(&slot).map(|&(place, _)| place)
         };
         let places: UInt32Array = (0..self.rows(group)).map(place).collect();

@@ -6,17 +6,21 @@
 //! one. Only what is left is put together and encoded anew.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{ArrayRef, new_null_array};
 use arrow::datatypes::SchemaRef;
 
-use super::fetch::{FOREIGN, NOTHING};
-use super::layout::Row;
+use super::fetch::{FOREIGN, Fetched, NOTHING, Reference, Wanted};
+use super::layout::{Layout, Part};
+use super::progress::Silent;
 use super::rebuild::Rebuilt;
+use super::standing::locator;
 use crate::error::{Error, Result};
 use crate::model::canon;
 use crate::read::{Packing, unpacked};
+use crate::replay::select::NO_ROW;
 use crate::snapshot::{Assembly, CanCopy, Cells, ChunkOfInput, Gathering, GroupSource, Pieces};
 
 /// Groups under way at a time need no more than this.
@@ -64,32 +68,47 @@ impl Rebuilt<'_> {
         self.input.lanes.of_column(column).map_or(0, |lane| 1 + lane)
     }
 
-    /// The array and row of a patch's cell in a lane. Arrays: the group's own, images, foreign rows, a null.
-    fn cell(&self, patch: u32, lane: usize) -> (u32, u32) {
-        let images = self.fetched.array_count() as u32;
-        match self.references[patch as usize * self.stride() + lane] {
-            NOTHING => (2 + images, 0),
-            (FOREIGN, row) => (1 + images, row),
+    /// The array and row of a patch's cell in a lane, given where the current row is that it takes the place
+    /// of. Arrays: the group's own, images, foreign rows, a null.
+    fn cell(&self, images: &Fetched, (patch, own): (u32, u64), lane: usize) -> Reference {
+        let count = images.array_count() as u32;
+        match self.reference(images, (patch, lane), own) {
+            NOTHING => (2 + count, 0),
+            (FOREIGN, row) => (1 + count, row),
             place => place,
         }
     }
 
-    fn pieces(&self, rows: &[Row], lane: usize) -> GroupPieces {
-        // References lie all over memory: a loop of nothing else has many of them under way at a time.
-        let patches = rows.iter().filter_map(|row| match row {
-            Row::Patch(number) => Some(*number),
-            Row::Keep(_) => None,
+    fn pieces(&self, images: &Fetched, layout: &Layout, lane: usize) -> GroupPieces {
+        let group = layout.group.unwrap_or(0);
+        let own = |row: Option<u32>| row.map_or(NO_ROW, |row| locator(group, row as usize));
+        let patches = layout.runs().filter_map(|part| match part {
+            Part::Patch(number, row) => Some((number, own(row))),
+            Part::Keep(_) => None,
         });
-        let cells: Vec<(u32, u32)> = patches.map(|number| self.cell(number, lane)).collect();
+        self.pieces_of(images, layout.runs(), patches, lane)
+    }
+
+    /// The pieces of rows, given also the patches among them and the rows of the current state that these
+    /// take the place of.
+    fn pieces_of(
+        &self,
+        images: &Fetched,
+        rows: impl Iterator<Item = Part>,
+        patches: impl Iterator<Item = (u32, u64)>,
+        lane: usize,
+    ) -> GroupPieces {
+        // Choices lie all over memory: a loop of nothing else has many of them under way at a time.
+        let cells: Vec<Reference> = patches.map(|patch| self.cell(images, patch, lane)).collect();
         let mut named: Vec<u32> = cells.iter().map(|cell| cell.0).filter(|&array| array != 0).collect();
         named.sort_unstable();
         named.dedup();
         let mut next = 0;
         let mut pieces = Pieces::default();
-        for row in rows {
-            match row {
-                Row::Keep(row) => pieces.keep(*row),
-                Row::Patch(_) => {
+        for part in rows {
+            match part {
+                Part::Keep(rows) => pieces.keep(rows),
+                Part::Patch(..) => {
                     let (array, row) = cells[next];
                     next += 1;
                     let place = if array == 0 { 0 } else { 1 + named.partition_point(|&n| n < array) as u32 };
@@ -104,22 +123,24 @@ impl Rebuilt<'_> {
     /// only tells their type where there are no others.
     fn arrays<'a>(
         &'a self,
+        images: &'a Fetched,
         column: usize,
         own: Option<&'a ArrayRef>,
         (named, null): (&[u32], &'a ArrayRef),
     ) -> Vec<Option<&'a ArrayRef>> {
-        let images = self.fetched.array_count() as u32;
-        let array = |&number: &u32| match number.checked_sub(1 + images) {
-            None => self.fetched.array(number - 1, column),
+        let count = images.array_count() as u32;
+        let array = |&number: &u32| match number.checked_sub(1 + count) {
+            None => images.array(number - 1, column),
             Some(0) => self.foreign.as_ref().map(|batch| batch.column(column)),
             Some(_) => Some(null),
         };
         std::iter::once(own).chain(named.iter().map(array)).chain([Some(null)]).collect()
     }
 
-    /// The key columns of present patches; all columns where there is no key.
+    /// The key columns of present patches without a current row; all columns where there is no key.
     pub(super) fn keys(&self, numbers: &[u32]) -> Result<Vec<ArrayRef>> {
-        let rows: Vec<Row> = numbers.iter().map(|&n| Row::Patch(n)).collect();
+        let rows = || numbers.iter().map(|&number| Part::Patch(number, None));
+        let patches = || numbers.iter().map(|&number| (number, NO_ROW));
         let columns: Vec<usize> = if self.input.schema.is_keyless() {
             (0..self.input.schema.len()).collect()
         } else {
@@ -128,9 +149,10 @@ impl Rebuilt<'_> {
         columns
             .into_iter()
             .map(|column| {
-                let (of, null) =
-                    (self.pieces(&rows, self.lane(column)), new_null_array(&self.types[column], 1));
-                let cells = Gathering::new(self.arrays(column, None, (&of.named, &null)), &of.pieces)
+                let images = &self.fetched;
+                let of = self.pieces_of(images, rows(), patches(), self.lane(column));
+                let null = new_null_array(&self.types[column], 1);
+                let cells = Gathering::new(self.arrays(images, column, None, (&of.named, &null)), &of.pieces)
                     .and_then(|cells| cells.array())
                     .map_err(Error::arrow(self.input.current_path()))?;
                 self.plain(column, &cells)
@@ -168,7 +190,7 @@ impl Rebuilt<'_> {
         if self.unborn[column] {
             return Ok(new_null_array(&self.types[column], self.rows(group)));
         }
-        match self.assembly(group, column, own) {
+        match self.assembly(group, column, own)? {
             Some(parts) => parts
                 .gathering()
                 .and_then(|cells| cells.array())
@@ -178,14 +200,43 @@ impl Rebuilt<'_> {
     }
 
     /// A column of an output group in parts; `own` is that of the current state. `None`: it is `own`.
-    fn assembly(&self, group: usize, column: usize, own: Option<&ArrayRef>) -> Option<Assembly> {
-        let rows = self.layouts[group].rows.as_ref()?;
+    fn assembly(&self, group: usize, column: usize, own: Option<&ArrayRef>) -> Result<Option<Assembly>> {
+        let layout = &self.layouts[group];
+        if layout.is_untouched() {
+            return Ok(None);
+        }
         let lane = self.lane(column);
-        let of = self.recent.of((group, lane), || self.pieces(rows, lane));
+        let images = self.images(group, lane)?;
+        let of = self.recent.of((group, lane), || self.pieces(&images, layout, lane));
         let null = new_null_array(&self.types[column], 1);
-        let arrays = self.arrays(column, own, (&of.named, &null));
+        let arrays = self.arrays(&images, column, own, (&of.named, &null));
         let arrays = arrays.into_iter().map(|array| array.cloned()).collect();
-        Some(Assembly { arrays, pieces: Arc::clone(&of.pieces) })
+        Ok(Some(Assembly { arrays, pieces: Arc::clone(&of.pieces) }))
+    }
+
+    /// The images that cells of a lane of an output group come from.
+    fn images(&self, group: usize, lane: usize) -> Result<Fetched> {
+        match self.bands.of(group).filter(|_| lane > 0) {
+            None => Ok(self.fetched.clone()),
+            Some(band) => self.bands.held(band).map_or_else(|| self.read_band(band), Ok),
+        }
+    }
+
+    /// Reads the images of a band, in the place of those of another.
+    fn read_band(&self, band: usize) -> Result<Fetched> {
+        self.bands.replace(band, || {
+            let wanted = Wanted::nothing(&self.input.store);
+            for layout in &self.layouts[self.bands.ranges[band].clone()] {
+                for part in layout.runs() {
+                    if let Part::Patch(number, _) = part {
+                        wanted.add(self.lanes_of(number));
+                    }
+                }
+            }
+            let mut images = Fetched::read(self.input, &wanted, &Silent)?;
+            images.bring_to(&self.types).map_err(Error::arrow(self.input.current_path()))?;
+            Ok(images)
+        })
     }
 
     /// Whether rows that stand where they stood have the same cell by being the same row.
@@ -217,12 +268,19 @@ impl GroupSource for Rebuilt<'_> {
     }
 
     fn rows(&self, group: usize) -> usize {
-        let layout = &self.layouts[group];
-        match (&layout.rows, layout.group) {
-            (Some(rows), _) => rows.len(),
-            (None, Some(group)) => self.input.rows_of_current(group).unwrap_or(0),
-            (None, None) => 0,
+        self.layouts[group].len()
+    }
+
+    fn bands(&self) -> Vec<Range<usize>> {
+        match self.bands.ranges.as_slice() {
+            [] => std::iter::once(0..self.groups()).collect(),
+            bands => bands.to_vec(),
         }
+    }
+
+    fn enter(&self, band: &Range<usize>) -> Result<()> {
+        let number = self.bands.of(band.start).filter(|&number| self.bands.held(number).is_none());
+        number.map_or(Ok(()), |number| self.read_band(number).map(drop))
     }
 
     fn column(&self, group: usize, column: usize) -> Result<ArrayRef> {
@@ -238,14 +296,12 @@ impl GroupSource for Rebuilt<'_> {
             return Ok(Cells::Array(self.column(group, column)?));
         }
         let chunk = self.chunk(group, column, can_copy);
-        if let (None, Some(chunk)) = (&self.layouts[group].rows, chunk) {
-            return Ok(Cells::Chunk(chunk));
-        }
-        if let Some(chunk) = chunk.filter(|_| self.is_identity(column)) {
+        if let Some(chunk) = chunk.filter(|_| self.layouts[group].is_untouched() || self.is_identity(column))
+        {
             return Ok(Cells::Chunk(chunk));
         }
         let own = self.own(group, column)?;
-        let Some(parts) = self.assembly(group, column, own.as_ref()) else {
+        let Some(parts) = self.assembly(group, column, own.as_ref())? else {
             return Ok(Cells::Array(own.unwrap_or_else(|| new_null_array(&self.types[column], 0))));
         };
         let is_own = || parts.gathering()?.is_array_0();

@@ -115,7 +115,13 @@ pub fn explain(request: &ExplainRequest, progress: &dyn Progress) -> Result<Expl
 fn run(request: &ExplainRequest, progress: &dyn Progress) -> Result<Explanation> {
     let spool = Spool::new(request.options.spool.as_deref());
     // Without moments every transaction is counted, those that stay in force too.
-    let plan = RunPlan { plan: &request.plan, verify: false, now: request.options.now, moments: &[] };
+    let plan = RunPlan {
+        plan: &request.plan,
+        verify: false,
+        now: request.options.now,
+        moments: &[],
+        memory_limit: None,
+    };
     let run = Run::new(plan, &spool, progress)?;
     let datasets =
         (0..run.inputs.datasets.len()).map(|n| dataset(request, &run, n)).collect::<Result<_>>()?;
@@ -230,7 +236,7 @@ fn moment(
         resolved: moment.resolved.clone(),
         refused: run.windows[number].refusal(&moment.bound).map(|(reason, _)| reason),
         transactions: (cut.transaction as u64, (order.transactions.len() - cut.transaction) as u64),
-        undone: run.analysed[number].undone(cut.rank),
+        undone: run.analysed[number].undone(cut.rank, None),
         ambiguous: cut.ambiguous.len() as u64,
         by: if request.procedure { undone_by(run, number, cut.rank)? } else { UndoneBy::default() },
     })

@@ -28,12 +28,37 @@ pub(super) struct Fetched {
 #[derive(Debug, Clone)]
 struct Segment {
     first: u32,
-    /// Per change of the segment, its row in the batch, [`NOT_FETCHED`] for most; none: all are there.
-    places: Option<Arc<Vec<u32>>>,
+    /// Which changes of the segment are in the batch; none: all are.
+    places: Option<Arc<Places>>,
     batch: ChangeBatch,
 }
 
-const NOT_FETCHED: u32 = u32::MAX;
+/// Some changes of a segment, each with its number among them. Bits, as most changes are not among them.
+#[derive(Debug)]
+struct Places {
+    bits: Vec<u64>,
+    /// Per word of bits, how many stand before it.
+    before: Vec<u32>,
+}
+
+impl Places {
+    fn new(changes: usize, rows: &[u32]) -> Self {
+        let mut bits = vec![0_u64; changes.div_ceil(64)];
+        rows.iter().for_each(|&row| bits[row as usize / 64] |= 1 << (row % 64));
+        let mut before = Vec::with_capacity(bits.len());
+        let mut count = 0;
+        for word in &bits {
+            before.push(count);
+            count += word.count_ones();
+        }
+        Self { bits, before }
+    }
+
+    fn find(&self, row: u32) -> Option<u32> {
+        let (word, bit) = (*self.bits.get(row as usize / 64)?, 1_u64 << (row % 64));
+        (word & bit != 0).then(|| self.before[row as usize / 64] + (word & (bit - 1)).count_ones())
+    }
+}
 
 /// A cell's place among the arrays that an output column is put together from.
 pub(super) type Reference = (u32, u32);
@@ -47,19 +72,29 @@ pub(super) const NOTHING: Reference = (u32::MAX, 0);
 impl Fetched {
     /// Reads the wanted images.
     pub(super) fn read(input: &DatasetInput, wanted: &Wanted, progress: &dyn Progress) -> Result<Self> {
+        Self::read_columns(input, wanted, Columns::All, progress)
+    }
+
+    /// Reads some columns of the wanted images.
+    pub(super) fn read_columns(
+        input: &DatasetInput,
+        wanted: &Wanted,
+        columns: Columns,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         let segments: Vec<Result<Segment>> = wanted
             .by_segment(&input.store)
             .into_par_iter()
             .with_max_len(1)
             .map(|(segment, needed)| {
-                let want =
-                    Want { before: needed.before, after: needed.after, packed: true, ..Want::default() };
+                let of = |side: Columns| if side == Columns::All { columns } else { side };
+                let (before, after) = (of(needed.before), of(needed.after));
+                let want = Want { before, after, packed: true, ..Want::default() };
                 let batch = input.read_changes(segment, want, Some(&needed.rows))?;
                 progress.advance(needed.rows.len() as u64);
                 let first = input.store.first(segment);
-                let mut places = vec![NOT_FETCHED; (input.store.first(segment + 1) - first) as usize];
-                needed.rows.iter().zip(0..).for_each(|(&row, place)| places[row as usize] = place);
-                Ok(Segment { first, places: Some(Arc::new(places)), batch })
+                let changes = (input.store.first(segment + 1) - first) as usize;
+                Ok(Segment { first, places: Some(Arc::new(Places::new(changes, &needed.rows))), batch })
             })
             .collect();
         Self::of(segments)
@@ -93,7 +128,7 @@ impl Fetched {
         let Some(found) = self.segments.get(segment) else { return NOTHING };
         let row = index - found.first;
         let row = match &found.places {
-            Some(places) => places.get(row as usize).copied().filter(|&row| row != NOT_FETCHED),
+            Some(places) => places.find(row),
             None => Some(row).filter(|_| (row as usize) < found.batch.len()),
         };
         debug_assert!(row.is_some(), "every chosen image is fetched");
@@ -150,11 +185,12 @@ impl Fetched {
     }
 }
 
+/// Which rows of a segment are wanted, and which sides of them.
 #[derive(Debug)]
-struct Needed {
-    rows: Vec<u32>,
-    before: Columns,
-    after: Columns,
+pub(super) struct Needed {
+    pub(super) rows: Vec<u32>,
+    pub(super) before: Columns,
+    pub(super) after: Columns,
 }
 
 /// Which images choices name. Bits by index of the change spare sorting them, and many threads may
@@ -184,16 +220,28 @@ impl Wanted {
         }
     }
 
-    fn by_segment(&self, store: &ChangeStore) -> Vec<(usize, Needed)> {
+    /// The wanted images by segment, of segments that hold any.
+    pub(super) fn by_segment(&self, store: &ChangeStore) -> Vec<(usize, Needed)> {
         let needed = |segment: usize| {
             let (first, next) = (store.first(segment), store.first(segment + 1));
-            let any = |bits: &[AtomicU64]| {
-                let any = (first..next).any(|index| has(bits, index));
-                if any { Columns::All } else { Columns::default() }
-            };
-            let rows = (first..next).filter(|&index| has(&self.before, index) || has(&self.after, index));
-            let rows: Vec<u32> = rows.map(|index| index - first).collect();
-            let sides = Needed { before: any(&self.before), after: any(&self.after), rows };
+            let (mut before, mut after, mut rows) = (0, 0, Vec::new());
+            for word in first / 64..next.div_ceil(64) {
+                let own = |index: u32| first <= word * 64 + index && word * 64 + index < next;
+                let [b, a] =
+                    [&self.before, &self.after].map(|bits| bits[word as usize].load(Ordering::Relaxed));
+                let mut bits = b | a;
+                while bits != 0 {
+                    let index = bits.trailing_zeros();
+                    let bit = bits & bits.wrapping_neg();
+                    bits ^= bit;
+                    if own(index) {
+                        (before, after) = (before | b & bit, after | a & bit);
+                        rows.push(word * 64 + index - first);
+                    }
+                }
+            }
+            let any = |bits: u64| if bits != 0 { Columns::All } else { Columns::default() };
+            let sides = Needed { before: any(before), after: any(after), rows };
             (!sides.rows.is_empty()).then_some((segment, sides))
         };
         (0..store.opening_segments().end).into_par_iter().filter_map(needed).collect()

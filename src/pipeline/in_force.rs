@@ -4,6 +4,7 @@
 //! they are there, and null. Key columns always stay. Those that were dropped since come from
 //! [`super::dropped`].
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -42,6 +43,14 @@ impl GroupSource for InForce<'_> {
 
     fn rows(&self, group: usize) -> usize {
         self.source.rows(group)
+    }
+
+    fn bands(&self) -> Vec<Range<usize>> {
+        self.source.bands()
+    }
+
+    fn enter(&self, band: &Range<usize>) -> Result<()> {
+        self.source.enter(band)
     }
 
     fn column(&self, group: usize, column: usize) -> Result<ArrayRef> {

@@ -9,6 +9,7 @@
 //!   row 3  id 8                                  keep 3
 //! ```
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -19,7 +20,7 @@ use rayon::prelude::*;
 use super::inputs::DatasetInput;
 use super::standing::{Standing, key_order, place};
 use crate::error::{Error, Result};
-use crate::replay::select::Fate;
+use crate::replay::select::{Fate, NO_ROW};
 
 /// Rows per output group at most; a source group grown beyond it is split.
 const ROWS_MAX: usize = 1 << 20;
@@ -33,51 +34,158 @@ pub(super) enum Row {
     Patch(u32),
 }
 
-/// One output row group.
+/// Rows of the output that stand together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Rows of the current group, as they stand.
+    Keep(Range<u32>),
+    /// The row that this present patch describes, and the row of the group that it takes the place of.
+    Patch(u32, Option<u32>),
+}
+
+/// What becomes of one row of a group, or a row that joins it there: eight bytes, as there are as many as
+/// touched keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Edit {
+    /// Row of the group; with [`JOINS`] a row comes in before it.
+    at: u32,
+    /// Number among the present patches; [`GONE`]: nothing comes in the row's place.
+    patch: u32,
+}
+
+const JOINS: u32 = 1 << 31;
+const GONE: u32 = u32::MAX;
+
+impl Edit {
+    fn row(self) -> u32 {
+        self.at & !JOINS
+    }
+
+    fn joins(self) -> bool {
+        self.at & JOINS != 0
+    }
+
+    /// Whether the output has a row for it.
+    fn is_row(self) -> bool {
+        self.patch != GONE
+    }
+}
+
+/// One output row group: the rows of a group of the current state, but for some.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
     /// The current group that kept rows come from.
     pub group: Option<usize>,
-    /// Its rows; `None`: all rows of the group, in order, untouched.
-    pub rows: Option<Vec<Row>>,
     /// Whether every row stands where it stands in the group, with cells changed at most.
     pub in_place: bool,
+    /// Which rows of the group.
+    span: Range<u32>,
+    /// What differs from them, in order; `None`: nothing, and they are all rows of the group.
+    edits: Option<Vec<Edit>>,
+}
+
+impl Layout {
+    /// A group that stays as it is.
+    fn untouched(group: usize, count: usize) -> Self {
+        Self { group: Some(group), in_place: true, span: 0..count as u32, edits: None }
+    }
+
+    /// A part of it that begins at this row, still without any.
+    fn begun_at(&self, row: u32) -> Self {
+        Self { group: self.group, in_place: false, span: row..row, edits: Some(Vec::new()) }
+    }
+
+    /// Whether it is all rows of the group, in order, untouched.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.edits.is_none()
+    }
+
+    /// How many rows.
+    pub(super) fn len(&self) -> usize {
+        let edits = self.edits.as_deref().unwrap_or_default();
+        let replaced = edits.iter().filter(|edit| !edit.joins()).count();
+        self.span.len() - replaced + edits.iter().filter(|edit| edit.is_row()).count()
+    }
+
+    /// All rows in order, kept ones as runs.
+    pub(super) fn runs(&self) -> impl Iterator<Item = Part> {
+        let mut next = self.span.start;
+        let edits = self.edits.as_deref().unwrap_or_default().iter().copied().map(Some).chain([None]);
+        edits.flat_map(move |edit| {
+            let kept = next..edit.map_or(self.span.end, Edit::row);
+            next = edit.map_or(kept.end, |edit| kept.end + u32::from(!edit.joins()));
+            let patch = edit
+                .filter(|edit| edit.is_row())
+                .map(|edit| Part::Patch(edit.patch, (!edit.joins()).then(|| edit.row())));
+            let kept = (!kept.is_empty()).then_some(Part::Keep(kept));
+            kept.into_iter().chain(patch)
+        })
+    }
+
+    /// One row after the other; `None`: all rows of the group, in order, untouched.
+    pub(super) fn rows(&self) -> Option<Vec<Row>> {
+        self.edits.as_ref()?;
+        let mut rows = Vec::with_capacity(self.len());
+        for run in self.runs() {
+            match run {
+                Part::Keep(kept) => rows.extend(kept.map(Row::Keep)),
+                Part::Patch(number, _) => rows.push(Row::Patch(number)),
+            }
+        }
+        Some(rows)
+    }
+}
+
+/// The row of a layout at a place, given all of them.
+pub(super) fn row_at(rows: Option<&Vec<Row>>, at: usize) -> Row {
+    rows.map_or(Row::Keep(at as u32), |rows| rows[at])
 }
 
 /// What layout needs to know of a patch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Placed {
-    /// Where the key's current row is; `u64::MAX` if nowhere.
+    /// Where the key's current row is; [`NO_ROW`] if nowhere.
     pub row: u64,
     /// Present, absent or unknown.
     pub fate: Fate,
-    /// Number among the present patches.
-    pub number: u32,
 }
 
 /// What patches do to the groups of the current state.
 #[derive(Debug, Default)]
 pub(super) struct Touched {
-    /// Per group: rows in order, with the number of the present patch that they become.
-    groups: Vec<Vec<(u32, Option<u32>)>>,
+    /// Per group, in order.
+    groups: Vec<Vec<Edit>>,
     /// Present patches whose row stands nowhere.
     restored: Vec<u32>,
 }
 
 impl Touched {
-    /// Sorts patches by group and row.
-    pub(super) fn of(groups: usize, patches: &[Placed]) -> Self {
-        let mut touched = Self { groups: vec![Vec::new(); groups], restored: Vec::new() };
-        for patch in patches {
-            let present = (patch.fate == Fate::Present).then_some(patch.number);
-            if patch.row == u64::MAX {
-                touched.restored.extend(present);
-            } else {
-                let (group, row) = place(patch.row);
-                touched.groups[group].push((row as u32, present));
-            }
+    /// Present patches whose row stands nowhere.
+    pub(super) fn restored(&self) -> &[u32] {
+        &self.restored
+    }
+
+    /// Sorts patches, given in their order, by group and row.
+    pub(super) fn of(groups: usize, patches: impl Iterator<Item = Placed> + Clone) -> Self {
+        let mut counts = vec![0; groups];
+        for patch in patches.clone().filter(|patch| patch.row != NO_ROW) {
+            counts[place(patch.row).0] += 1;
         }
-        touched.groups.par_iter_mut().for_each(|t| t.sort_unstable());
+        let groups = counts.into_iter().map(Vec::with_capacity).collect();
+        let mut touched = Self { groups, restored: Vec::new() };
+        let mut number = 0;
+        for patch in patches {
+            let is_present = patch.fate == Fate::Present;
+            if patch.row != NO_ROW {
+                let (group, row) = place(patch.row);
+                let edit = Edit { at: row as u32, patch: if is_present { number } else { GONE } };
+                touched.groups[group].push(edit);
+            } else if is_present {
+                touched.restored.push(number);
+            }
+            number += u32::from(is_present);
+        }
+        touched.groups.par_iter_mut().for_each(|edits| edits.sort_unstable());
         touched
     }
 }
@@ -92,14 +200,14 @@ pub(super) fn lay_out(
     let Touched { groups: touched, restored } = touched;
     let restored = Restored::sort(input, restored, keys)?;
     let mut taken = 0;
-    let joining: Vec<std::ops::Range<usize>> = (0..touched.len())
+    let joining: Vec<Range<usize>> = (0..touched.len())
         .map(|group| {
             let upto = restored.upto(standing, group, input.table.groups());
             std::mem::replace(&mut taken, upto)..upto
         })
         .collect();
     let groups: Vec<Result<Vec<Layout>>> = touched
-        .par_iter()
+        .into_par_iter()
         .with_max_len(1)
         .zip(joining)
         .enumerate()
@@ -110,7 +218,9 @@ pub(super) fn lay_out(
     let groups = groups.into_iter().collect::<Result<Vec<_>>>()?;
     let mut layouts: Vec<Layout> = groups.into_iter().flatten().collect();
     if input.table.groups() == 0 && !restored.numbers.is_empty() {
-        layouts.extend(split(None, restored.numbers.iter().map(|&n| Row::Patch(n)).collect(), false));
+        let edits = restored.numbers.iter().map(|&patch| Edit { at: JOINS, patch }).collect();
+        layouts
+            .extend(split(Layout { group: None, in_place: false, span: 0..0, edits: Some(edits) }, ROWS_MAX));
     }
     Ok(layouts)
 }
@@ -188,47 +298,48 @@ fn integers(key: &[ArrayRef]) -> Option<&[i64]> {
 fn one_group(
     input: &DatasetInput,
     sorted: bool,
-    (group, touched): (usize, &[(u32, Option<u32>)]),
+    (group, touched): (usize, Vec<Edit>),
     restored: &Restored,
-    joining: std::ops::Range<usize>,
+    joining: Range<usize>,
 ) -> Result<Vec<Layout>> {
     let count = input.rows_of_current(group)?;
+    if count >= JOINS as usize {
+        let (found, limit) = (count as u64, u64::from(JOINS) - 1);
+        return Err(Error::Limit { what: "rows of one group of the current state", found, limit });
+    }
     if touched.is_empty() && joining.is_empty() {
-        return Ok(if count == 0 {
-            Vec::new()
-        } else {
-            vec![Layout { group: Some(group), rows: None, in_place: true }]
-        });
+        return Ok(if count == 0 { Vec::new() } else { vec![Layout::untouched(group, count)] });
     }
-    let mut rows: Vec<Row> = Vec::with_capacity(count + joining.len());
-    let in_place = joining.is_empty() && touched.iter().all(|(_, present)| present.is_some());
-    let places = if sorted && !joining.is_empty() {
-        joining_places(input, group, count, restored, joining.clone())?
+    let in_place = joining.is_empty() && touched.iter().all(|edit| edit.is_row());
+    let edits = if joining.is_empty() {
+        touched
     } else {
-        vec![count; joining.len()]
+        let places = if sorted {
+            joining_places(input, group, count, restored, joining.clone())?
+        } else {
+            vec![count; joining.len()]
+        };
+        let joining = joining.zip(places);
+        merged(
+            touched,
+            joining.map(|(n, place)| Edit { at: place as u32 | JOINS, patch: restored.numbers[n] }),
+        )
     };
-    let mut joining = joining.zip(places).peekable();
-    let mut touched = touched.iter().peekable();
-    let mut row = 0;
-    loop {
-        let joins = joining.peek().map_or(count, |(_, place)| *place) as u32;
-        let changes = touched.peek().map_or(count as u32, |(at, _)| *at);
-        let next = joins.min(changes);
-        rows.extend((row..next).map(Row::Keep));
-        row = next;
-        if row == count as u32 {
-            break;
+    Ok(split(Layout { group: Some(group), in_place, span: 0..count as u32, edits: Some(edits) }, ROWS_MAX))
+}
+
+/// Rows that change and rows that join, each in order, in one order: who joins comes before the row there.
+fn merged(touched: Vec<Edit>, joining: impl ExactSizeIterator<Item = Edit>) -> Vec<Edit> {
+    let mut merged = Vec::with_capacity(touched.len() + joining.len());
+    let mut touched = touched.into_iter().peekable();
+    for join in joining {
+        while let Some(edit) = touched.next_if(|edit| edit.row() < join.row()) {
+            merged.push(edit);
         }
-        match joining.next_if(|(_, place)| *place as u32 == row) {
-            Some((number, _)) => rows.push(Row::Patch(restored.numbers[number])),
-            None => {
-                rows.extend(touched.next().and_then(|(_, present)| *present).map(Row::Patch));
-                row += 1;
-            }
-        }
+        merged.push(join);
     }
-    rows.extend(joining.map(|(number, _)| Row::Patch(restored.numbers[number])));
-    Ok(split(Some(group), rows, in_place))
+    merged.extend(touched);
+    merged
 }
 
 /// Before which row of the group, sorted by key, each joining row stands.
@@ -237,7 +348,7 @@ fn joining_places(
     group: usize,
     count: usize,
     restored: &Restored,
-    joining: std::ops::Range<usize>,
+    joining: Range<usize>,
 ) -> Result<Vec<usize>> {
     let batch = input.read_current(group, input.schema.key())?;
     let columns: Vec<ArrayRef> = batch.columns().iter().map(Arc::clone).collect();
@@ -260,10 +371,71 @@ fn joining_places(
     Ok(places)
 }
 
-fn split(group: Option<usize>, rows: Vec<Row>, in_place: bool) -> Vec<Layout> {
-    if rows.len() <= ROWS_MAX {
-        return if rows.is_empty() { Vec::new() } else { vec![Layout { group, rows: Some(rows), in_place }] };
+/// The same rows in output groups of at most so many; none without rows.
+fn split(layout: Layout, most: usize) -> Vec<Layout> {
+    let rows = layout.len();
+    if rows <= most {
+        return if rows == 0 { Vec::new() } else { vec![layout] };
     }
-    let part = |part: &[Row]| Layout { group, rows: Some(part.to_vec()), in_place: false };
-    rows.chunks(ROWS_MAX).map(part).collect()
+    let most = most as u32;
+    let (mut part, mut parts) = (layout.begun_at(layout.span.start), Vec::new());
+    let mut free = most;
+    for edit in layout.edits.iter().flatten().copied().map(Some).chain([None]) {
+        let upto = edit.map_or(layout.span.end, Edit::row);
+        while upto - part.span.end > free {
+            let cut = part.span.end + free;
+            part.span.end = cut;
+            parts.push(std::mem::replace(&mut part, layout.begun_at(cut)));
+            free = most;
+        }
+        free -= upto - part.span.end;
+        part.span.end = upto;
+        let Some(edit) = edit else { break };
+        if edit.is_row() && free == 0 {
+            parts.push(std::mem::replace(&mut part, layout.begun_at(upto)));
+            free = most;
+        }
+        free -= u32::from(edit.is_row());
+        part.span.end += u32::from(!edit.joins());
+        part.edits.get_or_insert_default().push(edit);
+    }
+    parts.push(part);
+    parts.retain(|part| part.len() > 0);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Prng;
+
+    #[test]
+    fn edits_are_rows_and_parts_are_the_same_rows() {
+        let mut random = Prng::new(5);
+        for _ in 0..300 {
+            let count = random.index(40) as u32;
+            let (mut touched, mut joining, mut expected) = (Vec::new(), Vec::new(), Vec::new());
+            for row in 0..=count {
+                for patch in 0..random.index(3) as u32 * u32::from(random.below(4) == 0) {
+                    joining.push(Edit { at: row | JOINS, patch });
+                    expected.push(Row::Patch(patch));
+                }
+                let replaced = row < count && random.below(3) == 0;
+                let patch = if random.below(2) == 0 { GONE } else { 100 + row };
+                touched.extend(replaced.then_some(Edit { at: row, patch }));
+                match (replaced, patch) {
+                    (true, GONE) => {}
+                    (true, patch) => expected.push(Row::Patch(patch)),
+                    (false, _) => expected.extend((row < count).then_some(Row::Keep(row))),
+                }
+            }
+            let edits = Some(merged(touched, joining.into_iter()));
+            let layout = Layout { group: Some(0), in_place: false, span: 0..count, edits };
+            assert_eq!((layout.len(), layout.rows()), (expected.len(), Some(expected.clone())));
+            let most = 1 + random.index(9);
+            let parts: Vec<Vec<Row>> = split(layout, most).iter().filter_map(Layout::rows).collect();
+            let chunks: Vec<Vec<Row>> = expected.chunks(most).map(<[Row]>::to_vec).collect();
+            assert_eq!(parts, chunks);
+        }
+    }
 }

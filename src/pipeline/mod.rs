@@ -15,6 +15,7 @@
 //! ```
 
 mod absent;
+mod bands;
 mod bridge;
 mod checks;
 mod columnar;
@@ -41,9 +42,11 @@ mod inputs;
 mod inspect;
 mod layout;
 mod manifest;
+mod memory;
 mod one_key;
 mod opening;
 mod outcome;
+mod passes;
 mod postings;
 mod prefix;
 pub mod progress;

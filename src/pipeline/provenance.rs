@@ -1,5 +1,6 @@
 //! A snapshot with two more columns: the verdict on each row and the record that supplies it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringArray};
@@ -73,6 +74,14 @@ impl GroupSource for WithProvenance<'_> {
         self.inner.rows(group)
     }
 
+    fn bands(&self) -> Vec<Range<usize>> {
+        self.inner.bands()
+    }
+
+    fn enter(&self, band: &Range<usize>) -> Result<()> {
+        self.inner.enter(band)
+    }
+
     fn cells(&self, group: usize, column: usize, can_copy: &CanCopy<'_>) -> Result<Cells<'_>> {
         if column < self.inner.schema().fields().len() {
             return self.inner.cells(group, column, can_copy);
@@ -88,8 +97,8 @@ impl GroupSource for WithProvenance<'_> {
         let texts: StringArray = if column == own {
             self.judge.row_verdicts(group)?.into_iter().map(|verdict| Some(verdict.name())).collect()
         } else {
-            let layout = &self.judge.rebuilt.layouts[group];
-            let row = |row: usize| layout.rows.as_ref().map_or(Row::Keep(row as u32), |rows| rows[row]);
+            let rows = self.judge.rebuilt.layouts[group].rows();
+            let row = |row: usize| rows.as_ref().map_or(Row::Keep(row as u32), |rows| rows[row]);
             (0..self.rows(group)).map(|at| Some(self.source(row(at)))).collect()
         };
         Ok(Arc::new(texts))

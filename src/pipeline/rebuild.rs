@@ -2,26 +2,33 @@
 //! its cells are.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use rayon::prelude::*;
 
+use super::bands::{self, Bands, Sizes};
 use super::emit::RecentPieces;
 use super::fetch::{FOREIGN, Fetched, NOTHING, Reference, Wanted};
 use super::inputs::DatasetInput;
 use super::layout::{self, Layout, Placed, Touched};
+use super::memory::Held;
+use super::passes::undone_by_op;
 use super::postings;
-use super::progress::Progress;
+use super::progress::{Progress, Silent};
 use super::scan::Histories;
 use super::series::Shared;
 use super::standing::{Standing, locator, place};
 use crate::error::{Error, Result};
+use crate::ledger::want::Columns;
 use crate::model::canon;
+use crate::replay::facts::HAS_BEFORE;
 use crate::replay::history::Timeline;
 use crate::replay::multiset;
 use crate::replay::select::{self, Choice, Cuts, Fate, NO_ROW, Patch, Source, World};
+use crate::replay::shard::Shard;
 use crate::snapshot::GroupSource;
 
 /// One dataset as of one cut. A [`GroupSource`] of its rows.
@@ -35,16 +42,22 @@ pub(super) struct Rebuilt<'a> {
     pub present: Vec<u32>,
     /// Per present patch: one choice for the key, one per lane.
     pub choices: Vec<Choice>,
-    /// Per choice: where its cells are.
-    pub(super) references: Vec<Reference>,
     /// Whether key and lanes of every patch lie together, so that all columns have the same pieces.
     pub(super) is_whole: bool,
     pub fetched: Fetched,
     /// Rows of the current state that stand under another key now.
     pub(super) foreign: Option<RecordBatch>,
+    /// The slots of these rows, in their order. Sorted.
+    foreign_slots: Vec<u32>,
     /// The type of each column's cells while they are put together: that of the schema, or packed.
     pub(super) types: Vec<DataType>,
     pub layouts: Vec<Layout>,
+    /// In which groups of these images are read, if not all at once.
+    pub(super) bands: Bands,
+    /// Changes undone by op, if they were counted in passes.
+    pub(super) undone: Option<Vec<u64>>,
+    /// The first facts of keys without any row, if facts were gone through in passes.
+    firsts: Vec<FirstFact>,
     /// Rows undone more often than they exist, in tables without a key.
     pub overdrawn: Vec<multiset::Recount>,
     /// Kept rows of tables without a key that an ambiguous null may have meant instead. Sorted.
@@ -100,25 +113,37 @@ impl<'a> Rebuilt<'a> {
         }
         let world = world(input, histories, standing, timeline, distrusted.unwrap_or_default());
         let wanted = Wanted::nothing(&input.store);
-        let selections: Vec<select::Selection> = (0..histories.shards.len())
-            .into_par_iter()
-            .with_max_len(1)
-            .map(|shard| {
+        let select = |world: World<'_>, shards: Range<usize>| -> Vec<select::Selection> {
+            let one = |shard| {
                 let selection = select::select(world, shard, cuts);
                 wanted.add(&selection.choices);
                 selection
-            })
-            .collect();
+            };
+            shards.into_par_iter().with_max_len(1).map(one).collect()
+        };
+        if let Some(passes) = &histories.passes {
+            let mut parts = Parts { undone: Some(Vec::new()), ..Parts::default() };
+            for range in &passes.ranges {
+                let part = passes.load(input, range)?;
+                let selections = select(World { shards: &part.shards, ..world }, range.clone());
+                let from = parts.patches.len();
+                parts.add(selections);
+                parts.note_pass(&part, (world, cuts), from);
+            }
+            return Self::assemble(input, histories, standing, (parts, Wants::All(&wanted)), shared);
+        }
+        let selections = select(world, 0..histories.shards.len());
         let is_disowned = distrusted.is_some() && input.plan.ledger.from_birth;
+        if shared.memory.is_some() {
+            let parts = Parts::of(selections, input, standing, is_disowned)?;
+            return Self::assemble(input, histories, standing, (parts, Wants::All(&wanted)), shared);
+        }
         // Putting the selections together is work for one thread; the others read images meanwhile.
         let (fetched, parts) = rayon::join(
             || fetched(input, &wanted, (shared, progress)),
             || Parts::of(selections, input, standing, is_disowned),
         );
-        let parts = parts?;
-        let never_mentioned = (parts.placed.len() - parts.patches.len()) as u64;
-        let rebuilt = Self::assemble(input, histories, standing, (parts, fetched?), shared)?;
-        Ok(Self { never_mentioned, ..rebuilt })
+        Self::assemble(input, histories, standing, (parts?, Wants::Fetched(fetched?)), shared)
     }
 
     fn keyless(
@@ -144,7 +169,8 @@ impl<'a> Rebuilt<'a> {
         let wanted = Wanted::nothing(&input.store);
         wanted.add(&parts.choices);
         let fetched = fetched(input, &wanted, shared)?;
-        let mut rebuilt = Self::assemble(input, histories, standing, (parts, fetched), shared.0)?;
+        let images = Wants::Fetched(fetched);
+        let mut rebuilt = Self::assemble(input, histories, standing, (parts, images), shared.0)?;
         rebuilt.overdrawn = overdrawn;
         rebuilt.doubtful = doubtful;
         Ok(rebuilt)
@@ -154,15 +180,12 @@ impl<'a> Rebuilt<'a> {
         input: &'a DatasetInput,
         histories: &'a Histories,
         standing: &'a Standing,
-        (parts, fetched): (Parts, Fetched),
+        (parts, images): (Parts, Wants<'_>),
         shared: &'a Shared,
     ) -> Result<Self> {
-        let Parts { patches, choices, placed, .. } = parts;
-        let (own_rows, touched) = rayon::join(
-            || placed.iter().filter(|p| p.fate == Fate::Present).map(|p| p.row).collect::<Vec<u64>>(),
-            || Touched::of(input.table.groups(), &placed),
-        );
-        drop(placed);
+        let never_mentioned = parts.never_mentioned.len() as u64;
+        let touched = Touched::of(input.table.groups(), parts.placed(standing));
+        let Parts { patches, choices, undone, firsts, .. } = parts;
         let mut rebuilt = Self {
             input,
             histories,
@@ -172,28 +195,114 @@ impl<'a> Rebuilt<'a> {
                 .filter(|&p| patches[p as usize].fate == Fate::Present)
                 .collect(),
             patches,
-            references: Vec::new(),
             is_whole: false,
             choices,
-            fetched,
+            fetched: Fetched::default(),
             foreign: None,
+            foreign_slots: Vec::new(),
             types: Vec::new(),
             may_be_ambiguous: (0..input.schema.len()).any(|c| input.lanes.is_ambiguous(c)),
             lacks_columns: (0..input.schema.len()).any(|c| postings::says_nothing_of(input, c)),
             unborn: vec![false; input.schema.len()],
             layouts: Vec::new(),
+            bands: Bands::default(),
+            undone,
+            firsts,
             overdrawn: Vec::new(),
             doubtful: Vec::new(),
-            never_mentioned: 0,
+            never_mentioned,
             schema: Arc::clone(input.schema.arrow()),
             recent: RecentPieces::default(),
             shared,
         };
-        rebuilt.resolve(&own_rows)?;
-        rebuilt.settle_types()?;
+        rebuilt.resolve()?;
+        let banded = rebuilt.take_images(images, touched.restored())?;
         rebuilt.layouts = layout::lay_out(input, standing, touched, |numbers| rebuilt.keys(numbers))?;
+        if let Some((sizes, room)) = banded {
+            rebuilt.set_bands(&sizes, room)?;
+        }
         rebuilt.schema = rebuilt.output_schema();
         Ok(rebuilt)
+    }
+
+    /// Takes or reads the images. Where memory has no room for all of them, reads the keys of restored rows
+    /// alone, and says how large images are and how much room there is for them.
+    fn take_images(&mut self, images: Wants<'_>, restored: &[u32]) -> Result<Option<(Sizes, u64)>> {
+        let wanted = match images {
+            Wants::Fetched(fetched) => {
+                self.fetched = fetched;
+                self.settle_types(&[])?;
+                return Ok(None);
+            }
+            Wants::All(wanted) => wanted,
+        };
+        let sizes = Sizes::of(self.input, wanted)?;
+        let held = self.held();
+        let room = self.shared.memory.map_or(u64::MAX, |memory| memory.room_for_images(held));
+        if sizes.whole() <= room || self.may_be_ambiguous {
+            if let Some(memory) = self.shared.memory {
+                memory.check(self.input, held, sizes.whole())?;
+            }
+            self.fetched = fetched(self.input, wanted, (self.shared, &Silent))?;
+            self.settle_types(&[])?;
+            return Ok(None);
+        }
+        let keys = Wanted::nothing(&self.input.store);
+        restored.iter().for_each(|&number| keys.add(&self.choices_of(number)[..1]));
+        self.fetched = Fetched::read_columns(self.input, &keys, Columns::Key, &Silent)?;
+        self.is_whole = false;
+        self.settle_types(&sizes.packed)?;
+        Ok(Some((sizes, room)))
+    }
+
+    /// Cuts the output groups into bands whose images there is room for.
+    fn set_bands(&mut self, sizes: &Sizes, room: u64) -> Result<()> {
+        let images: Vec<u64> =
+            self.layouts.iter().map(|layout| bands::images_of(layout, |n| self.lanes_of(n))).collect();
+        let bands = Bands::new(&self.layouts, &images, sizes, room);
+        let of = |band: &Range<usize>| sizes.fixed + sizes.image * images[band.clone()].iter().sum::<u64>();
+        let most = bands.ranges.iter().map(of).max().unwrap_or(0);
+        if let Some(memory) = self.shared.memory {
+            memory.check(self.input, self.held(), most)?;
+        }
+        self.bands = bands;
+        Ok(())
+    }
+
+    /// What is held beside the images.
+    fn held(&self) -> Held {
+        let count = |of: fn(&Shard) -> usize| self.histories.shards.iter().map(|s| of(s) as u64).sum();
+        let facts: u64 = count(|shard| shard.facts.len());
+        let hashes: u64 = count(|shard| shard.facts.before.len());
+        // No pass is under way while images are.
+        let passes = self.histories.passes.as_ref();
+        Held {
+            facts,
+            passed: passes
+                .map_or(0, |p| u64::from(self.input.store.len().saturating_sub(p.options.from_rank))),
+            hashed: hashes / facts.max(1),
+            touched: self.histories.slots() as u64,
+            choices: self.choices.len() as u64,
+        }
+    }
+
+    /// The choices of a present patch: that of the key, then those of the lanes.
+    pub(super) fn choices_of(&self, number: u32) -> &[Choice] {
+        &self.choices[number as usize * self.stride()..][..self.stride()]
+    }
+
+    /// The choices of a present patch for its lanes.
+    pub(super) fn lanes_of(&self, number: u32) -> &[Choice] {
+        &self.choices_of(number)[1..]
+    }
+
+    /// Index of the first change of a key that has no row, and whether its before image has the key.
+    pub(super) fn first_fact(&self, slot: u32) -> (u32, bool) {
+        if let Ok(at) = self.firsts.binary_search_by_key(&slot, |first| first.slot) {
+            return (self.firsts[at].index, self.firsts[at].before);
+        }
+        let (shard, key) = self.histories.of_slot(slot);
+        FirstFact::of(&self.histories.shards[shard], key)
     }
 
     /// Marks columns that did not exist yet.
@@ -213,48 +322,53 @@ impl<'a> Rebuilt<'a> {
         1 + self.input.lanes.count()
     }
 
-    /// Finds where the cells of every choice are. Rows of the current state are
-    /// their group's own rows, unless the row stands under another key now.
-    fn resolve(&mut self, own_rows: &[u64]) -> Result<()> {
+    /// Finds out whether the cells of each patch lie together, and reads what lies under other keys.
+    fn resolve(&mut self) -> Result<()> {
         let stride = self.stride();
-        let mut references = vec![NOTHING; self.choices.len()];
-        references.par_chunks_mut(stride).zip(self.choices.par_chunks(stride)).zip(own_rows).for_each(
-            |((references, choices), &own)| {
-                for (reference, choice) in references.iter_mut().zip(choices) {
-                    *reference = self.reference_of(choice.source, own);
-                }
-            },
-        );
-        let mut foreign: Vec<u64> = Vec::new();
-        for reference in references.iter_mut().filter(|r| r.0 == FOREIGN) {
-            // Until here it names the slot.
-            foreign.push(self.standing.rows[reference.1 as usize]);
-            reference.1 = foreign.len() as u32 - 1;
+        let is_whole = |of: &[Choice]| of.iter().all(|choice| choice.source == of[0].source);
+        self.is_whole = self.choices.par_chunks(stride).all(is_whole);
+        if self.histories.moves.is_empty() {
+            return Ok(());
         }
-        self.is_whole = references.par_chunks(stride).all(|of| of.iter().all(|r| r == &of[0]));
-        self.references = references;
-        self.foreign = self.read_foreign(&foreign)?;
+        let standing = self.standing;
+        let mut slots: Vec<u32> = Vec::new();
+        for (&patch, choices) in self.present.iter().zip(self.choices.chunks(stride)) {
+            let own = self.patches[patch as usize].slot;
+            let foreign = choices.iter().filter_map(|choice| match choice.source {
+                Source::Current(slot) if slot != own && standing.rows[slot as usize] != NO_ROW => Some(slot),
+                _ => None,
+            });
+            slots.extend(foreign);
+        }
+        slots.sort_unstable();
+        slots.dedup();
+        let rows: Vec<u64> = slots.iter().map(|&slot| standing.rows[slot as usize]).collect();
+        self.foreign = self.read_foreign(&rows)?;
+        self.foreign_slots = slots;
         Ok(())
     }
 
-    fn reference_of(&self, source: Source, own: u64) -> Reference {
-        match source {
-            Source::Before(index) => self.fetched.find(index, false),
-            Source::After(index) => self.fetched.find(index, true),
+    /// Where a patch's cell of a lane (0: the key) is, given where its own current row is.
+    pub(super) fn reference(&self, images: &Fetched, (number, lane): (u32, usize), own: u64) -> Reference {
+        match self.choices[number as usize * self.stride() + lane].source {
+            Source::Before(index) => images.find(index, false),
+            Source::After(index) => images.find(index, true),
             Source::Nothing => NOTHING,
             Source::Current(slot) => match self.standing.rows[slot as usize] {
                 NO_ROW => NOTHING,
                 row if row == own => (0, place(row).1 as u32),
-                _ => (FOREIGN, slot),
+                _ => (FOREIGN, self.foreign_slots.partition_point(|&foreign| foreign < slot) as u32),
             },
         }
     }
 
-    /// Where the current state and all images of a column are packed alike, its cells stay packed.
-    fn settle_types(&mut self) -> Result<()> {
+    /// Where the current state and all images of a column are packed alike, its cells stay packed. `others`
+    /// says of images that are not here yet whether they are.
+    fn settle_types(&mut self, others: &[bool]) -> Result<()> {
         let packed = |column: usize| -> DataType {
             let own = self.input.table.packed_type(column);
             let alike = self.foreign.is_none()
+                && others.get(column).is_none_or(|packed| *packed)
                 && self.fetched.arrays(column).into_iter().flatten().all(|array| array.data_type() == own);
             if alike { own.clone() } else { self.input.schema.data_type(column).clone() }
         };
@@ -274,15 +388,20 @@ impl<'a> Rebuilt<'a> {
         Ok(Some(joined.map_err(Error::arrow(self.input.current_path()))?))
     }
 
-    /// Where a patch's cell of a column is.
-    pub(super) fn reference(&self, number: u32, column: usize) -> Reference {
-        let lane = self.input.lanes.of_column(column).map_or(0, |lane| 1 + lane);
-        self.references[number as usize * self.stride() + lane]
+    /// Whether a patch's cell of a column is a null that may stand for a value that is not known.
+    pub(super) fn is_ambiguous(&self, number: u32, column: usize) -> bool {
+        let image = match self.choice(number, column).source {
+            _ if !self.may_be_ambiguous => return false,
+            Source::Before(index) => self.fetched.find(index, false),
+            Source::After(index) => self.fetched.find(index, true),
+            Source::Current(_) | Source::Nothing => return false,
+        };
+        self.fetched.is_ambiguous(image, column)
     }
 
     /// Whether every cell of a patch is stated by a record or by the current row.
     pub(super) fn is_stated(&self, number: u32) -> bool {
-        let choices = &self.choices[number as usize * self.stride()..][..self.stride()];
+        let choices = self.choices_of(number);
         !self.may_be_ambiguous
             && !self.lacks_columns
             && choices.iter().all(|c| !c.inferred && c.source != Source::Nothing)
@@ -296,8 +415,8 @@ impl<'a> Rebuilt<'a> {
 
     /// Whether the null in a patch's cell of a column stands for a value that is not known.
     pub(super) fn is_unknown(&self, number: u32, column: usize) -> bool {
-        let is_ambiguous = || self.fetched.is_ambiguous(self.reference(number, column), column);
-        !self.unborn[column] && (self.choice(number, column).source == Source::Nothing || is_ambiguous())
+        let is_nothing = || self.choice(number, column).source == Source::Nothing;
+        !self.unborn[column] && (is_nothing() || self.is_ambiguous(number, column))
     }
 
     /// The columns of the snapshot: those of the current state, nullable where a cell may be unknown.
@@ -324,6 +443,29 @@ impl<'a> Rebuilt<'a> {
     /// How many rows the snapshot has.
     pub(super) fn count(&self) -> u64 {
         (0..self.layouts.len()).map(|g| self.rows(g) as u64).sum()
+    }
+}
+
+/// Images that are here, or those that shall be.
+enum Wants<'a> {
+    Fetched(Fetched),
+    All(&'a Wanted),
+}
+
+/// Where the key of a slot without a row is recorded first.
+#[derive(Debug, Clone, Copy)]
+struct FirstFact {
+    slot: u32,
+    /// Index of the change.
+    index: u32,
+    /// Whether its before image has the key.
+    before: bool,
+}
+
+impl FirstFact {
+    fn of(shard: &Shard, key: usize) -> (u32, bool) {
+        let fact = shard.history(key).start;
+        (shard.facts.index[fact], shard.facts.has(fact, HAS_BEFORE))
     }
 }
 
@@ -360,9 +502,9 @@ fn doubtful(input: &DatasetInput, mut left: Vec<u64>) -> Result<Vec<u64>> {
 }
 
 /// Rows that a ledger complete from birth never mentions: by its word they never were.
-fn never_mentioned(input: &DatasetInput, standing: &Standing) -> Result<Vec<Placed>> {
+fn never_mentioned(input: &DatasetInput, standing: &Standing) -> Result<Vec<u64>> {
     let mentioned: HashSet<u64> = standing.rows.iter().copied().collect();
-    let mut placed = Vec::new();
+    let mut never = Vec::new();
     for group in 0..input.table.groups() {
         for row in 0..input.rows_of_current(group)? {
             let row = locator(group, row);
@@ -370,11 +512,11 @@ fn never_mentioned(input: &DatasetInput, standing: &Standing) -> Result<Vec<Plac
                 || standing.duplicates.binary_search(&row).is_ok()
                 || standing.null_keys.contains(&row);
             if !stays {
-                placed.push(Placed { row, fate: Fate::Absent, number: u32::MAX });
+                never.push(row);
             }
         }
     }
-    Ok(placed)
+    Ok(never)
 }
 
 /// What a rebuild is put together from.
@@ -382,9 +524,15 @@ fn never_mentioned(input: &DatasetInput, standing: &Standing) -> Result<Vec<Plac
 struct Parts {
     patches: Vec<Patch>,
     choices: Vec<Choice>,
-    placed: Vec<Placed>,
+    /// Without a key: where the row of each patch is. Else that of its slot.
+    rows: Option<Vec<u64>>,
+    /// Rows that go as a trusted ledger never mentions them.
+    never_mentioned: Vec<u64>,
     /// Copies that stay of rows with undone changes.
     left: Vec<u64>,
+    /// As in [`Rebuilt`], of passes.
+    undone: Option<Vec<u64>>,
+    firsts: Vec<FirstFact>,
 }
 
 impl Parts {
@@ -396,21 +544,51 @@ impl Parts {
         is_disowned: bool,
     ) -> Result<Self> {
         let mut parts = Self::default();
-        for selection in selections {
-            parts.patches.extend(selection.patches);
-            parts.choices.extend(selection.choices);
-        }
-        let mut number = 0;
-        let mut place = |patch: &Patch| {
-            let here = if patch.fate == Fate::Present { number } else { u32::MAX };
-            number += u32::from(patch.fate == Fate::Present);
-            Placed { row: standing.rows[patch.slot as usize], fate: patch.fate, number: here }
-        };
-        parts.placed = parts.patches.iter().map(&mut place).collect();
+        parts.add(selections);
         if is_disowned {
-            parts.placed.extend(never_mentioned(input, standing)?);
+            parts.never_mentioned = never_mentioned(input, standing)?;
         }
         Ok(parts)
+    }
+
+    fn add(&mut self, selections: Vec<select::Selection>) {
+        self.patches.reserve_exact(selections.iter().map(|s| s.patches.len()).sum());
+        self.choices.reserve_exact(selections.iter().map(|s| s.choices.len()).sum());
+        for selection in selections {
+            self.patches.extend(selection.patches);
+            self.choices.extend(selection.choices);
+        }
+    }
+
+    /// Keeps what is asked of facts later, from those of a pass whose patches begin at `from`.
+    fn note_pass(&mut self, part: &Histories, (world, cuts): (World<'_>, Cuts<'_>), from: usize) {
+        if let Cuts::One(cut) = cuts {
+            // No opening is among the facts of a pass.
+            let own = undone_by_op(&part.shards, cut..world.timeline.end, u64::MAX);
+            let all = self.undone.get_or_insert_default();
+            all.resize(own.len(), 0);
+            all.iter_mut().zip(own).for_each(|(all, own)| *all += own);
+        }
+        for patch in &self.patches[from..] {
+            if patch.fate != Fate::Present && !world.stands(patch.slot) {
+                let shard = world.bases.partition_point(|&base| base <= patch.slot) - 1;
+                let key = (patch.slot - world.bases[shard]) as usize;
+                let (index, before) = FirstFact::of(&part.shards[shard], key);
+                self.firsts.push(FirstFact { slot: patch.slot, index, before });
+            }
+        }
+    }
+
+    /// Where the row of each patch stands and what becomes of it; then rows that go without a patch.
+    fn placed<'a>(&'a self, standing: &'a Standing) -> impl Iterator<Item = Placed> + Clone + 'a {
+        let row = |(at, patch): (usize, &Patch)| match &self.rows {
+            Some(rows) => rows[at],
+            None => standing.rows[patch.slot as usize],
+        };
+        let patches = self.patches.iter().enumerate();
+        let patches = patches.map(move |(at, patch)| Placed { row: row((at, patch)), fate: patch.fate });
+        let gone = |&row: &u64| Placed { row, fate: Fate::Absent };
+        patches.chain(self.never_mentioned.iter().map(gone))
     }
 
     /// Turns a recount of a distinct row into rows that go (the last copies) or come back.
@@ -420,16 +598,15 @@ impl Parts {
         let gone = (-recount.change).max(0).min((upto - from) as i64) as usize;
         self.left.extend(copies[from..upto - gone].iter().map(|&(_, row)| row));
         for &(_, row) in &copies[upto - gone..upto] {
-            let placed = Placed { row, fate: Fate::Absent, number: u32::MAX };
+            let placed = Placed { row, fate: Fate::Absent };
             self.push(&recount, placed, recount.after);
         }
         for _ in 0..recount.change.max(0) {
-            let number = (self.choices.len() / stride) as u32;
             let first = match recount.holder {
                 Source::Before(index) | Source::After(index) => index,
                 Source::Current(_) | Source::Nothing => u32::MAX,
             };
-            self.push(&recount, Placed { row: NO_ROW, fate: Fate::Present, number }, first);
+            self.push(&recount, Placed { row: NO_ROW, fate: Fate::Present }, first);
             // Images of a table without key are whole: every lane comes from the same one.
             let choice = Choice { source: recount.holder, inferred: false };
             self.choices.extend(std::iter::repeat_n(choice, stride));
@@ -440,6 +617,6 @@ impl Parts {
         let &multiset::Recount { slot, refilled, .. } = recount;
         let fate = placed.fate;
         self.patches.push(Patch { slot, fate, first, contradicted: false, refilled });
-        self.placed.push(placed);
+        self.rows.get_or_insert_default().push(placed.row);
     }
 }

@@ -16,7 +16,9 @@ pub const WORKBOOK_ROWS: u32 = 100_000;
 pub struct RunOptions {
     /// Threads to use; `None`: as many as the machine has cores.
     pub threads: Option<NonZeroUsize>,
-    /// Bytes of memory to stay below; `None`: no limit.
+    /// Bytes of memory to stay below, by estimate; `None`: no limit. A snapshot works in more steps, and is
+    /// refused with the least that would do where that is not enough; what verifies needs the identity of
+    /// every change at once. Bridges and change sets only share less between moments.
     pub memory_limit: Option<u64>,
     /// Where inputs that cannot be read twice are spooled; `None`: the system's temporary folder.
     pub spool: Option<PathBuf>,

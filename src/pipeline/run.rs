@@ -9,6 +9,7 @@ use super::evidence::{self, Evidence};
 use super::findings::{Collected, Findings, Found, Known};
 use super::inputs::{DatasetInput, Inputs, Scan, SourceInput};
 use super::opening::{self, Added};
+use super::passes::{later_passes, undone_by_op};
 use super::progress::Progress;
 use super::rebuild::world;
 use super::scan::{self, FactOptions, Histories, Ordered};
@@ -22,7 +23,6 @@ use crate::model::{Discrepancy, DiscrepancyKind as Kind, Op, time};
 use crate::plan::{Bound, Plan};
 use crate::read::Spool;
 use crate::replay::chain::{self, Cause, Conflict};
-use crate::replay::facts::LEAVES;
 use crate::replay::facts::{self, ScanOptions};
 use crate::replay::history::{Opening, Timeline};
 use crate::replay::select::{NO_ROW, World};
@@ -36,6 +36,8 @@ pub(super) struct RunPlan<'a> {
     pub now: i64,
     /// The moments whose cuts the scan serves; none for a verification.
     pub moments: &'a [&'a Bound],
+    /// Bytes of memory to stay below, where the caller can work in passes.
+    pub memory_limit: Option<u64>,
 }
 
 /// Everything that the scan of all inputs found.
@@ -183,8 +185,6 @@ impl Run {
         progress: &dyn Progress,
     ) -> Result<Analysed> {
         let input = &self.inputs.datasets[dataset];
-        let ordered = self.order(dataset);
-        let ranks = ordered.order.ranks(input.member);
         let end = self.extract_rank(dataset)?;
         // Whether a null is one throughout is told by hashes alone.
         let hashed = options.verify || input.lanes.needs_hashes();
@@ -193,7 +193,7 @@ impl Run {
         let opening = self.openings[dataset].opening.filter(|_| narrow.is_none());
         let mut histories = match narrow {
             Some(histories) => histories,
-            None => scan::histories(input, &ranks, facts, progress)?,
+            None => self.all_histories(dataset, options, facts, progress)?,
         };
         refuse_partial_multiset(input, &histories)?;
         let scan = ScanOptions {
@@ -209,7 +209,11 @@ impl Run {
         histories.summed_lanes = opening.map(|_| opening::stated_lanes(input));
         let is_emptied = opening.is_none() && histories.truncates.iter().any(|&rank| rank < end);
         let knows_all = input.plan.ledger.from_birth || input.covers_current || is_emptied;
-        let standing = standing::read(input, &histories, (scan, options.verify && knows_all), progress)?;
+        let scan_of = (scan, options.verify && knows_all);
+        let mut standing = standing::read(input, &histories, scan_of, progress)?;
+        if let Some(passes) = histories.passes.clone() {
+            later_passes(input, &passes, (&mut histories, &mut standing), scan)?;
+        }
         let mut analysed = Analysed {
             counts: Counts {
                 changes: u64::from(input.store.len()),
@@ -243,21 +247,6 @@ impl Run {
         Ok(analysed)
     }
 
-    /// The histories of changes behind the earliest cut, if they are enough.
-    fn narrow(
-        &self,
-        dataset: usize,
-        options: RunPlan<'_>,
-        progress: &dyn Progress,
-    ) -> Result<Option<Histories>> {
-        let Some(from_rank) = self.earliest_cut(dataset, options)? else { return Ok(None) };
-        let input = &self.inputs.datasets[dataset];
-        let ranks = self.order(dataset).order.ranks(input.member);
-        let facts = FactOptions { seed: self.seed, verify: false, from_rank };
-        let histories = scan::histories(input, &ranks, facts, progress)?;
-        Ok(histories.is_enough_without_the_past().then_some(histories))
-    }
-
     /// Orders the changes that were gone past, as something depends on them after all.
     fn order_wholly(&mut self, dataset: usize, plan: &Plan) -> Result<()> {
         let source = self.inputs.datasets[dataset].source;
@@ -269,7 +258,7 @@ impl Run {
     }
 
     /// The earliest cut, if changes before it need not become facts at all: whole images, no verification.
-    fn earliest_cut(&self, dataset: usize, options: RunPlan<'_>) -> Result<Option<u32>> {
+    pub(super) fn earliest_cut(&self, dataset: usize, options: RunPlan<'_>) -> Result<Option<u32>> {
         let input = &self.inputs.datasets[dataset];
         let past = input.lanes.is_partial() || input.lanes.needs_hashes() || !input.contested.is_empty();
         if options.verify || past || options.moments.is_empty() {
@@ -623,20 +612,14 @@ fn outside_as_gone(analysed: &Analysed) -> Option<Vec<u64>> {
 }
 
 impl Analysed {
-    /// How many changes at or behind a cut are undone, by op.
-    pub(super) fn undone(&self, cut: u32) -> Vec<(Op, u64)> {
-        let undone = |rank: u32| rank >= cut && rank < self.end;
-        let mut counts = vec![0; Op::ALL.len()];
-        for shard in &self.histories.shards {
-            for (fact, rank) in (0..shard.facts.len()).map(|fact| (fact, shard.rank(fact))) {
-                // A key change is two facts and one change.
-                let of_opening = u64::from(shard.facts.index[fact]) >= self.counts.changes;
-                if undone(rank) && !shard.facts.has(fact, LEAVES) && !of_opening {
-                    counts[shard.facts.op(fact) as usize] += 1;
-                }
-            }
-        }
-        let truncates = self.histories.truncates.iter().filter(|&&rank| undone(rank));
+    /// How many changes at or behind a cut are undone, by op; `counted` are those of passes.
+    pub(super) fn undone(&self, cut: u32, counted: Option<&[u64]>) -> Vec<(Op, u64)> {
+        let undone = cut..self.end;
+        let mut counts = match counted {
+            Some(counted) => counted.to_vec(),
+            None => undone_by_op(&self.histories.shards, undone.clone(), self.counts.changes),
+        };
+        let truncates = self.histories.truncates.iter().filter(|rank| undone.contains(rank));
         counts[Op::Truncate as usize] += truncates.count() as u64;
         Op::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
     }

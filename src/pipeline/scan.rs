@@ -1,5 +1,6 @@
 //! First pass: the ledgers become an order, and facts sorted into shards.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{Array, AsArray};
@@ -8,6 +9,7 @@ use rayon::prelude::*;
 
 use super::in_order;
 use super::inputs::{DatasetInput, SourceInput};
+use super::passes::Passes;
 use super::prefix::Prefix;
 use super::progress::Progress;
 use crate::error::{Error, Result};
@@ -219,6 +221,10 @@ pub(super) struct Histories {
     pub null_lanes: Vec<Option<u64>>,
     /// The lanes in which rows without a history are summed up, for comparison with an opening.
     pub summed_lanes: Option<Vec<usize>>,
+    /// The shards that are held; others are empty.
+    pub held: Range<usize>,
+    /// Where memory is limited: how all shards are gone through, some at a time. None is held otherwise.
+    pub passes: Option<Passes>,
 }
 
 impl Histories {
@@ -256,6 +262,19 @@ impl Histories {
         self.truncate_indices.is_empty() && !self.lacks_before
     }
 
+    /// Lets go of all shards, whose numbers of keys are these.
+    pub(super) fn release(&mut self, keys: &[usize]) {
+        (self.sieve, self.held) = (Sieve::default(), 0..0);
+        self.shards = keys.iter().map(|_| Shard::default()).collect();
+        self.bases.clear();
+        let mut base = 0;
+        for keys in keys {
+            self.bases.push(base);
+            base += *keys as u32;
+        }
+        self.bases.push(base);
+    }
+
     /// The shard and the number in it of a slot.
     pub(super) fn of_slot(&self, slot: u32) -> (usize, usize) {
         let shard = self.bases.partition_point(|&base| base <= slot) - 1;
@@ -264,7 +283,7 @@ impl Histories {
 }
 
 /// What a scan of facts looks at.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct FactOptions {
     pub seed: Seed,
     pub verify: bool,
@@ -279,6 +298,21 @@ pub(super) fn histories(
     options: FactOptions,
     progress: &dyn Progress,
 ) -> Result<Histories> {
+    histories_of(input, (ranks, 0..shards_of(input)), options, progress)
+}
+
+/// Into how many shards the facts of a dataset fall.
+pub(super) fn shards_of(input: &DatasetInput) -> usize {
+    shard_count(input.store.len() as usize)
+}
+
+/// Scans a dataset's ledger into the histories of some shards.
+pub(super) fn histories_of(
+    input: &DatasetInput,
+    (ranks, kept): (&Ranks, Range<usize>),
+    options: FactOptions,
+    progress: &dyn Progress,
+) -> Result<Histories> {
     let scan = ScanOptions {
         schema: &input.schema,
         lanes: &input.lanes,
@@ -286,7 +320,7 @@ pub(super) fn histories(
         verify: options.verify && !input.schema.is_keyless(),
     };
     let store = &input.store;
-    let shards = shard_count(store.len() as usize);
+    let shards = shards_of(input);
     let keep = |index| ranks.of(index) >= options.from_rank;
     let scanned: Vec<Result<facts::Scanned>> = (0..store.segments())
         .into_par_iter()
@@ -296,7 +330,7 @@ pub(super) fn histories(
             if matches!(ranks, Ranks::AsRead) && next <= options.from_rank {
                 return Ok(facts::Scanned::default());
             }
-            let mut scanned = facts::Scanned::with_room((next - first) as usize, shards, scan);
+            let mut scanned = facts::Scanned::with_room((next - first) as usize, shards, kept.clone(), scan);
             input.scan_parts(segment, scan.verify, &mut |from, batch| {
                 facts::scan_into(&mut scanned, batch, first + from as u32, scan, keep);
             })?;
@@ -306,6 +340,7 @@ pub(super) fn histories(
         .collect();
     release_buffers();
     let mut histories = collect(scanned, shards, input.lanes.count(), ranks)?;
+    histories.held = kept;
     let null = |lane| input.lanes.ambiguous_alone(lane).map(|c| canon::hash_null(options.seed.column(c)));
     histories.null_lanes = (0..input.lanes.count()).map(null).collect();
     Ok(histories)
@@ -326,7 +361,7 @@ pub(super) fn collect(
     lanes: usize,
     ranks: &Ranks,
 ) -> Result<Histories> {
-    let mut histories = Histories::default();
+    let mut histories = Histories { held: 0..shards, ..Histories::default() };
     let mut parts: Vec<Vec<Facts>> = (0..shards).map(|_| Vec::new()).collect();
     for part in scanned {
         let part = part?;

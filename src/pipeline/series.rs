@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use arrow::array::{Array, ArrayRef};
 
 use super::fetch::Fetched;
+use super::memory::Memory;
 use super::progress::Progress;
 use super::run::Run;
 use super::window;
@@ -20,8 +21,6 @@ use crate::plan::Bound;
 
 /// Bytes kept if nobody limits memory.
 const BUDGET: u64 = 1 << 30;
-/// The share of a limit that may be kept, as its inverse.
-const SHARE: u64 = 4;
 /// Bytes that a cell of an image takes, for a decision made before any is read.
 const CELL_BYTES: u64 = 16;
 
@@ -30,6 +29,8 @@ const CELL_BYTES: u64 = 16;
 pub(super) struct Shared {
     /// The images before all changes that some moment undoes.
     pub(super) images: Option<Fetched>,
+    /// The limit on memory, if there is one.
+    pub(super) memory: Option<Memory>,
     columns: Mutex<HashMap<(usize, usize), ArrayRef>>,
     room: AtomicU64,
 }
@@ -43,11 +44,14 @@ impl Shared {
         progress: &dyn Progress,
     ) -> Result<Vec<Self>> {
         let datasets = run.inputs.datasets.len();
+        let of = |limit| Memory::new(limit, &run.inputs, &run.ordered, moments.len());
+        let memory = memory_limit.map(of);
         if moments.len() < 2 {
-            return Ok((0..datasets).map(|_| Self::default()).collect());
+            return Ok((0..datasets).map(|_| Self { memory, ..Self::default() }).collect());
         }
-        let budget = memory_limit.map_or(BUDGET, |limit| limit / SHARE) / datasets as u64;
-        (0..datasets).map(|number| Self::of_dataset(run, number, moments, budget, progress)).collect()
+        let budget = memory.map_or(BUDGET / datasets as u64, |memory| memory.shared());
+        let of = |number| Self::of_dataset(run, number, moments, budget, progress);
+        (0..datasets).map(|number| Ok(Self { memory, ..of(number)? })).collect()
     }
 
     fn of_dataset(

@@ -75,7 +75,13 @@ pub(super) fn run<T>(
     let at_date = request.schema == SchemaAt::AtDate;
     // What a dropped column held may stand long before the moment.
     let moments: &[&Bound] = if at_date { &[] } else { &bounds };
-    let plan = RunPlan { plan: &request.plan, verify: request.verify, now: request.options.now, moments };
+    let plan = RunPlan {
+        plan: &request.plan,
+        verify: request.verify,
+        now: request.options.now,
+        moments,
+        memory_limit: request.options.memory_limit,
+    };
     let run = Run::new(plan, &spool, progress)?;
     let dropped = match at_date {
         true => dropped::read(&run, &request.plan, &spool, progress)?,
@@ -381,7 +387,7 @@ impl Writing<'_> {
         self.present(number, &judge, parts)?;
         parts.keys.collect(&self.request.plan, number, &rebuilt)?;
         let mut outcome = outcome(&rebuilt, counts, analysed);
-        outcome.undone = analysed.undone(cut.rank);
+        outcome.undone = analysed.undone(cut.rank, rebuilt.undone.as_deref());
         outcome.left_out = self.left_out(&rebuilt);
         outcome.returned = returned.into_iter().flat_map(Returned::names).map(str::to_owned).collect();
         let totals = Totals::new(&rebuilt, outcome.row_total())?;

@@ -158,7 +158,7 @@ pub(super) fn read(
     }
     standing.outside.sort_unstable();
     if !standing.sorted && !input.schema.is_keyless() {
-        find_duplicates(&mut standing, histories, all_ids(input, scan)?);
+        find_duplicates(&mut standing, histories, all_ids(input, histories, scan)?);
     }
     Ok(standing)
 }
@@ -197,8 +197,28 @@ impl FoundRows {
     }
 }
 
-/// The key identity of every row. Rows sorted by key need none of this.
-fn all_ids(input: &DatasetInput, scan: ScanOptions<'_>) -> Result<Vec<(u128, u64)>> {
+impl Standing {
+    /// Adds what was found of the keys of the shards that follow those seen so far.
+    pub(super) fn append(&mut self, later: Self) {
+        let base = self.rows.len() as u32;
+        self.rows.extend(later.rows);
+        self.duplicates.extend(later.duplicates);
+        self.duplicate_keys.extend(later.duplicate_keys);
+        self.duplicate_rows.extend(later.duplicate_rows);
+        self.duplicate_slots.extend(later.duplicate_slots.iter().map(|slot| base + slot));
+        self.duplicates.sort_unstable();
+        self.duplicate_keys.sort_unstable();
+        self.duplicate_rows.sort_unstable();
+        // A row that neither mentions was counted twice, one that either mentions once.
+        let keyed = self.count - self.null_keys.len() as u64;
+        self.unmentioned_count = (self.unmentioned_count + later.unmentioned_count).saturating_sub(keyed);
+        debug_assert!(self.hashes.is_empty() && self.outside.is_empty(), "nothing is verified in passes");
+    }
+}
+
+/// The key identity of every row that may have a history held here. Rows sorted by key need none of this.
+fn all_ids(input: &DatasetInput, histories: &Histories, scan: ScanOptions<'_>) -> Result<Vec<(u128, u64)>> {
+    let is_here = |id: u128| histories.held.contains(&shard_of(id, histories.shards.len()));
     let groups: Vec<Result<Vec<(u128, u64)>>> = (0..input.table.groups())
         .into_par_iter()
         .with_max_len(1)
@@ -207,7 +227,8 @@ fn all_ids(input: &DatasetInput, scan: ScanOptions<'_>) -> Result<Vec<(u128, u64
             let keys: Vec<&ArrayRef> = batch.columns().iter().collect();
             let keys = input.normalised_keys(&keys)?;
             let ids = canon::key_ids(&keys.iter().collect::<Vec<_>>(), scan.seed);
-            Ok(ids.into_iter().enumerate().map(|(row, id)| (id, locator(group, row))).collect())
+            let here = ids.into_iter().enumerate().filter(|(_, id)| is_here(*id));
+            Ok(here.map(|(row, id)| (id, locator(group, row))).collect())
         })
         .collect();
     let mut ids = Vec::new();

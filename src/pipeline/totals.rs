@@ -24,6 +24,7 @@ use super::standing::place;
 use crate::error::Result;
 use crate::model::{Amount, Amounts, GroupTotal, GroupValue, MeasureTotal, RowTotal, Sum, canon};
 use crate::replay::select::NO_ROW;
+use crate::snapshot::GroupSource;
 
 /// A part of the equation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,16 +195,22 @@ struct Sums<'a> {
 
 impl Walk<'_> {
     fn groups(&self) -> Result<BTreeMap<Vec<GroupValue>, Figures>> {
-        let units: Vec<Result<BTreeMap<Vec<GroupValue>, Figures>>> = self
-            .units()
-            .into_par_iter()
-            .with_max_len(1)
-            .map(|(group, layouts)| self.one_group(group, layouts))
-            .collect();
         let mut all: BTreeMap<Vec<GroupValue>, Figures> = BTreeMap::new();
-        for unit in units {
-            for (group, figures) in unit? {
-                all.entry(group).or_insert_with(|| Figures::none(self.measures.len())).add(&figures);
+        let mut left = self.units();
+        let bands = self.rebuilt.bands();
+        for (number, band) in bands.iter().enumerate() {
+            self.rebuilt.enter(band)?;
+            let is_last = number + 1 == bands.len();
+            let later = left.split_off(left.partition_point(|unit| is_last || unit.1.start < band.end));
+            let units: Vec<Result<BTreeMap<Vec<GroupValue>, Figures>>> = std::mem::replace(&mut left, later)
+                .into_par_iter()
+                .with_max_len(1)
+                .map(|(group, layouts)| self.one_group(group, layouts))
+                .collect();
+            for unit in units {
+                for (group, figures) in unit? {
+                    all.entry(group).or_insert_with(|| Figures::none(self.measures.len())).add(&figures);
+                }
             }
         }
         Ok(all)
@@ -264,8 +271,8 @@ impl Walk<'_> {
         current: &Side,
         (stays, sums): (&mut [bool], &mut Sums<'_>),
     ) {
-        let rows = self.rebuilt.layouts[layout].rows.as_deref();
-        let from = |at: usize| rows.map_or(Row::Keep(at as u32), |rows| rows[at]);
+        let rows = self.rebuilt.layouts[layout].rows();
+        let from = |at: usize| rows.as_ref().map_or(Row::Keep(at as u32), |rows| rows[at]);
         let is_unknown = |at: usize, column: usize| self.is_unknown(layout, from(at), column);
         let snapshot = sums.side(arrays.iter(), |at, by| is_unknown(at, self.by[by]));
         let has_unborn = self.by.iter().chain(&self.measures).any(|&column| self.rebuilt.unborn[column]);

@@ -8,7 +8,7 @@ use arrow::array::{Array, ArrayRef, BooleanArray};
 use rayon::prelude::*;
 
 use super::dropped::Returned;
-use super::layout::Row;
+use super::layout::{Row, row_at};
 use super::postings;
 use super::rebuild::Rebuilt;
 use super::run::Analysed;
@@ -359,8 +359,7 @@ impl Judge<'_> {
                 return None;
             }
             let by_current = || choice.inferred && matches!(choice.source, Source::Current(_));
-            let is_ambiguous =
-                || by_current() || rebuilt.fetched.is_ambiguous(rebuilt.reference(number, column), column);
+            let is_ambiguous = || by_current() || rebuilt.is_ambiguous(number, column);
             let mark = match choice.source {
                 _ if postings::says_nothing_of(rebuilt.input, column) => Mark::NotCovered,
                 Source::Nothing if rebuilt.input.lanes.is_covered(column) => Mark::Unrecoverable,
@@ -376,7 +375,7 @@ impl Judge<'_> {
     fn judge_group(&self, group: usize, known: Known<'_>, listed: bool, all: &mut Judged) -> Result<()> {
         let counts = &mut all.counts;
         let mut judged: Vec<JudgedRow> = Vec::new();
-        if self.is_sure_of_kept(known.contradicted) && self.rebuilt.layouts[group].rows.is_none() {
+        if self.is_sure_of_kept(known.contradicted) && self.rebuilt.layouts[group].is_untouched() {
             counts.unchanged += self.rebuilt.rows(group) as u64;
             return Ok(());
         }
@@ -407,6 +406,7 @@ impl Judge<'_> {
             is_sure: self.is_sure_of_kept(known.contradicted),
             lacks_columns: !self.uncovered_columns().is_empty(),
             recorded: current.map(|group| self.rebuilt.input.recorded_of(group)).transpose()?.flatten(),
+            rows: self.rebuilt.layouts[group].rows(),
         })
     }
 
@@ -430,6 +430,7 @@ impl Judge<'_> {
         let keys = if listed { self.key_columns(group)? } else { Vec::new() };
         let texts = self.rebuilt.input.key_texts(&keys);
         let uncovered = self.uncovered_columns();
+        let of_group = self.rebuilt.layouts[group].rows();
         let Judged { counts, columns, rows, cells } = all;
         for (row, verdict, patch) in judged {
             let key = |out: &mut dyn Write| texts.write(row, out);
@@ -437,7 +438,8 @@ impl Judge<'_> {
             if let Some((number, _)) = told.filter(|(_, told)| listed && told.is_marked) {
                 self.list_cells(number, &key, cells);
             }
-            self.judge_returned((group, row), &key, columns, counts, listed.then_some(&mut *cells));
+            let place = (group, row_at(of_group.as_ref(), row));
+            self.judge_returned(place, &key, columns, counts, listed.then_some(&mut *cells));
             if !listed {
                 continue;
             }
@@ -456,7 +458,7 @@ impl Judge<'_> {
     }
 
     /// What the columns that were dropped since make of a row.
-    fn returned_verdict(&self, group: usize, row: usize) -> Verdict {
+    fn returned_verdict(&self, group: usize, row: Row) -> Verdict {
         let Some(returned) = self.returned else { return Verdict::Unchanged };
         let worst = returned.verdicts(self.rebuilt, group, row).max();
         // A cell that an image states exactly makes no row a restored one.
@@ -466,7 +468,7 @@ impl Judge<'_> {
     /// Judges the cells of a row in columns that were dropped since.
     fn judge_returned(
         &self,
-        (group, row): (usize, usize),
+        (group, row): (usize, Row),
         key: &Printer<'_>,
         columns: &mut ColumnCounts,
         counts: &mut VerdictCounts,
@@ -559,13 +561,16 @@ struct OfRows<'j> {
     lacks_columns: bool,
     /// Which rows of the current group the ledger was recorded of.
     recorded: Option<BooleanArray>,
+    /// The rows, unless all are those of the current group.
+    rows: Option<Vec<Row>>,
 }
 
 impl OfRows<'_> {
     /// The verdict on a row, and its number among the present patches if it is one.
     fn verdict(&self, row: usize) -> (Verdict, Option<u32>) {
         let layout = &self.judge.rebuilt.layouts[self.group];
-        let (verdict, patch) = match layout.rows.as_ref().map_or(Row::Keep(row as u32), |rows| rows[row]) {
+        let row = row_at(self.rows.as_ref(), row);
+        let (verdict, patch) = match row {
             Row::Keep(_) if self.is_sure => return (Verdict::Unchanged, None),
             Row::Keep(kept) => (self.kept(layout.group, kept), None),
             Row::Patch(number) => match self.known.told {

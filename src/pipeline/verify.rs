@@ -24,7 +24,13 @@ pub fn verify(request: &VerifyRequest, progress: &dyn Progress) -> Result<Verify
 
 pub(super) fn run(request: &VerifyRequest, progress: &dyn Progress) -> Result<VerifyOutcome> {
     let spool = Spool::new(request.options.spool.as_deref());
-    let plan = RunPlan { plan: &request.plan, verify: true, now: request.options.now, moments: &[] };
+    let plan = RunPlan {
+        plan: &request.plan,
+        verify: true,
+        now: request.options.now,
+        moments: &[],
+        memory_limit: None,
+    };
     let file = request.discrepancies.as_deref().map(|path| DiscrepanciesFile::create(path, request.replace));
     let file = file.transpose()?;
     let run = Run::new(plan, &spool, progress)?;

@@ -11,6 +11,7 @@
 //! shards by key and sorted by (key, rank), so that all that happened to a key
 //! is one slice.
 
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -220,6 +221,8 @@ pub struct Scanned {
     pub moves: Vec<(u32, u128, u128)>,
     /// Whether some update, upsert or delete has no before image.
     pub lacks_before: bool,
+    /// The shards whose facts are kept; those of others are gone past.
+    pub kept: Range<usize>,
 }
 
 /// The shard of a key.
@@ -239,7 +242,7 @@ pub fn scan(
     options: ScanOptions<'_>,
     keep: impl Fn(u32) -> bool,
 ) -> Scanned {
-    let mut scanned = Scanned::with_room(batch.len(), shards, options);
+    let mut scanned = Scanned::with_room(batch.len(), shards, 0..shards, options);
     scan_into(&mut scanned, batch, first, options, keep);
     scanned
 }
@@ -274,13 +277,13 @@ pub fn scan_into(
 }
 
 impl Scanned {
-    /// Nothing yet, with room for the facts of so many changes.
-    pub fn with_room(changes: usize, shards: usize, options: ScanOptions<'_>) -> Self {
+    /// Nothing yet, with room for the facts of so many changes in the shards that are kept.
+    pub fn with_room(changes: usize, shards: usize, kept: Range<usize>, options: ScanOptions<'_>) -> Self {
         // Keys fall evenly into shards but for chance; a hot key makes its shard grow.
         let mean = changes / shards;
-        let room = mean + 4 * mean.isqrt() + 8;
-        let shards = (0..shards).map(|_| Facts::with_room(room, options)).collect();
-        Self { shards, ..Self::default() }
+        let room = |shard| if kept.contains(&shard) { mean + 4 * mean.isqrt() + 8 } else { 0 };
+        let shards = (0..shards).map(|shard| Facts::with_room(room(shard), options)).collect();
+        Self { shards, kept, ..Self::default() }
     }
 }
 
@@ -311,6 +314,9 @@ fn push_fact(
     row: usize,
 ) {
     let shard = shard_of(key, scanned.shards.len());
+    if !scanned.kept.contains(&shard) {
+        return;
+    }
     let facts = &mut scanned.shards[shard];
     facts.key.push(key);
     facts.index.push(index);

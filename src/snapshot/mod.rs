@@ -13,6 +13,8 @@ pub use gather::{Assembly, Gathering};
 pub use pieces::{Kept, Pieces, Run, Supplied};
 pub use verdict::Verdict;
 
+use std::ops::Range;
+
 use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
 
@@ -27,6 +29,20 @@ pub trait GroupSource: Sync {
     fn groups(&self) -> usize;
     /// How many rows a group has.
     fn rows(&self, group: usize) -> usize;
+    /// Groups in spans, in order. Those of one span share what costs memory, so whoever makes groups in
+    /// parallel makes one span of them after the other.
+    fn bands(&self) -> Vec<Range<usize>> {
+        std::iter::once(0..self.groups()).collect()
+    }
+    /// Makes ready what the groups of a span share, and lets go what those of others did. Other groups
+    /// can be asked for all the same.
+    ///
+    /// # Errors
+    /// An input cannot be read.
+    fn enter(&self, band: &Range<usize>) -> Result<()> {
+        let _ = band;
+        Ok(())
+    }
     /// One column of one group.
     ///
     /// # Errors

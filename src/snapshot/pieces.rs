@@ -10,6 +10,8 @@
 //! run goes on beneath cells that a record supplies for a row that stays: the
 //! run is copied in one go and those cells are written over it.
 
+use std::ops::Range;
+
 /// Rows of one array that stand together in the output too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
@@ -58,21 +60,24 @@ impl Pieces {
         Self { kept, supplied: Vec::new(), rows }
     }
 
-    /// Adds a row of array 0.
-    pub fn keep(&mut self, row: u32) {
-        let at = self.rows as u32;
-        self.rows += 1;
+    /// Adds rows of array 0 that follow each other.
+    pub fn keep(&mut self, rows: Range<u32>) {
+        let (at, from, len) = (self.rows as u32, rows.start, rows.len() as u32);
+        self.rows += rows.len();
         match self.kept.last_mut() {
+            _ if len == 0 => {}
             // The same distance in both: everything between was supplied for rows that stay.
-            Some(last) if row >= last.from && row - last.from == at - last.at => last.len = at - last.at + 1,
-            _ => self.kept.push(Kept { at, from: row, len: 1 }),
+            Some(last) if from >= last.from && from - last.from == at - last.at => {
+                last.len = at - last.at + len;
+            }
+            _ => self.kept.push(Kept { at, from, len }),
         }
     }
 
     /// Adds a row of any array.
     pub fn supply(&mut self, array: u32, row: u32) {
         if array == 0 {
-            return self.keep(row);
+            return self.keep(row..row + 1);
         }
         self.supplied.push(Supplied { at: self.rows as u32, array, row });
         self.rows += 1;
@@ -175,9 +180,9 @@ mod tests {
     #[test]
     fn a_run_goes_on_beneath_rows_that_are_supplied() {
         let mut pieces = Pieces::default();
-        pieces.keep(5);
+        pieces.keep(5..6);
         pieces.supply(2, 9);
-        pieces.keep(7);
+        pieces.keep(7..8);
         assert_eq!(pieces.kept(), [Kept { at: 0, from: 5, len: 3 }]);
         assert_eq!(pieces.supplied(), [Supplied { at: 1, array: 2, row: 9 }]);
     }

@@ -65,8 +65,8 @@ fn part(
     let (by, measures) = (read(&columns.by)?, read(&columns.measures)?);
     let count = rebuilt.rows(group);
     let ids = if wanted.is_empty() { Vec::new() } else { key_ids(rebuilt, group, seed)? };
-    let rows = rebuilt.layouts[group].rows.as_deref();
-    let is_stated = |row: usize, column: usize| match rows.map(|rows| rows[row]) {
+    let rows = rebuilt.layouts[group].rows();
+    let is_stated = |row: usize, column: usize| match rows.as_ref().map(|rows| rows[row]) {
         Some(layout::Row::Patch(number)) => rebuilt.choice(number, column).source != Source::Nothing,
         Some(layout::Row::Keep(_)) | None => true,
     };

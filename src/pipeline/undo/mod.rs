@@ -143,7 +143,13 @@ fn run(request: &UndoRequest, progress: &dyn Progress) -> Result<UndoOutcome> {
     let staged = Staged::folder(&request.path, request.replace)?;
     let spool = Spool::new(request.options.spool.as_deref());
     let bounds = [&request.moment.bound];
-    let plan = RunPlan { plan: &request.plan, verify: true, now: request.options.now, moments: &bounds };
+    let plan = RunPlan {
+        plan: &request.plan,
+        verify: true,
+        now: request.options.now,
+        moments: &bounds,
+        memory_limit: None,
+    };
     let run = Run::new(plan, &spool, progress)?;
     let selection = match request.only.as_slice() {
         [] => None,

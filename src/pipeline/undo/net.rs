@@ -84,14 +84,14 @@ impl Net {
     /// Rows of one output group that come back or get other values.
     fn group(&mut self, rebuilt: &Rebuilt<'_>, judge: &Judge<'_>, group: usize) -> Result<()> {
         let layout = &rebuilt.layouts[group];
-        let Some(rows) = &layout.rows else { return Ok(()) };
+        let Some(rows) = layout.rows() else { return Ok(()) };
         let mut patched = Vec::new();
-        for (at, row) in rows.iter().enumerate() {
+        for (at, row) in rows.into_iter().enumerate() {
             let Row::Patch(number) = row else { continue };
-            let slot = rebuilt.patches[rebuilt.present[*number as usize] as usize].slot;
+            let slot = rebuilt.patches[rebuilt.present[number as usize] as usize].slot;
             let standing = rebuilt.standing.rows[slot as usize];
             let now = (standing != NO_ROW).then(|| place(standing).1 as u32);
-            patched.push(Patched { at: at as u32, now, number: *number });
+            patched.push(Patched { at: at as u32, now, number });
         }
         if patched.is_empty() {
             return Ok(());
