@@ -97,7 +97,7 @@ fn one_key_is_told_as_from_the_whole_ledger() {
         let mut prng = Prng::new(seed);
         let mut records = records(&mut prng);
         let mut last = std::collections::BTreeMap::new();
-        records.iter().for_each(|r| drop(last.insert(r.key, r.values[1])));
+        last.extend(records.iter().map(|r| (r.key, r.values[1])));
         disturb(&mut records, &mut prng);
         let (ids, values): (Vec<i64>, Vec<i64>) = last.into_iter().unzip();
         let current = RecordBatch::try_from_iter([

@@ -57,19 +57,7 @@ pub(super) fn run<T>(
     progress: &dyn Progress,
     also: impl FnOnce(&Run) -> Result<T>,
 ) -> Result<(SnapshotOutcome, T)> {
-    if request.policy.trust == Trust::Ledger && !request.verify {
-        return Err(Error::Plan {
-            place: "--trust ledger".to_owned(),
-            message: "where ledger and current state disagree is only known by verifying".to_owned(),
-            hint: Some("leave out --no-verify".to_owned()),
-        });
-    }
-    let staged = match &request.output {
-        Output::Memory => None,
-        Output::Folder { path, .. } | Output::File { path, .. } => {
-            Some(Staged::folder(path, request.replace)?)
-        }
-    };
+    let staged = stage(request)?;
     let spool = Spool::new(request.options.spool.as_deref());
     let bounds: Vec<&Bound> = request.moments.iter().map(|m| &m.bound).collect();
     let at_date = request.schema == SchemaAt::AtDate;
@@ -126,6 +114,23 @@ pub(super) fn run<T>(
         publish(request, staged)?;
     }
     Ok((outcome, taken))
+}
+
+/// Prepares the output, if the request makes sense.
+fn stage(request: &SnapshotRequest) -> Result<Option<Staged>> {
+    if request.policy.trust == Trust::Ledger && !request.verify {
+        return Err(Error::Plan {
+            place: "--trust ledger".to_owned(),
+            message: "where ledger and current state disagree is only known by verifying".to_owned(),
+            hint: Some("leave out --no-verify".to_owned()),
+        });
+    }
+    match &request.output {
+        Output::Memory => Ok(None),
+        Output::Folder { path, .. } | Output::File { path, .. } => {
+            Staged::folder(path, request.replace).map(Some)
+        }
+    }
 }
 
 /// Puts what was written in its place.
@@ -373,12 +378,8 @@ impl Writing<'_> {
         let judge =
             Judge { analysed, rebuilt: &rebuilt, cut: cut.rank, mark, uncovered, refill_proven, returned };
         let (counts, columns) = judge.judge(parts.verdicts.as_mut())?;
-        if self.request.policy.strict && counts.unrecoverable_cells > 0 {
-            return Err(Error::Refused {
-                dataset: input.plan.name.clone(),
-                reason: format!("{} cells of the snapshot are unrecoverable", counts.unrecoverable_cells),
-                hint: Some("without --strict they are null in the file and marked".to_owned()),
-            });
+        if self.request.policy.strict {
+            refuse_unrecoverable(input, &counts)?;
         }
         match self.folder {
             Some(folder) => self.write(&judge, folder)?,
@@ -535,6 +536,18 @@ impl Writing<'_> {
             OutputFormat::Xlsx => TableStyle::Xlsx,
         }
     }
+}
+
+/// Refuses a snapshot with cells that nothing states.
+fn refuse_unrecoverable(input: &DatasetInput, counts: &VerdictCounts) -> Result<()> {
+    if counts.unrecoverable_cells == 0 {
+        return Ok(());
+    }
+    Err(Error::Refused {
+        dataset: input.plan.name.clone(),
+        reason: format!("{} cells of the snapshot are unrecoverable", counts.unrecoverable_cells),
+        hint: Some("without --strict they are null in the file and marked".to_owned()),
+    })
 }
 
 /// Refuses a table that no Parquet file can hold: its decimals have no negative scale.
