@@ -171,6 +171,13 @@ impl Fetched {
         if number.is_multiple_of(2) { batch.before.column(column) } else { batch.after.column(column) }
     }
 
+    /// How much memory the arrays take.
+    pub(super) fn bytes(&self) -> u64 {
+        let sides = self.segments.iter().flat_map(|s| [&s.batch.before, &s.batch.after]);
+        let arrays = sides.flat_map(|images| images.columns.iter().flatten());
+        arrays.map(|array| array.get_array_memory_size() as u64).sum()
+    }
+
     /// How many arrays [`Fetched::arrays`] gives.
     pub(super) fn array_count(&self) -> usize {
         2 * self.segments.len()

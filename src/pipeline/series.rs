@@ -77,8 +77,10 @@ impl Shared {
         let bytes = changes * input.schema.len() as u64 * CELL_BYTES;
         let is_simple = !input.schema.is_keyless() && !input.lanes.is_partial();
         if is_simple && bytes <= budget {
-            shared.images = Some(Fetched::all_before(input, first, progress)?);
-            *shared.room.get_mut() -= bytes;
+            let images = Fetched::all_before(input, first, progress)?;
+            // Packed cells take less than was feared, which leaves room for columns.
+            *shared.room.get_mut() = budget.saturating_sub(images.bytes());
+            shared.images = Some(images);
         }
         Ok(shared)
     }
