@@ -20,7 +20,7 @@ use super::standing::locator;
 use crate::error::{Error, Result};
 use crate::model::canon;
 use crate::read::{Packing, unpacked};
-use crate::replay::select::NO_ROW;
+use crate::replay::select::{NO_ROW, Source};
 use crate::snapshot::{Assembly, CanCopy, Cells, ChunkOfInput, Gathering, GroupSource, Pieces};
 
 /// Groups under way at a time need no more than this.
@@ -68,11 +68,11 @@ impl Rebuilt<'_> {
         self.input.lanes.of_column(column).map_or(0, |lane| 1 + lane)
     }
 
-    /// The array and row of a patch's cell in a lane, given where the current row is that it takes the place
-    /// of. Arrays: the group's own, images, foreign rows, a null.
-    fn cell(&self, images: &Fetched, (patch, own): (u32, u64), lane: usize) -> Reference {
+    /// The array and row of a cell, given what supplies it and where the current row is that its patch takes
+    /// the place of. Arrays: the group's own, images, foreign rows, a null.
+    fn cell(&self, images: &Fetched, (source, own): (Source, u64)) -> Reference {
         let count = images.array_count() as u32;
-        match self.reference(images, (patch, lane), own) {
+        match self.reference(images, source, own) {
             NOTHING => (2 + count, 0),
             (FOREIGN, row) => (1 + count, row),
             place => place,
@@ -99,7 +99,9 @@ impl Rebuilt<'_> {
         lane: usize,
     ) -> GroupPieces {
         // Choices lie all over memory: a loop of nothing else has many of them under way at a time.
-        let cells: Vec<Reference> = patches.map(|patch| self.cell(images, patch, lane)).collect();
+        let sources: Vec<(Source, u64)> =
+            patches.map(|(number, own)| (self.source(number, lane), own)).collect();
+        let cells: Vec<Reference> = sources.into_iter().map(|source| self.cell(images, source)).collect();
         let mut named: Vec<u32> = cells.iter().map(|cell| cell.0).filter(|&array| array != 0).collect();
         named.sort_unstable();
         named.dedup();

@@ -10,7 +10,6 @@ use super::inputs::DatasetInput;
 use super::layout::Row;
 use super::verdicts::Judge;
 use crate::error::{Error, Result};
-use crate::replay::select::Choice;
 use crate::snapshot::{CanCopy, Cells, GroupSource};
 
 /// The names of the two columns.
@@ -52,11 +51,10 @@ impl<'a> WithProvenance<'a> {
     /// The record or row that supplies a row.
     fn source(&self, row: Row) -> String {
         let Row::Patch(number) = row else { return "current".to_owned() };
-        let stride = self.judge.rebuilt.stride();
-        let choices = &self.judge.rebuilt.choices[number as usize * stride..(number as usize + 1) * stride];
-        let existed = |(lane, _): &(usize, &Choice)| !self.judge.rebuilt.is_unborn(*lane);
-        let first = choices[1..].iter().enumerate().find(existed).map(|(_, choice)| choice.source);
-        let source = first.and_then(|source| self.judge.rebuilt.input.source_name(source));
+        let rebuilt = self.judge.rebuilt;
+        let existed = (0..rebuilt.input.lanes.count()).find(|&lane| !rebuilt.is_unborn(lane));
+        let first = existed.map(|lane| rebuilt.choice_of_lane(number, 1 + lane).source);
+        let source = first.and_then(|source| rebuilt.input.source_name(source));
         source.unwrap_or_else(|| "nothing".to_owned())
     }
 }

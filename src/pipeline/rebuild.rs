@@ -40,8 +40,11 @@ pub(super) struct Rebuilt<'a> {
     pub patches: Vec<Patch>,
     /// Which patches have a row: places in `patches`, by number among them.
     pub present: Vec<u32>,
-    /// Per present patch: one choice for the key, one per lane.
-    pub choices: Vec<Choice>,
+    /// Per present patch: one choice for the key, one per lane; a single one where all patches have the
+    /// same for all of them.
+    choices: Vec<Choice>,
+    /// Entries per present patch in `choices`.
+    stride: usize,
     /// Whether key and lanes of every patch lie together, so that all columns have the same pieces.
     pub(super) is_whole: bool,
     pub fetched: Fetched,
@@ -197,6 +200,7 @@ impl<'a> Rebuilt<'a> {
             patches,
             is_whole: false,
             choices,
+            stride: 1 + input.lanes.count(),
             fetched: Fetched::default(),
             foreign: None,
             foreign_slots: Vec::new(),
@@ -286,14 +290,19 @@ impl<'a> Rebuilt<'a> {
         }
     }
 
-    /// The choices of a present patch: that of the key, then those of the lanes.
-    pub(super) fn choices_of(&self, number: u32) -> &[Choice] {
-        &self.choices[number as usize * self.stride()..][..self.stride()]
+    /// The choices of a present patch: that of the key, then those of the lanes, or one for all.
+    fn choices_of(&self, number: u32) -> &[Choice] {
+        &self.choices[number as usize * self.stride..][..self.stride]
     }
 
-    /// The choices of a present patch for its lanes.
+    /// The choices of a present patch for its lanes, or one for all.
     pub(super) fn lanes_of(&self, number: u32) -> &[Choice] {
-        &self.choices_of(number)[1..]
+        &self.choices_of(number)[usize::from(self.stride > 1)..]
+    }
+
+    /// How a patch's cells of a lane (0: the key) were chosen.
+    pub(super) fn choice_of_lane(&self, number: u32, lane: usize) -> Choice {
+        self.choices_of(number)[if self.stride > 1 { lane } else { 0 }]
     }
 
     /// Index of the first change of a key that has no row, and whether its before image has the key.
@@ -317,22 +326,25 @@ impl<'a> Rebuilt<'a> {
         columns.peek().is_some() && columns.all(|column| self.unborn[column])
     }
 
-    /// Entries per present patch in `choices`.
-    pub(super) fn stride(&self) -> usize {
-        1 + self.input.lanes.count()
-    }
-
     /// Finds out whether the cells of each patch lie together, and reads what lies under other keys.
     fn resolve(&mut self) -> Result<()> {
-        let stride = self.stride();
         let is_whole = |of: &[Choice]| of.iter().all(|choice| choice.source == of[0].source);
-        self.is_whole = self.choices.par_chunks(stride).all(is_whole);
+        self.is_whole = self.choices.par_chunks(self.stride).all(is_whole);
+        let is_one = |of: &[Choice]| of.iter().all(|choice| choice == &of[0]);
+        if self.is_whole && self.choices.par_chunks(self.stride).all(is_one) {
+            // Rows take them from anywhere, so the less lies between them the better.
+            let count = self.choices.len() / self.stride;
+            (0..count).for_each(|number| self.choices[number] = self.choices[number * self.stride]);
+            self.choices.truncate(count);
+            self.choices.shrink_to_fit();
+            self.stride = 1;
+        }
         if self.histories.moves.is_empty() {
             return Ok(());
         }
         let standing = self.standing;
         let mut slots: Vec<u32> = Vec::new();
-        for (&patch, choices) in self.present.iter().zip(self.choices.chunks(stride)) {
+        for (&patch, choices) in self.present.iter().zip(self.choices.chunks(self.stride)) {
             let own = self.patches[patch as usize].slot;
             let foreign = choices.iter().filter_map(|choice| match choice.source {
                 Source::Current(slot) if slot != own && standing.rows[slot as usize] != NO_ROW => Some(slot),
@@ -348,9 +360,14 @@ impl<'a> Rebuilt<'a> {
         Ok(())
     }
 
-    /// Where a patch's cell of a lane (0: the key) is, given where its own current row is.
-    pub(super) fn reference(&self, images: &Fetched, (number, lane): (u32, usize), own: u64) -> Reference {
-        match self.choices[number as usize * self.stride() + lane].source {
+    /// What supplies a patch's cell of a lane (0: the key).
+    pub(super) fn source(&self, number: u32, lane: usize) -> Source {
+        self.choice_of_lane(number, lane).source
+    }
+
+    /// Where a cell is, given what supplies it and where its patch's own current row is.
+    pub(super) fn reference(&self, images: &Fetched, source: Source, own: u64) -> Reference {
+        match source {
             Source::Before(index) => images.find(index, false),
             Source::After(index) => images.find(index, true),
             Source::Nothing => NOTHING,
@@ -409,8 +426,7 @@ impl<'a> Rebuilt<'a> {
 
     /// How a patch's cell of a column was chosen.
     pub(super) fn choice(&self, number: u32, column: usize) -> Choice {
-        let lane = self.input.lanes.of_column(column).map_or(0, |lane| 1 + lane);
-        self.choices[number as usize * self.stride() + lane]
+        self.choice_of_lane(number, self.input.lanes.of_column(column).map_or(0, |lane| 1 + lane))
     }
 
     /// Whether the null in a patch's cell of a column stands for a value that is not known.
@@ -421,13 +437,14 @@ impl<'a> Rebuilt<'a> {
 
     /// The columns of the snapshot: those of the current state, nullable where a cell may be unknown.
     fn output_schema(&self) -> SchemaRef {
-        let stride = self.stride();
-        let mut unknown = vec![false; stride];
-        for choices in self.choices.chunks(stride) {
+        let mut unknown = vec![false; self.stride];
+        for choices in self.choices.chunks(self.stride) {
             for (unknown, choice) in unknown.iter_mut().zip(choices) {
                 *unknown |= choice.source == Source::Nothing;
             }
         }
+        let one = unknown[0];
+        unknown.resize(1 + self.input.lanes.count(), one);
         let fields = self.input.schema.arrow().fields().iter().enumerate();
         let fields: Vec<Field> = fields
             .map(|(column, field)| {
