@@ -43,6 +43,7 @@ mod inspect;
 mod layout;
 mod manifest;
 mod memory;
+mod notes;
 mod one_key;
 mod opening;
 mod outcome;
