@@ -229,7 +229,7 @@ impl Run {
             contradicted: BTreeMap::new(),
             contested: contested::Spans::new(),
         };
-        self.note_reading(dataset, &analysed, &mut findings)?;
+        self.note_reading(dataset, (&analysed, options.verify), &mut findings)?;
         self.note_opening(dataset, &analysed, &added, &mut findings)?;
         let unproven = postings::contradicted(input, &analysed.histories);
         analysed.contested = contested::slots(input, &analysed.histories)?;

@@ -203,7 +203,8 @@ impl Standing {
         let base = self.rows.len() as u32;
         self.rows.extend(later.rows);
         self.duplicates.extend(later.duplicates);
-        self.duplicate_keys.extend(later.duplicate_keys);
+        let renumbered = |key: DuplicateKey| DuplicateKey { slot: key.slot.map(|slot| base + slot), ..key };
+        self.duplicate_keys.extend(later.duplicate_keys.into_iter().map(renumbered));
         self.duplicate_rows.extend(later.duplicate_rows);
         self.duplicate_slots.extend(later.duplicate_slots.iter().map(|slot| base + slot));
         self.duplicates.sort_unstable();
