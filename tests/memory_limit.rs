@@ -24,8 +24,9 @@ fn text(random: &mut Prng) -> String {
 /// One change of a key: the row before and after.
 type Change = (i64, Option<String>, Option<String>);
 
-/// Every key changes once behind January, in an order that is none; some go, some come.
-fn write(folder: &Folder) {
+/// Every key changes once behind January, in an order that is none; some go, some come. `again`: the last
+/// row of the current state stands there twice.
+fn write(folder: &Folder, again: bool) {
     let mut random = Prng::new(11);
     let (mut ids, mut texts) = (Vec::new(), Vec::new());
     let mut changes: Vec<Change> = vec![(0, Some(text(&mut random)), Some(text(&mut random)))];
@@ -43,6 +44,10 @@ fn write(folder: &Folder) {
     for (id, last) in last.iter().enumerate() {
         ids.extend(last.map(|_| id as i64));
         texts.extend(last.map(|last| last.clone()));
+    }
+    if again {
+        ids.extend(ids.last().copied());
+        texts.extend(texts.last().cloned());
     }
     let column = |name: &str, array: ArrayRef| (name.to_owned(), array);
     let current = RecordBatch::try_from_iter([
@@ -114,7 +119,7 @@ fn run(folder: &Folder, out: &Path, flags: &[&str]) -> (bool, String, u64) {
 #[test]
 fn a_limit_is_kept_to_and_changes_no_byte() {
     let folder = Folder::new();
-    write(&folder);
+    write(&folder, false);
     let (whole, limited) = (folder.join("whole.parquet"), folder.join("limited.parquet"));
     let (done, said, free) = run(&folder, &whole, &[]);
     assert!(done, "{said}");
@@ -136,7 +141,7 @@ fn a_limit_is_kept_to_and_changes_no_byte() {
 #[test]
 fn a_limit_that_is_too_small_is_refused_with_the_least_that_would_do() {
     let folder = Folder::new();
-    write(&folder);
+    write(&folder, false);
     let out = folder.join("out.parquet");
     let (done, said, _) = run(&folder, &out, &["--memory-limit", "20MB"]);
     assert!(!done && !out.exists(), "{said}");
@@ -146,4 +151,23 @@ fn a_limit_that_is_too_small_is_refused_with_the_least_that_would_do() {
     assert!(done, "{least}: {said}");
     let least: u64 = least.trim_end_matches("MB").parse().unwrap();
     assert!(most < least * 1_000_000, "{most} bytes with a limit of {least} MB");
+}
+
+#[test]
+fn a_duplicate_key_of_a_table_with_measures_is_the_same_finding() {
+    let folder = Folder::new();
+    write(&folder, true);
+    let plan = "[datasets.t]\nkey = [\"id\"]\nmeasures = [\"id\"]\ncurrent = \"current.parquet\"\n\
+                [datasets.t.ledger]\npath = \"ledger.parquet\"\n";
+    folder.write("plan.toml", plan);
+    let found = |out: &str, flags: &[&str]| {
+        let base =
+            ["snapshot", "plan.toml", "--as-of", "2025-01", "--no-verify", "--threads", "2", "--out", out];
+        let output = folder.run(&[&base[..], flags].concat());
+        assert_eq!(output.status, 1, "{output:?}");
+        std::fs::read_to_string(folder.join(out).join("discrepancies.csv")).unwrap()
+    };
+    let whole = found("whole", &[]);
+    assert!(whole.contains("duplicate-key"), "{whole}");
+    assert_eq!(found("limited", &["--memory-limit", "120MB"]), whole);
 }
