@@ -169,5 +169,5 @@ fn a_duplicate_key_of_a_table_with_measures_is_the_same_finding() {
     };
     let whole = found("whole", &[]);
     assert!(whole.contains("duplicate-key"), "{whole}");
-    assert_eq!(found("limited", &["--memory-limit", "120MB"]), whole);
+    assert_eq!(found("limited", &["--memory-limit", "105MB"]), whole);
 }
