@@ -200,3 +200,85 @@ fn a_posting_that_is_missing_altered_or_delivered_twice_is_found() {
         }
     }
 }
+
+/// What is wrong in a ledger that states balances.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fault {
+    None,
+    Removed,
+    Amount,
+    Stated,
+    Current,
+}
+
+const FAULTS: [Fault; 5] = [Fault::None, Fault::Removed, Fault::Amount, Fault::Stated, Fault::Current];
+
+/// A ledger in the order in which its balances follow each other, with one fault; the account that it is in.
+fn stating(postings: &[Posting], fault: Fault, prng: &mut Prng) -> (String, usize) {
+    let mut ordered: Vec<&Posting> = postings.iter().collect();
+    match prng.index(3) {
+        0 => ordered.sort_by_key(|p| (p.entered, p.id)),
+        1 => ordered.sort_by_key(|p| (p.effective, p.id)),
+        _ => {}
+    }
+    let at = prng.index(ordered.len());
+    let mut balances: BTreeMap<usize, i64> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for (number, p) in ordered.iter().enumerate() {
+        let balance = balances.entry(p.account).or_default();
+        *balance += p.cents;
+        let is = |this: Fault| number == at && fault == this;
+        let cents = p.cents + i64::from(is(Fault::Amount));
+        let stated = *balance + i64::from(is(Fault::Stated));
+        if !is(Fault::Removed) {
+            let (amount, stated) = (decimal(cents, '.'), decimal(stated, '.'));
+            let (effective, entered) = (p.effective, p.entered);
+            lines.push(format!(
+                "{},{},2025-01-{effective:02},2025-01-{entered:02},{amount},{stated}",
+                p.id, p.account
+            ));
+        }
+    }
+    if prng.percent(50) {
+        lines.reverse();
+    }
+    (
+        "line,account,posting_date,entry_date,amount,after\n".to_owned() + &lines.join("\n") + "\n",
+        ordered[at].account,
+    )
+}
+
+#[test]
+fn stated_balances_show_one_fault_once_and_in_its_account() {
+    for seed in seeds(20) {
+        let mut prng = Prng::new(seed);
+        let mut postings = history(&mut prng);
+        postings.retain(|p| p.cents != 0);
+        let fault = FAULTS[seed as usize % FAULTS.len()];
+        let (ledger, account) = stating(&postings, fault, &mut prng);
+        let mut now = state(&postings, DAYS, DAYS);
+        let key = format!("A{account}");
+        if fault == Fault::Current {
+            *now.get_mut(&key).unwrap() += 1;
+        }
+        let rows = now.iter().fold("account,balance\n".to_owned(), |text, (account, cents)| {
+            text + &format!("{},{}\n", &account[1..], decimal(*cents, '.'))
+        });
+        let folder = Folder::new();
+        folder.write("t.csv", rows);
+        folder.write("journal.csv", ledger);
+        folder.write(
+            "plan.toml",
+            "[datasets.t]\nkey = [\"account\"]\n[datasets.t.current]\npath = \"t.csv\"\nat = \"2025-02-01T00:00:00Z\"\n\
+             [datasets.t.ledger]\npath = \"journal.csv\"\nformat = \"postings\"\nfrom_birth = true\n\
+             [datasets.t.ledger.postings]\nrunning_balances = { balance = \"after\" }\n",
+        );
+        let output = folder.run(&["verify", "plan.toml", "--json"]);
+        let told: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+        let found: Vec<&serde_json::Value> =
+            told["discrepancies"]["listed"].as_array().unwrap().iter().collect();
+        let keys: Vec<&str> = found.iter().filter_map(|f| f["key"].as_str()).collect();
+        let expected = if fault == Fault::None { vec![] } else { vec![format!("account={account}")] };
+        assert_eq!(keys, expected, "seed {seed} {fault:?}\n{}{}", output.stdout, output.stderr);
+    }
+}

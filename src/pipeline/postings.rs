@@ -2,6 +2,7 @@
 //! two clocks with a window on each, proofs that the derived images cannot give, and what
 //! is late at a moment.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::findings::Found;
@@ -23,6 +24,8 @@ pub(super) struct ReadPostings {
     pub ranked: Vec<(Discrepancy, u32)>,
     /// Changes of keys that do not come to what is stated.
     pub contradicted: Vec<u32>,
+    /// Changes up to which what was on their keys is not what is stated after them.
+    pub broken: Vec<u32>,
     /// Opening + movement = closing.
     pub equations: Vec<Equation>,
     pub assumptions: Vec<String>,
@@ -76,7 +79,7 @@ impl ReadPostings {
     /// What the dataset's outputs name.
     pub(super) fn assumptions_of(
         plan: &Dataset,
-        ledger: &PostingLedger,
+        (ledger, target): (&PostingLedger, usize),
         rows: RowsExist,
         derived: &Derived,
     ) -> Vec<String> {
@@ -104,6 +107,7 @@ impl ReadPostings {
                 said.push(format!("{name}: the ledger is complete by {clock} from its first record on"));
             }
         }
+        said.extend(ledger.running_order(target).map(|words| format!("{name}: {words}")));
         if derived.behind_extract > 0 {
             said.push(format!(
                 "{name}: {} postings were made after the extract moment and are left out",
@@ -136,20 +140,24 @@ pub(super) fn findings(input: &DatasetInput, ranks: &Ranks) -> Vec<Found> {
     postings.ranked.iter().map(found).collect()
 }
 
-/// The slots of keys that do not come to what is stated. Sorted.
-pub(super) fn contradicted(input: &DatasetInput, histories: &Histories) -> Vec<u32> {
-    let Some(postings) = input.postings.as_ref().filter(|p| !p.contradicted.is_empty()) else {
-        return Vec::new();
+/// The slots of keys that do not come to what is stated, each with the highest rank at which that shows.
+pub(super) fn contradicted(input: &DatasetInput, histories: &Histories, ranks: &Ranks) -> BTreeMap<u32, u32> {
+    let is_any = |p: &&ReadPostings| !p.contradicted.is_empty() || !p.broken.is_empty();
+    let Some(postings) = input.postings.as_ref().filter(is_any) else { return BTreeMap::new() };
+    let always = postings.contradicted.iter().map(|&index| (index, u32::MAX));
+    let mut marks: Vec<(u32, u32)> =
+        always.chain(postings.broken.iter().map(|&index| (index, ranks.of(index)))).collect();
+    marks.sort_unstable();
+    let rank = |index: u32| {
+        let end = marks.partition_point(|&(marked, _)| marked <= index);
+        end.checked_sub(1).map(|last| marks[last]).filter(|mark| mark.0 == index).map(|mark| mark.1)
     };
-    let mut indices = postings.contradicted.clone();
-    indices.sort_unstable();
-    let mut slots = Vec::new();
+    let mut slots = BTreeMap::new();
     for (shard, &base) in histories.shards.iter().zip(&histories.bases) {
         for key in 0..shard.keys() {
-            let mut facts = shard.history(key);
-            if facts.any(|fact| indices.binary_search(&shard.facts.index[fact]).is_ok()) {
-                slots.push(base + key as u32);
-            }
+            let facts = shard.history(key);
+            let highest = facts.filter_map(|fact| rank(shard.facts.index[fact])).max();
+            slots.extend(highest.map(|rank| (base + key as u32, rank)));
         }
     }
     slots

@@ -231,9 +231,9 @@ impl Run {
         };
         self.note_reading(dataset, (&analysed, options.verify), &mut findings)?;
         self.note_opening(dataset, &analysed, &added, &mut findings)?;
-        let unproven = postings::contradicted(input, &analysed.histories);
+        let ranks = self.order(dataset).order.ranks(input.member);
         analysed.contested = contested::slots(input, &analysed.histories)?;
-        analysed.contradicted.extend(unproven.iter().map(|&slot| (slot, u32::MAX)));
+        analysed.contradicted = postings::contradicted(input, &analysed.histories, &ranks);
         if options.verify {
             self.verify(dataset, &mut analysed, &mut findings)?;
             if analysed.opening.is_some() {

@@ -12,6 +12,8 @@ use super::{Bound, LedgerClock, Moment};
 pub struct Postings {
     /// Per measure, what of a posting moves it. Empty: as the format writes it.
     pub amounts: Vec<(String, AmountColumns)>,
+    /// Per measure, the column with what is on the key after each posting.
+    pub running_balances: Vec<(String, String)>,
     /// Key columns of the dataset that the ledger calls otherwise: theirs, then the ledger's.
     pub keys: Vec<(String, String)>,
     /// The sign before decimals in texts; `None`: detected.

@@ -164,12 +164,13 @@ fn read_one(
     let mut read = intake.finish(false)?;
     read.discrepancies = discrepancies.into_iter().map(|d| named(d, plan)).collect();
     read.postings = Some(ReadPostings {
-        assumptions: ReadPostings::assumptions_of(plan, ledger, rows, &derived),
+        assumptions: ReadPostings::assumptions_of(plan, (ledger, number), rows, &derived),
         ledger: Arc::clone(ledger),
         target: number,
         rows,
         ranked,
         contradicted: derived.contradicted,
+        broken: derived.broken,
         equations: derived.equations,
     });
     Ok(read)

@@ -8,8 +8,9 @@ use crate::plan::{
 };
 
 /// Its keys.
-pub(super) const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 13] = [
     "amounts",
+    "running_balances",
     "keys",
     "decimal_sign",
     "dates",
@@ -38,6 +39,11 @@ pub(super) fn postings(value: &Value<'_>, calendar: &Calendar) -> Result<Posting
     if let Some(value) = section.get("keys") {
         for (key, column) in value.open_table()?.entries() {
             postings.keys.push((key.to_owned(), column.text()?.to_owned()));
+        }
+    }
+    if let Some(value) = section.get("running_balances") {
+        for (measure, column) in value.open_table()?.entries() {
+            postings.running_balances.push((measure.to_owned(), column.text()?.to_owned()));
         }
     }
     let word = |key| section.get(key);

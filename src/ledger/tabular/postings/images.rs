@@ -9,6 +9,7 @@
 //! A row that the current state lacks counts as one with nothing on it. Cells that no posting
 //! moves are unchanged by it; what else changed them, postings do not say.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StringArray, UInt32Array, new_null_array};
@@ -47,6 +48,8 @@ pub struct Base {
 pub struct Derived {
     /// Changes whose keys do not come to what is stated.
     pub contradicted: Vec<u32>,
+    /// Changes up to which what was on their keys is not what is stated after them.
+    pub broken: Vec<u32>,
     /// What does not tie.
     pub findings: Vec<PostingFinding>,
     /// Per raw row that a finding of the ledger names: its change, or the next one behind it.
@@ -87,9 +90,41 @@ pub(super) struct Walk<'a> {
     /// Per measure and slot: what is on it now, and what was before its first posting.
     pub(super) closing: Vec<Vec<i128>>,
     pub(super) opening: Vec<Vec<i128>>,
+    /// By slot and measure, what postings behind the extract moment moved, which are left out.
+    pub(super) behind: HashMap<usize, Vec<i128>>,
+}
+
+/// Which change each place in [`Walk::own`] is.
+pub(super) struct Changes {
+    /// Its number, or that of the next one.
+    pub(super) numbers: Vec<u32>,
+    /// Whether it is one.
+    pub(super) own: Vec<bool>,
 }
 
 impl Walk<'_> {
+    pub(super) fn raw(&self) -> &super::Raw {
+        &self.ledger.raw
+    }
+
+    pub(super) fn transaction(&self, line: &Line) -> Option<&str> {
+        self.ledger.transactions.text(line.transaction)
+    }
+
+    /// The number of this dataset among those of the ledger.
+    pub(super) fn number(&self) -> usize {
+        self.ledger.entries.iter().position(|e| std::ptr::eq(e, self.entries)).unwrap_or(0)
+    }
+
+    fn leave_out(&mut self, line: &Line) {
+        let Some(slot) = self.entries.slot(line.row).filter(|_| !line.opening) else { return };
+        let measures = self.entries.scales.len();
+        let behind = self.behind.entry(slot).or_insert_with(|| vec![0; measures]);
+        for (measure, sum) in behind.iter_mut().enumerate() {
+            *sum = sum.saturating_add(self.entries.amount(measure, line.row));
+        }
+    }
+
     pub(super) fn line(&self, at: usize) -> &Line {
         &self.ledger.lines[self.own[at] as usize]
     }
@@ -124,8 +159,7 @@ impl Walk<'_> {
     }
 
     fn column(&self, measure: usize) -> usize {
-        let number = self.ledger.entries.iter().position(|e| std::ptr::eq(e, self.entries)).unwrap_or(0);
-        self.ledger.layout.targets[number].amounts[measure].0
+        self.ledger.layout.targets[self.number()].amounts[measure].0
     }
 
     pub(super) fn text(&self, measure: usize, whole: i128) -> String {
@@ -162,26 +196,28 @@ impl PostingLedger {
         let entries = &self.entries[number];
         let extract = target.plan.current.at.as_ref();
         let mut derived = Derived::default();
-        let mut own = Vec::new();
+        let (mut own, mut behind) = (Vec::new(), Vec::new());
         for (at, line) in self.lines.iter().enumerate() {
             if entries.slot(line.row).is_none() {
                 continue;
             }
             match self.is_behind(line, extract) {
-                true => derived.behind_extract += 1,
+                true => behind.push(line),
                 false => own.push(at as u32),
             }
         }
-        let walk = walk_back(self, target, (entries, base), own)?;
+        derived.behind_extract = behind.len() as u64;
+        let mut walk = walk_back(self, target, (entries, base), own)?;
+        behind.into_iter().for_each(|line| walk.leave_out(line));
         let changes = emit(&walk, take, &mut derived)?;
         proofs::openings(&walk, &changes, &mut derived)?;
-        self.place_findings(number, &walk, &changes, &mut derived);
+        self.place_findings(number, &walk, &changes.numbers, &mut derived);
         Ok(derived)
     }
 
     /// Which change stands for the rows that findings name.
     fn place_findings(&self, number: usize, walk: &Walk<'_>, changes: &[u32], derived: &mut Derived) {
-        let named = self.findings(number).filter_map(|f| f.row);
+        let named = self.findings(number).chain(&derived.findings).filter_map(|f| f.row);
         let rows: std::collections::HashSet<u32> = named.collect();
         if rows.is_empty() {
             return;
@@ -209,6 +245,7 @@ fn walk_back<'a>(
         after: Vec::new(),
         closing: Vec::new(),
         opening: Vec::new(),
+        behind: HashMap::new(),
     };
     for (measure, &scale) in entries.scales.iter().enumerate() {
         let closing: Option<Vec<i128>> =
@@ -235,12 +272,12 @@ struct Derivation {
     op: Op,
 }
 
-/// Hands over all changes; returns per place in `own` the number of its change, or of the next.
+/// Hands over all changes; returns which one each place in `own` is.
 fn emit(
     walk: &Walk<'_>,
     take: &mut dyn FnMut(ChangeBatch, u32) -> Result<()>,
     derived: &mut Derived,
-) -> Result<Vec<u32>> {
+) -> Result<Changes> {
     let rows = walk.target.plan.ledger.postings.rows;
     let mut exists: Vec<bool> = walk.base.existed.clone();
     let mut last = vec![0_u32; exists.len()];
@@ -250,12 +287,13 @@ fn emit(
             *exists = !walk.is_nothing(slot, |m| walk.opening[m][slot]);
         }
     }
-    let mut changes = Vec::with_capacity(walk.own.len());
+    let mut changes =
+        Changes { numbers: Vec::with_capacity(walk.own.len()), own: vec![false; walk.own.len()] };
     let (mut count, mut lossy) = (0_u32, vec![(0_u64, NONE); walk.measures()]);
     let mut batch: Vec<Derivation> = Vec::new();
     let mut open = NONE;
     for at in 0..walk.own.len() {
-        changes.push(count);
+        changes.numbers.push(count);
         let slot = walk.slot(at);
         if walk.line(at).opening {
             // What restates a balance says that the row was there.
@@ -273,6 +311,7 @@ fn emit(
             (false, false) => continue,
         };
         exists[slot] = stays;
+        changes.own[at] = true;
         let file = file_of(walk, at);
         if file != open || batch.len() >= BATCH {
             hand_over(walk, &mut batch, open, take, &mut lossy)?;

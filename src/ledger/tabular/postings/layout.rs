@@ -95,6 +95,8 @@ pub(super) struct TargetLayout {
     pub(super) keys: Vec<usize>,
     /// Table columns and what moves them.
     pub(super) amounts: Vec<(usize, Amounts)>,
+    /// For each of them, the column that states what is on the key after a posting.
+    pub(super) running: Vec<Option<usize>>,
 }
 
 /// By how much a posting moves a measure.
@@ -173,8 +175,9 @@ impl Layout {
 
     /// All raw columns with numbers in them.
     pub(super) fn numbers(&self) -> Vec<usize> {
-        let all = self.targets.iter().flat_map(|t| t.amounts.iter().flat_map(|(_, a)| a.numbers()));
-        let mut all: Vec<usize> = all.collect();
+        let amounts = self.targets.iter().flat_map(|t| t.amounts.iter().flat_map(|(_, a)| a.numbers()));
+        let running = self.targets.iter().flat_map(|t| t.running.iter().copied().flatten());
+        let mut all: Vec<usize> = amounts.chain(running).collect();
         all.sort_unstable();
         all.dedup();
         all
@@ -231,8 +234,30 @@ impl TargetLayout {
                 hint: Some(format!("the key is {}", target.plan.key.join(", "))),
             });
         }
-        Ok(Self { keys, amounts: amounts(raw, target, preset)? })
+        let amounts = amounts(raw, target, preset)?;
+        Ok(Self { keys, running: running(raw, target, &amounts)?, amounts })
     }
+}
+
+/// The columns that state balances, per amount.
+fn running(
+    raw: &Raw,
+    target: &PostingTarget<'_>,
+    amounts: &[(usize, Amounts)],
+) -> Result<Vec<Option<usize>>> {
+    let mut running = vec![None; amounts.len()];
+    for (measure, name) in &target.plan.ledger.postings.running_balances {
+        let column = measure_column(target, measure)?;
+        let Some(at) = amounts.iter().position(|(moved, _)| *moved == column) else {
+            return Err(Error::Refused {
+                dataset: target.plan.name.clone(),
+                reason: format!("a running balance of {measure:?} is declared, and no amount moves it"),
+                hint: Some("declare under ledger.postings.amounts what moves it".to_owned()),
+            });
+        };
+        running[at] = Some(raw.require(Some(name), &[], "a balance after each posting", "…")?);
+    }
+    Ok(running)
 }
 
 fn key_hint(error: Error, name: &str) -> Error {

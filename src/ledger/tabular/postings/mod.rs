@@ -14,7 +14,8 @@
 //!
 //! Images that are derived from the current state agree with it whatever the ledger lacks.
 //! So what proves the ledger is looked for here: from birth, or from opening entries, what
-//! was on a key before its first posting must be what is stated; transactions must balance.
+//! was on a key before its first posting must be what is stated; transactions must balance;
+//! balances that the ledger states after its postings must follow from each other.
 //!
 //! Postings count in the order of one clock. A moment with a second one, *as known at* which,
 //! asks for what counts by the posting date and had been entered by then: what had not is put
@@ -34,6 +35,7 @@ mod layout;
 mod number;
 mod proofs;
 mod read;
+mod running;
 pub(super) mod saft;
 
 use arrow::array::ArrayRef;
@@ -44,6 +46,7 @@ pub use self::findings::PostingFinding;
 pub use self::images::{Base, Derived, Equation};
 use self::layout::Layout;
 use self::read::{Entries, Words};
+use self::running::Running;
 use super::raw::Raw;
 use crate::error::{Error, Result};
 use crate::ledger::Format;
@@ -99,6 +102,8 @@ pub struct PostingLedger {
     transactions: Words,
     actors: Words,
     findings: Vec<PostingFinding>,
+    /// Per dataset, what the balances say that are stated after its postings.
+    running: Vec<Option<Running>>,
 }
 
 /// The format of postings with these columns, if it is one that can be told by them.
@@ -160,7 +165,9 @@ impl PostingLedger {
             proofs::unbalanced(&raw, &layout, &read, targets, &mut findings);
         }
         closings::note(&raw, &layout, &read, targets, &mut findings);
+        let running = (0..targets.len()).map(|number| running::follow(&layout, &read, number)).collect();
         Ok(Self {
+            running,
             raw,
             layout,
             lines: read.lines,
@@ -199,6 +206,11 @@ impl PostingLedger {
     /// What reading the postings found; those of no dataset in particular are told of the first.
     pub fn findings(&self, target: usize) -> impl Iterator<Item = &PostingFinding> {
         self.findings.iter().filter(move |f| f.target == target)
+    }
+
+    /// In which order the balances stated after postings of a dataset follow each other, in words.
+    pub fn running_order(&self, target: usize) -> Option<String> {
+        self.running[target].as_ref().map(Running::in_words)
     }
 
     /// What reading the files as tables found.

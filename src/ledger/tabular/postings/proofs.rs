@@ -2,16 +2,18 @@
 //!
 //! Balances are derived from the current state, so they agree with it whatever is missing.
 //! Independent witnesses are: that nothing was on a key at birth, what opening entries
-//! restate, that the postings of a transaction balance, and that a posting has one content.
+//! restate, that the postings of a transaction balance, balances stated after postings
+//! (`running`), and that a posting has one content.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::super::raw::Raw;
 use super::findings::{Findings, PostingFinding, instant, place};
-use super::images::{Derived, Equation, Walk, exact_text};
+use super::images::{Changes, Derived, Equation, Walk, exact_text};
 use super::layout::{Amounts, Layout};
 use super::number;
 use super::read::{Read, too_long};
+use super::running::Running;
 use super::{Line, NONE, PostingLedger, PostingTarget};
 use crate::error::{Error, Result};
 use crate::model::{CellDifference, Discrepancy, DiscrepancyKind as Kind, NO_TIME};
@@ -206,11 +208,25 @@ struct Restated {
 }
 
 /// Compares what was on each key before its postings with what is stated of it.
-pub(super) fn openings(walk: &Walk<'_>, changes: &[u32], derived: &mut Derived) -> Result<()> {
+pub(super) fn openings(walk: &Walk<'_>, changes: &Changes, derived: &mut Derived) -> Result<()> {
     let restated = restated(walk)?;
-    let mut differing: BTreeMap<usize, ()> = BTreeMap::new();
+    let running = walk.ledger.running[walk.number()].as_ref();
+    let mut differing: BTreeSet<usize> = BTreeSet::new();
+    if let Some(running) = running {
+        differing.extend(running.tell(walk, derived));
+        derived.broken = broken(walk, changes, running);
+    }
+    // What the stated balances show more closely is told there.
+    let is_explained = |slot: usize, from: i64, difference: &dyn Fn(usize) -> i128| {
+        let explained = running.map(|running| running.explains(walk, slot, from));
+        let is = |m: usize, e: &Option<i128>| difference(m) == 0 || *e == Some(difference(m));
+        explained.is_some_and(|all| all.iter().enumerate().all(|(m, e)| is(m, e)))
+    };
     for one in restated.iter().filter(|r| r.sums != r.found) {
-        differing.insert(one.slot, ());
+        if is_explained(one.slot, one.time, &|m| one.found[m].saturating_sub(one.sums[m])) {
+            continue;
+        }
+        differing.insert(one.slot);
         let finding =
             difference(walk, one.slot, Kind::OpeningDiffers, (&one.sums, &one.found), Some(one.row));
         derived.findings.push(finding);
@@ -229,7 +245,10 @@ pub(super) fn openings(walk: &Walk<'_>, changes: &[u32], derived: &mut Derived) 
         if is_zero || !is_known || told || from_birth && stated.contains(&slot) {
             continue;
         }
-        differing.insert(slot, ());
+        if is_explained(slot, i64::MIN, &|m| implied[m]) {
+            continue;
+        }
+        differing.insert(slot);
         let closing: Vec<i128> = walk.closing.iter().map(|c| c[slot]).collect();
         let summed: Vec<i128> = closing.iter().zip(&implied).map(|(c, i)| c - i).collect();
         derived.findings.push(match (from_birth, walk.base.stands[slot]) {
@@ -241,9 +260,26 @@ pub(super) fn openings(walk: &Walk<'_>, changes: &[u32], derived: &mut Derived) 
             }
         });
     }
-    let contradicted = |at: &usize| differing.contains_key(&walk.slot(*at)) && !walk.line(*at).opening;
-    derived.contradicted = (0..walk.own.len()).filter(contradicted).map(|at| changes[at]).collect();
+    let contradicted = |at: &usize| changes.own[*at] && differing.contains(&walk.slot(*at));
+    derived.contradicted = (0..walk.own.len()).filter(contradicted).map(|at| changes.numbers[at]).collect();
     equations(walk, from_birth || begins || walk.target.plan.opening.is_some(), derived)
+}
+
+/// The changes after which a balance is stated that does not follow. Of a row that is none, the next one of its key,
+/// as moments between two changes are not told apart.
+fn broken(walk: &Walk<'_>, changes: &Changes, running: &Running) -> Vec<u32> {
+    let rows: HashSet<u32> = running.broken().collect();
+    let mut next: HashMap<usize, u32> = HashMap::new();
+    let mut broken = Vec::new();
+    for at in (0..walk.own.len()).rev() {
+        if changes.own[at] {
+            next.insert(walk.slot(at), changes.numbers[at]);
+        }
+        if rows.contains(&walk.line(at).row) {
+            broken.extend(next.get(&walk.slot(at)));
+        }
+    }
+    broken
 }
 
 /// What opening entries restate, in order.
@@ -325,6 +361,7 @@ fn difference(
 
 /// Opening + movement = closing, by measure.
 fn equations(walk: &Walk<'_>, is_proven: bool, derived: &mut Derived) -> Result<()> {
+    let running = walk.ledger.running[walk.number()].as_ref();
     for measure in 0..walk.measures() {
         let scale = walk.entries.scales[measure];
         let unposted = walk.base.unposted[measure];
@@ -342,7 +379,7 @@ fn equations(walk: &Walk<'_>, is_proven: bool, derived: &mut Derived) -> Result<
             opening: exact_text(opening, scale_of_all),
             movement: exact_text(movement, scale_of_all),
             closing: exact_text(closing, scale_of_all),
-            is_proven,
+            is_proven: is_proven || running.is_some_and(|running| running.states_all(walk, measure)),
         });
     }
     Ok(())

@@ -57,6 +57,10 @@ pub(super) struct Entries {
     amounts: Vec<Vec<i128>>,
     /// Per measure: how many digits are decimals.
     pub(super) scales: Vec<u32>,
+    /// Per measure and row what is stated to be on the key after it; empty where no column states it.
+    pub(super) stated: Vec<Vec<Option<i128>>>,
+    /// Rows whose amounts could not be read, with the number of their key.
+    pub(super) set_aside: HashMap<u32, u32>,
 }
 
 impl Entries {
@@ -68,6 +72,16 @@ impl Entries {
     /// How many distinct keys.
     pub(super) fn slots(&self) -> usize {
         self.keys.first().map_or(0, |k| k.len())
+    }
+
+    /// The same, and the key of a row whose amounts could not be read.
+    pub(super) fn any_slot(&self, row: u32) -> Option<usize> {
+        self.slot(row).or_else(|| self.set_aside.get(&row).map(|&slot| slot as usize))
+    }
+
+    /// What is stated to be on the key of a row after it.
+    pub(super) fn stated(&self, measure: usize, row: u32) -> Option<i128> {
+        self.stated[measure].get(row as usize).copied().flatten()
     }
 
     /// By how much a row moves a measure.
@@ -123,6 +137,8 @@ struct Building {
     /// Per segment, the keys that are new in it.
     keys: Vec<Vec<ArrayRef>>,
     amounts: Vec<Vec<Exact>>,
+    stated: Vec<Vec<Option<Exact>>>,
+    set_aside: HashMap<u32, u32>,
 }
 
 /// The texts of some raw columns of one segment.
@@ -150,6 +166,7 @@ impl<'a> Reader<'a> {
         let calendar = Calendar { zone: ledger.postings.days, ..Calendar::UTC };
         let dates = || Dates::new(calendar, ledger.postings.dates, ledger.table.time_zone);
         let measures = |t: usize| vec![Vec::new(); layout.targets[t].amounts.len()];
+        let stated = |t: usize| vec![Vec::new(); layout.targets[t].running.len()];
         Ok(Self {
             raw,
             layout,
@@ -166,7 +183,7 @@ impl<'a> Reader<'a> {
                 spoiled: HashSet::new(),
             },
             building: (0..targets.len())
-                .map(|t| Building { amounts: measures(t), ..Building::default() })
+                .map(|t| Building { amounts: measures(t), stated: stated(t), ..Building::default() })
                 .collect(),
             seed: Seed::random(),
         })
@@ -349,12 +366,24 @@ impl<'a> Reader<'a> {
             let reason = wrong.or(nothing.then(|| "it states no amount".to_owned()));
             if let Some(reason) = reason {
                 is_understood = false;
-                building.slots[number as usize] = NONE;
+                let slot = std::mem::replace(&mut building.slots[number as usize], NONE);
+                if slot != NONE {
+                    building.set_aside.insert(number, slot);
+                }
                 let message = format!("{reason}: the posting is set aside");
                 findings.row(self.raw, (Kind::UnparsableRecord, number), target, message);
             }
             for (amounts, read) in building.amounts.iter_mut().zip(read) {
                 amounts.push(read.ok().flatten().unwrap_or((0, 0)));
+            }
+            for (stated, column) in building.stated.iter_mut().zip(&layout.running) {
+                let Some(column) = *column else { continue };
+                let read = number_in(column, cells, row, self.sign);
+                if let Err(reason) = &read {
+                    let message = format!("{reason}: the balance after the posting is not read");
+                    findings.row(self.raw, (Kind::UnparsableRecord, number), target, message);
+                }
+                stated.push(read.ok().flatten());
             }
         }
         is_understood
@@ -395,15 +424,23 @@ impl Building {
                 false => arrow::compute::concat(&parts).map_err(Error::arrow(raw.path()))?,
             });
         }
-        let (mut amounts, mut scales) = (Vec::new(), Vec::new());
-        for (exact, &least) in self.amounts.into_iter().zip(least) {
-            let scale = exact.iter().map(|&(_, scale)| scale).max().unwrap_or(0).max(least);
+        let (mut amounts, mut scales, mut all_stated) = (Vec::new(), Vec::new(), Vec::new());
+        for ((exact, stated), &least) in self.amounts.into_iter().zip(self.stated).zip(least) {
+            let all = exact.iter().chain(stated.iter().flatten());
+            let scale = all.map(|&(_, scale)| scale).max().unwrap_or(0).max(least);
             let whole: Option<Vec<i128>> =
                 exact.into_iter().map(|amount| number::rescaled(amount, scale)).collect();
             amounts.push(whole.ok_or(too_long(scale))?);
+            let whole = |stated: Option<Exact>| match stated {
+                Some(stated) => number::rescaled(stated, scale).map(Some),
+                None => Some(None),
+            };
+            let stated: Option<Vec<Option<i128>>> = stated.into_iter().map(whole).collect();
+            all_stated.push(stated.ok_or(too_long(scale))?);
             scales.push(scale);
         }
-        Ok(Entries { slots: self.slots, keys, amounts, scales })
+        let (slots, set_aside) = (self.slots, self.set_aside);
+        Ok(Entries { slots, keys, amounts, scales, stated: all_stated, set_aside })
     }
 }
 
@@ -440,6 +477,19 @@ fn decimal_sign(raw: &Raw, layout: &Layout, declared: Option<DecimalSign>) -> Re
     })
 }
 
+/// The number in a cell; `None` if it is empty, in words what cannot be read.
+fn number_in(
+    column: usize,
+    cells: &Cells,
+    row: usize,
+    sign: DecimalSign,
+) -> std::result::Result<Option<Exact>, String> {
+    let Some(text) = cells.text(column, row) else { return Ok(None) };
+    // A column with numbers of its own writes them with a point.
+    let sign = if cells.arrays[&column].data_type().is_string() { sign } else { DecimalSign::Point };
+    number::parse(text, sign).map(Some).ok_or_else(|| format!("{text:?} is no amount"))
+}
+
 /// By how much a row moves a measure; `None` if it does not say, in words what cannot be read.
 fn amount(
     amounts: &Amounts,
@@ -447,12 +497,7 @@ fn amount(
     row: usize,
     sign: DecimalSign,
 ) -> std::result::Result<Option<Exact>, String> {
-    let number = |column: usize| -> std::result::Result<Option<Exact>, String> {
-        let Some(text) = cells.text(column, row) else { return Ok(None) };
-        // A column with numbers of its own writes them with a point.
-        let sign = if cells.arrays[&column].data_type().is_string() { sign } else { DecimalSign::Point };
-        number::parse(text, sign).map(Some).ok_or_else(|| format!("{text:?} is no amount"))
-    };
+    let number = |column: usize| number_in(column, cells, row, sign);
     match amounts {
         Amounts::Signed(column) => number(*column),
         Amounts::Sides { debit, credit } => {
