@@ -68,6 +68,25 @@ fn parquet() -> Vec<u8> {
 }
 
 #[test]
+fn binary_frames_of_the_open_protocol_are_refused_by_name() {
+    let (key, value) =
+        (r#"{"ts":455023263744000000,"scm":"d","tbl":"t","t":1}"#, r#"{"u":{"id":{"t":3,"v":1}}}"#);
+    let number = |n: usize| (n as u64).to_be_bytes().to_vec();
+    let frames = [number(1), number(key.len()), key.into(), number(value.len()), value.into()].concat();
+    let folder = folder("frames", &frames);
+    for more in [&[][..], &["--format", "ticdc"]] {
+        refused(
+            &folder,
+            &run(&folder, "t.csv", "frames", more),
+            &["binary frames of TiCDC's open protocol", "canal-json"],
+        );
+    }
+    let output = folder.run(&["inspect", "frames"]);
+    assert_eq!(output.status, 2);
+    assert!(output.stderr.contains("binary frames"), "{}", output.stderr);
+}
+
+#[test]
 fn files_that_are_no_tables() {
     let sound = parquet();
     let half = &sound[..sound.len() / 2];

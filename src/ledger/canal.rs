@@ -19,8 +19,8 @@ use super::feed::{Change, Feed, Place, Producer, any_layer, nanoseconds, overlay
 use super::image::{Staged, Stated};
 use super::json::{self, Raw, raw_text};
 use super::position::PositionKind;
-use super::ticdc_open;
 use super::unwrap::Message;
+use super::{ticdc_csv, ticdc_open};
 use crate::model::Op;
 use crate::read::cell::{CellBuilder, Misfit};
 
@@ -28,7 +28,7 @@ use crate::read::cell::{CellBuilder, Misfit};
 #[derive(Debug, Default)]
 pub(super) struct Canal;
 
-/// The decoder of TiCDC's `simple`, and of its open protocol.
+/// The decoder of TiCDC's `simple`, open and CSV protocols.
 #[derive(Debug, Default)]
 pub(super) struct Simple;
 
@@ -78,6 +78,7 @@ pub(super) fn is_canal(text: &str) -> bool {
 /// Whether a record can only be TiCDC's `simple`.
 pub(super) fn is_simple(text: &str) -> bool {
     ticdc_open::is_open(text)
+        || ticdc_csv::is_schema_file(text)
         || any_layer(text, &|message| {
             let Ok(record) = serde_json::from_str::<Record<'_>>(message.text) else { return false };
             record.kind.is_some()
@@ -194,7 +195,7 @@ impl Producer for Simple {
     const NAME: &'static str = "TiCDC";
 
     fn message(&mut self, message: &Message<'_>, feed: &mut Feed<'_>) -> bool {
-        if ticdc_open::message(message, feed) {
+        if ticdc_open::message(message, feed) || ticdc_csv::message(message, feed) {
             return true;
         }
         let Ok(record) = serde_json::from_str::<Record<'_>>(message.text) else { return false };

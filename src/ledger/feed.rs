@@ -149,6 +149,11 @@ impl<'o> Feed<'o> {
         self.notes.add(DiscrepancyKind::SchemaDrift, Some(target), self.record, None, message);
     }
 
+    /// The target that a change of a table goes to; it is not counted.
+    pub(super) fn target(&self, table: [Option<Cow<'_, str>>; 3]) -> Option<usize> {
+        self.routes.target(&table)
+    }
+
     pub(super) fn rows(&mut self, target: usize) -> &mut Rows<'o> {
         &mut self.rows[target]
     }

@@ -42,6 +42,7 @@ mod spooled;
 mod stitch;
 pub mod store;
 mod tabular;
+pub(crate) mod ticdc_csv;
 mod ticdc_open;
 mod unread;
 mod unwrap;
@@ -62,7 +63,10 @@ pub use halves::Halves;
 pub use mapped::{MappedTable, RisingMarks, TwiceTime};
 pub(crate) use mapping::usual_op;
 pub use mapping::{ImageColumns, ImageSide, Mapping, MappingHints, OpWord, image_word};
-pub use open::{Shape, chunks, decode_options, detect, input_files, is_binlog, mapping, take_changes};
+pub use open::{
+    Shape, chunks, decode_options, detect, input_files, is_binlog, is_ticdc_csv, mapping, refuse_frames,
+    take_changes, with_records,
+};
 pub use position::{PositionIdentity, PositionKind, format_lsn, parse_lsn, parse_position};
 pub use reads::TableReads;
 pub use stitch::{Carry, Stream};
@@ -92,7 +96,7 @@ pub enum Format {
     Maxwell,
     /// Canal's flat messages, and TiCDC's `canal-json`.
     Canal,
-    /// TiCDC's `simple` protocol.
+    /// TiCDC's `simple`, open and CSV protocols.
     TiCdc,
     /// Oracle GoldenGate's JSON.
     GoldenGate,

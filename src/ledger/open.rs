@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use super::binlog::{self, BinlogChunks};
 use super::dms_tables::DmsTables;
+use super::ticdc_csv::{self, TicdcTables};
+use super::ticdc_open;
 use super::{
     DecodeOptions, Format, Mapping, MappingHints, Missing, TableTarget, TextEncoding, mapped_json, tabular,
 };
 use crate::error::{At, Error, Result};
 use crate::model::{ChangeBatch, Images};
 use crate::plan::{Ledger, LedgerFormat, MissingCells, ValueCoding};
+use crate::read::paths::FoundFile;
 use crate::read::{InputFile, JsonChunk, JsonChunks, Spool, TableFormat, TableSource, read_error};
 
 /// How a ledger's files are read.
@@ -31,11 +34,27 @@ pub enum Shape {
 pub fn input_files(paths: &[PathBuf], spool: &Spool) -> Result<Vec<InputFile>> {
     let mut files = Vec::new();
     for path in paths {
-        for found in crate::read::paths::find(path)? {
+        for found in with_records(crate::read::paths::find(path)?) {
             files.push(InputFile::open(&found.path, spool)?);
         }
     }
     Ok(files)
+}
+
+/// Those of some files that hold records: storage sinks keep books of their own beside them.
+pub fn with_records(mut files: Vec<FoundFile>) -> Vec<FoundFile> {
+    if files.iter().any(|file| ticdc_csv::is_data_file(&file.path)) {
+        files.retain(|file| !ticdc_csv::is_bookkeeping(&file.path));
+    }
+    files
+}
+
+/// Whether a file holds rows of TiCDC's CSV protocol.
+///
+/// # Errors
+/// It cannot be read.
+pub fn is_ticdc_csv(file: &InputFile) -> Result<bool> {
+    ticdc_csv::is_ticdc_csv(file)
 }
 
 /// The records of a text ledger, in chunks; `declared` is what the plan says about its files.
@@ -53,8 +72,33 @@ pub fn chunks(
         Format::Dms if crate::read::table_format(file)? != TableFormat::Ndjson => {
             Box::new(DmsTables::open(&file.path, declared)?)
         }
+        Format::TiCdc if is_ticdc_csv(file)? => Box::new(TicdcTables::open(file, declared)?),
         _ => Box::new(JsonChunks::open(file)?),
     })
+}
+
+/// Refuses the binary frames that messages of TiCDC's open protocol have in Kafka.
+///
+/// # Errors
+/// The file has them, or cannot be read.
+pub fn refuse_frames(file: &InputFile) -> Result<()> {
+    let mut head = Vec::new();
+    let read = file.content()?.take(32).read_to_end(&mut head);
+    read.map_err(|e| read_error(&file.path, At::default(), e))?;
+    match ticdc_open::is_framed(&head) {
+        false => Ok(()),
+        true => Err(Error::Malformed {
+            path: file.path.clone(),
+            at: At::default(),
+            expected: "change records as text".to_owned(),
+            found: "the binary frames of TiCDC's open protocol".to_owned(),
+            hint: Some(
+                "have the changefeed write canal-json (with enable-tidb-extension) or simple, or take the frames off: \
+                 one line of key, tab and value per row"
+                    .to_owned(),
+            ),
+        }),
+    }
 }
 
 /// Whether a file is the text of a binary log.
@@ -79,6 +123,7 @@ pub fn detect(files: &[InputFile], ledger: &Ledger) -> Result<Shape> {
     let Some(first) = files.first() else {
         return Err(Error::NoInput { path: ledger.table.pattern.clone() });
     };
+    refuse_frames(first)?;
     if let Some(named) = ledger.format.filter(|f| *f != LedgerFormat::Mapped) {
         // Both enums have the same words.
         if let Some(format) = Format::ALL.iter().find(|format| format.name() == named.name()) {
@@ -96,6 +141,10 @@ pub fn detect(files: &[InputFile], ledger: &Ledger) -> Result<Shape> {
     }
     if ledger.format.is_none() && is_binlog(first)? {
         return Ok(Shape::Json(Format::Binlog));
+    }
+    let data = files.iter().find(|file| ticdc_csv::is_data_file(&file.path)).unwrap_or(first);
+    if ledger.format.is_none() && is_ticdc_csv(data)? {
+        return Ok(Shape::Json(Format::TiCdc));
     }
     let table = match ledger.table.format {
         Some(format) => format,

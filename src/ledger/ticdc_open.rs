@@ -9,8 +9,8 @@
 //! has the key alone. `t` in a key is 1 for a row, 2 for a definition, 3 for a watermark.
 //! A column states its MySQL type, and large texts and bytes are base64.
 //!
-//! Limits: the binary frames of a Kafka message must have been taken off, by lines of
-//! key, tab and value, or by `{"key": …, "value": …}`. With old values switched off in
+//! Limits: files with the binary frames of Kafka messages are refused, as what separates one message from the next in
+//! a dump is up to the tool that made it. Lines of key, tab and value, or `{"key": …, "value": …}` are read. With old values switched off in
 //! the changefeed an update looks like an insert, and is told as `insert-over-existing`.
 
 use std::borrow::Cow;
@@ -84,6 +84,16 @@ pub(super) fn is_open(text: &str) -> bool {
         });
         cells > 0 && cells == typed
     })
+}
+
+/// Whether bytes begin with the frame of a message: its version or a length in eight bytes, and then JSON.
+pub(super) fn is_framed(head: &[u8]) -> bool {
+    let number = |at: usize| {
+        let bytes = head.get(at..at + 8)?;
+        Some(u64::from_be_bytes(bytes.try_into().ok()?)).filter(|&n| n < 1 << 32)
+    };
+    let is_json = |at: usize| head.get(at..at + 2) == Some(b"{\"");
+    number(0).is_some_and(|first| is_json(8) || first == 1 && number(8).is_some() && is_json(16))
 }
 
 /// Takes in a message of the open protocol; `false` if it is none.
@@ -233,6 +243,17 @@ mod tests {
     use super::*;
     use crate::ledger::testing::{decode_all, show, target};
     use crate::ledger::{DecodeOptions, Format};
+
+    #[test]
+    fn frames_are_told_by_their_numbers() {
+        let number = |n: u64| n.to_be_bytes().to_vec();
+        let json = b"{\"ts\":1}".to_vec();
+        assert!(is_framed(&[number(1), number(8), json.clone()].concat()), "a key");
+        assert!(is_framed(&[number(8), json.clone()].concat()), "a value");
+        assert!(!is_framed(&json));
+        assert!(!is_framed(b"\0\0\0\0"));
+        assert!(!is_framed(b"id,name,{\"a\":1}"), "no number of this size");
+    }
 
     #[test]
     fn rows_definitions_and_watermarks() {

@@ -17,7 +17,7 @@ use std::path::Path;
 use super::progress::Progress;
 use super::request::InspectRequest;
 use crate::error::{Error, Result};
-use crate::ledger::{Format, binlog_tables, chunks, is_binlog};
+use crate::ledger::{Format, binlog_tables, chunks, is_binlog, is_ticdc_csv, refuse_frames, with_records};
 use crate::model::Op;
 use crate::read::{InputFile, JsonChunk, JsonChunks, Spool, Table, TableFormat, TableSource, paths};
 
@@ -102,7 +102,7 @@ pub fn inspect(request: &InspectRequest, progress: &dyn Progress) -> Result<Vec<
             found.push(table);
             continue;
         }
-        for file in paths::find(pattern)? {
+        for file in with_records(paths::find(pattern)?) {
             let file = InputFile::open(&file.path, &spool)?;
             progress.stage(&format!("read {}", file.path.display()), Some(file.size));
             found.push(one(&file, &spool, progress)?);
@@ -116,6 +116,10 @@ fn one(file: &InputFile, spool: &Spool, progress: &dyn Progress) -> Result<Inspe
         && let Some(first) = chunks(file, Format::Binlog, &TableSource::default())?.next().transpose()?
     {
         return described(file, Format::Binlog, &binlog_tables(&first), progress);
+    }
+    refuse_frames(file)?;
+    if is_ticdc_csv(file)? {
+        return ticdc_csv(file, progress);
     }
     if let Some(found) = tabular::read(file, spool)? {
         progress.advance(file.size);
@@ -159,6 +163,16 @@ fn json(file: &InputFile, progress: &dyn Progress) -> Result<Option<Inspected>> 
         return Ok(None);
     }
     described(file, format, &discovered, progress).map(Some)
+}
+
+/// A file of TiCDC's CSV protocol.
+fn ticdc_csv(file: &InputFile, progress: &dyn Progress) -> Result<Inspected> {
+    let first = chunks(file, Format::TiCdc, &TableSource::default())?.next().transpose()?.unwrap_or_default();
+    let records = first.records.iter().filter_map(|r| Some((text(&first, r.start, r.end)?, None)));
+    let tables = discover::tables(Format::TiCdc, records);
+    let mut found = described(file, Format::TiCdc, &tables, progress)?;
+    found.format = TableFormat::Csv;
+    Ok(found)
 }
 
 /// A text ledger of these tables.

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::discover::{Tables, add};
 use crate::ledger::Format;
+use crate::ledger::ticdc_csv::ROW as ROW_OF_CSV;
 
 /// What a key of TiCDC's open protocol says of a row.
 const ROW: u64 = 1;
@@ -52,6 +53,23 @@ fn named(format: Format, value: &Value) -> Option<(String, Vec<String>)> {
         None => second,
     };
     match format {
+        Format::TiCdc if value.get("TableVersion").is_some() => {
+            let columns = value.get("TableColumns").and_then(Value::as_array);
+            let columns = columns.into_iter().flatten().filter_map(|c| text(c, "ColumnName")).collect();
+            Some((two(text(value, "Schema"), text(value, "Table")?), columns))
+        }
+        Format::TiCdc if value.get(ROW_OF_CSV).is_some() => {
+            let fields = value.get(ROW_OF_CSV)?.as_array()?;
+            let field = |at: usize| fields.get(at)?.as_str().map(str::to_owned);
+            let named = value.get("columns").and_then(Value::as_array);
+            let named =
+                named.map(|names| names.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+            // Rows name no columns, and may say whether they are a side of an update.
+            let flag = usize::from(matches!(field(4).as_deref(), Some("true" | "false")));
+            let numbered =
+                || (1..=fields.len().saturating_sub(4 + flag)).map(|n| format!("column {n}")).collect();
+            Some((two(field(2), field(1)?), named.unwrap_or_else(numbered)))
+        }
         Format::Maxwell | Format::Canal | Format::TiCdc => {
             let table = text(value, "table").filter(|table| !table.is_empty())?;
             let images = ["data", "old"].iter().filter_map(|side| value.get(side));
