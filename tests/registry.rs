@@ -6,17 +6,11 @@ use asof::model::DiscrepancyKind;
 
 use crate::cases::{Case, folder};
 
-/// Kinds that no ledger format read so far can produce: they need hash chains.
-const LATER: &[&str] = &["hash-chain-break"];
-
 #[test]
 fn every_kind_has_a_case_and_a_clean_twin() {
     let mut missing = Vec::new();
     for kind in DiscrepancyKind::ALL {
         let code = kind.code();
-        if LATER.contains(&code) {
-            continue;
-        }
         for name in [format!("{code}.case"), format!("{code}.clean.case")] {
             if !folder().join("discrepancies").join(&name).is_file() {
                 missing.push(name);
@@ -28,8 +22,7 @@ fn every_kind_has_a_case_and_a_clean_twin() {
 
 #[test]
 fn the_case_of_a_kind_triggers_that_kind_alone_and_its_twin_nothing() {
-    let waits = |code: &str| LATER.contains(&code);
-    for code in DiscrepancyKind::ALL.iter().map(|k| k.code()).filter(|code| !waits(code)) {
+    for code in DiscrepancyKind::ALL.iter().map(|k| k.code()) {
         let codes = |name: String| {
             let case = Case::read(&folder().join("discrepancies").join(name));
             let stated = case.runs.iter().all(|run| run.iter().any(|s| s.title[0] == "discrepancies"));
@@ -39,10 +32,4 @@ fn the_case_of_a_kind_triggers_that_kind_alone_and_its_twin_nothing() {
         assert_eq!(codes(format!("{code}.case")), BTreeSet::from([code.to_owned()]));
         assert_eq!(codes(format!("{code}.clean.case")), BTreeSet::new(), "the twin of {code}");
     }
-}
-
-#[test]
-fn kinds_left_for_later_are_kinds() {
-    let codes: Vec<&str> = DiscrepancyKind::ALL.iter().map(|k| k.code()).collect();
-    assert!(LATER.iter().all(|code| codes.contains(code)));
 }

@@ -23,6 +23,7 @@ mod dynamodb;
 mod feed;
 mod goldengate;
 mod halves;
+mod hash_chain;
 mod image;
 mod json;
 mod mapped;
@@ -60,6 +61,7 @@ pub use decode::{
 };
 pub use drift::{Begin, Drift, DriftFinder, Place, Shapes};
 pub use halves::Halves;
+pub use hash_chain::follow as follow_hashes;
 pub use mapped::{MappedTable, RisingMarks, TwiceTime};
 pub(crate) use mapping::usual_op;
 pub use mapping::{ImageColumns, ImageSide, Mapping, MappingHints, OpWord, image_word};

@@ -1,6 +1,7 @@
 //! Opening what a plan names: tables, ledgers grouped into sources, and everything
 //! that is wrong with them before a single change is looked at.
 
+mod hash_chain;
 mod parse;
 mod postings;
 mod stream;
@@ -115,6 +116,7 @@ impl Inputs {
             super::postings::settle(input);
             opening::open(input, inputs.sources[input.source].files.len(), spool)?;
         }
+        hash_chain::check(&mut inputs, spool)?;
         Ok(inputs)
     }
 

@@ -60,6 +60,13 @@ pub(super) fn windows(plan: &Plan, inputs: &Inputs, ordered: &[Ordered]) -> Resu
                     dataset.name
                 ));
             }
+            if dataset.ledger.hash_chain.is_some() {
+                assumptions.push(format!(
+                    "{}: the hash chain is followed by its links; how its hashes are computed is not known, so that they \
+                     are not computed anew",
+                    dataset.name
+                ));
+            }
             assumptions.extend(input.postings.iter().flat_map(|p| p.assumptions.clone()));
             Ok(Window {
                 nearest: reads_end.filter(|reads| !is_declared && observed == reads.checked_add(1)),

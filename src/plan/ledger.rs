@@ -65,6 +65,19 @@ pub struct Ledger {
     pub filter: Option<Filter>,
     /// How its records move measures, for ledgers of postings.
     pub postings: Postings,
+    /// Its records carry a hash and that of the record before them.
+    pub hash_chain: Option<HashChain>,
+}
+
+/// Which columns of a ledger chain its records by hashes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HashChain {
+    /// The hash of a record.
+    pub hash: String,
+    /// The hash of the record before it.
+    pub previous: String,
+    /// Columns for each of whose values there is a chain of its own. Empty: one chain.
+    pub per: Vec<String>,
 }
 
 macro_rules! words {

@@ -34,7 +34,7 @@ pub use declaration::{
 };
 pub use filter::{BoundFilter, Filter, FilterError};
 pub use flags::OneDataset;
-pub use ledger::{Ledger, LedgerClock, LedgerColumns, LedgerFormat, MissingCells, ValueCoding};
+pub use ledger::{HashChain, Ledger, LedgerClock, LedgerColumns, LedgerFormat, MissingCells, ValueCoding};
 pub use postings::{AmountColumns, Closing, DateOrder, DecimalSign, OpeningEntries, Postings, RowsExist};
 pub use when::{Bound, Moment};
 pub use zone::parse_zone;

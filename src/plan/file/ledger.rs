@@ -8,12 +8,12 @@ use super::{CSV_KEYS, csv, table_format, types, zone};
 use crate::error::Result;
 use crate::model::Op;
 use crate::plan::{
-    Bound, Calendar, Ledger, LedgerClock, LedgerColumns, LedgerFormat, MissingCells, Postings, TableSource,
-    ValueCoding,
+    Bound, Calendar, HashChain, Ledger, LedgerClock, LedgerColumns, LedgerFormat, MissingCells, Postings,
+    TableSource, ValueCoding,
 };
 
 /// Keys of a ledger, beside those of delimited text.
-pub(super) const KEYS: [&str; 30] = [
+pub(super) const KEYS: [&str; 31] = [
     "path",
     "format",
     "file_format",
@@ -44,6 +44,7 @@ pub(super) const KEYS: [&str; 30] = [
     "key_widths",
     "value_limit",
     "postings",
+    "hash_chain",
 ];
 
 const COLUMNS: [&str; 17] = [
@@ -157,6 +158,7 @@ fn recording(section: &Section<'_>, ledger: &mut Ledger) -> Result<()> {
         }
     }
     fields(section, ledger)?;
+    ledger.hash_chain = section.get("hash_chain").map(|v| hash_chain(&v)).transpose()?;
     if let Some(value) = section.get("times") {
         ledger.times = Some(value.path()?);
     }
@@ -164,6 +166,16 @@ fn recording(section: &Section<'_>, ledger: &mut Ledger) -> Result<()> {
         ledger.filter = Some(value.filter()?);
     }
     Ok(())
+}
+
+fn hash_chain(value: &Value<'_>) -> Result<HashChain> {
+    let section = value.table(&["hash", "previous", "per"])?;
+    let example = "hash_chain = { hash = \"hash\", previous = \"previous_hash\" }";
+    Ok(HashChain {
+        hash: section.require("hash", example)?.text()?.to_owned(),
+        previous: section.require("previous", example)?.text()?.to_owned(),
+        per: section.get("per").map(|v| v.one_or_more()).transpose()?.unwrap_or_default(),
+    })
 }
 
 /// What histories of fields need.
