@@ -12,9 +12,12 @@
 //!
 //! There is no current value to fall back to: where neither is there, the cell is unrecoverable.
 //!
+//! The rows of an opening that still has the column state it too. Key changes inside one transaction are taken in the
+//! order in which replay undoes them.
+//!
 //! Limits: a column is in force up to the change that shows it gone, or to the ledger's end. Rows that came from
-//! another key, and those of an opening, state it only in changes under their own key. Types that the plan does not
-//! declare for the ledger are text, as the ledger writes the value. Tables without a key are left out.
+//! another key state it only in changes under their own key. Types that the plan does not declare for the ledger are
+//! text, as the ledger writes the value. Tables without a key are left out.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -28,15 +31,17 @@ use super::layout::{Row, row_at};
 use super::progress::Progress;
 use super::rebuild::Rebuilt;
 use super::run::Run;
-use super::scan::Histories;
 use super::standing::locator;
 use crate::error::{Error, Result};
+use crate::ledger::TableReads;
 use crate::ledger::store::ChangeStore;
 use crate::ledger::want::{Columns, Want};
 use crate::model::rank::{DROPPED, Ranks};
-use crate::model::{CellState, DiscrepancyKind as Kind, TableSchema};
+use crate::model::{CellState, DiscrepancyKind as Kind, Op, TableSchema};
 use crate::plan::{Dataset, Plan};
 use crate::read::Spool;
+use crate::replay::facts::Facts;
+use crate::replay::history::{self, Step, Timeline};
 use crate::replay::select::NO_ROW;
 use crate::snapshot::{CanCopy, Cells, GroupSource, Verdict};
 
@@ -82,9 +87,20 @@ pub(super) fn read(
             .collect::<Result<Vec<OpenedTable>>>()?;
         let (_, reads) =
             inputs::open_source(&plans, &tables, &source.datasets, Scan::Images, (spool, progress))?;
-        for ((&dataset, names), read) in source.datasets.iter().zip(missing).zip(reads) {
+        for (((&dataset, names), mut read), table) in
+            source.datasets.iter().zip(missing).zip(reads).zip(&tables)
+        {
             let input = &run.inputs.datasets[dataset];
             if !names.is_empty() {
+                if let Some(opening) = input.plan.opening.as_ref().filter(|_| input.store.opening().is_some())
+                {
+                    read.store.attach(TableReads::open(
+                        &opening.source,
+                        &input.plan.name,
+                        &table.schema,
+                        spool,
+                    )?)?;
+                }
                 let ranks = run.order(dataset).order.ranks(input.member);
                 found[dataset] = Some(Dropped::of(input, read.store, &names, &ranks)?);
             }
@@ -127,7 +143,7 @@ fn extended(mut table: OpenedTable, plan: &Dataset, names: &[String]) -> OpenedT
 impl Dropped {
     fn of(input: &DatasetInput, store: ChangeStore, names: &[String], ranks: &Ranks) -> Result<Self> {
         let first = store.schema().len() - names.len();
-        let count = store.len() as usize;
+        let count = store.first(store.opening_segments().end) as usize;
         let mut columns: Vec<Column> = names
             .iter()
             .zip(first..)
@@ -143,7 +159,7 @@ impl Dropped {
         // Both readings take the same records; if they did not, nothing could be said of any cell.
         if store.len() == input.store.len() {
             let want = Want { states: true, ..Want::IMAGES };
-            for segment in 0..store.segments() {
+            for segment in (0..store.segments()).chain(store.opening_segments()) {
                 let batch = store.read(segment, want, None)?;
                 let base = store.first(segment) as usize;
                 for column in &mut columns {
@@ -162,7 +178,12 @@ impl Dropped {
     }
 
     /// The columns in force at a cut, with their values.
-    pub(super) fn at(&self, rebuilt: &Rebuilt<'_>, cut: u32) -> Result<Option<Returned>> {
+    pub(super) fn at(
+        &self,
+        rebuilt: &Rebuilt<'_>,
+        timeline: Timeline<'_>,
+        cut: u32,
+    ) -> Result<Option<Returned>> {
         let in_force: Vec<&Column> = self.columns.iter().filter(|column| column.is_in_force(cut)).collect();
         if in_force.is_empty() {
             return Ok(None);
@@ -170,7 +191,7 @@ impl Dropped {
         let columns = in_force
             .into_iter()
             .map(|column| {
-                let chosen = column.choose(rebuilt.histories, cut);
+                let chosen = column.choose(rebuilt, timeline, cut);
                 self.fetch(column, chosen)
             })
             .collect::<Result<_>>()?;
@@ -228,7 +249,10 @@ const UNCHANGED: u8 = CellState::Unchanged as u8;
 impl Column {
     /// Finds out between which ranks it is in force.
     fn settle(&mut self, input: &DatasetInput, store: &ChangeStore, ranks: &Ranks) -> Result<()> {
-        let ranked = || (0..).zip(self.states[0].iter().zip(&self.states[1])).map(|(i, s)| (ranks.of(i), s));
+        // Rows of an opening, numbered behind the changes, are none.
+        let ranked = || {
+            (0..store.len()).zip(self.states[0].iter().zip(&self.states[1])).map(|(i, s)| (ranks.of(i), s))
+        };
         let known = |&(rank, (before, after)): &(u32, (&u8, &u8))| {
             rank != DROPPED && (*before == KNOWN || *after == KNOWN)
         };
@@ -264,21 +288,23 @@ impl Column {
     }
 
     /// Per slot, what states the cell of its row at a cut.
-    fn choose(&self, histories: &Histories, cut: u32) -> BTreeMap<u32, Choice> {
-        let mut chosen = BTreeMap::new();
-        for (shard, &base) in histories.shards.iter().zip(&histories.bases) {
+    fn choose(&self, rebuilt: &Rebuilt<'_>, timeline: Timeline<'_>, cut: u32) -> BTreeMap<u32, Choice> {
+        let (mut chosen, mut steps) = (BTreeMap::new(), Vec::new());
+        for (shard, &base) in rebuilt.histories.shards.iter().zip(&rebuilt.histories.bases) {
             for key in 0..shard.keys() {
-                let facts = shard.history(key);
-                let at = facts.clone().find(|&fact| shard.rank(fact) >= cut).unwrap_or(facts.end);
-                // A truncate in between ends the life, and is no fact of the key's.
-                let is_cut = |from: u32, upto: u32| {
-                    let first = histories.truncates.partition_point(|&rank| rank < from);
-                    histories.truncates.get(first).is_some_and(|&rank| rank < upto)
+                let slot = base + key as u32;
+                let stands = rebuilt.standing.rows.get(slot as usize).is_some_and(|&row| row != NO_ROW);
+                history::steps(shard, key, stands, timeline, &mut steps);
+                // The rows of an opening have the rank of the last change that it knows of.
+                let undone = |&step: &Step| match timeline.opening {
+                    Some(opening) if timeline.is_opening(&shard.facts, step) => cut < opening.rank,
+                    _ => step.rank >= cut,
                 };
-                let later = || self.stated_before(shard, at..facts.end, &|rank| is_cut(cut, rank));
-                let earlier = || self.stated_after(shard, facts.start..at, &|rank| is_cut(rank, cut));
+                let at = steps.iter().position(undone).unwrap_or(steps.len());
+                let later = || self.stated_before(&shard.facts, &steps[at..]);
+                let earlier = || self.stated_after(&shard.facts, &steps[..at]);
                 if let Some(choice) = later().or_else(earlier) {
-                    chosen.insert(base + key as u32, choice);
+                    chosen.insert(slot, choice);
                 }
             }
         }
@@ -286,20 +312,20 @@ impl Column {
     }
 
     /// The first undone change that states the cell before it.
-    fn stated_before(
-        &self,
-        shard: &crate::replay::shard::Shard,
-        facts: std::ops::Range<usize>,
-        is_cut: &dyn Fn(u32) -> bool,
-    ) -> Option<Choice> {
-        for fact in facts {
-            let index = shard.facts.index[fact];
-            if shard.facts.begins(fact) || is_cut(shard.rank(fact)) {
-                return None;
-            }
-            match self.state(true, index) {
-                KNOWN => return Some(Choice { index, before: true, inferred: false }),
-                UNCHANGED if !shard.facts.ends(fact) => {}
+    fn stated_before(&self, facts: &Facts, steps: &[Step]) -> Option<Choice> {
+        for &step in steps {
+            // A truncate ends the life, and states nothing.
+            let fact = step.fact? as usize;
+            let index = facts.index[fact];
+            match (facts.op(fact), self.state(true, index)) {
+                // A read is no change: what it states stood before it.
+                (Op::Read, _) if self.state(false, index) == KNOWN => {
+                    return Some(Choice { index, before: false, inferred: false });
+                }
+                (Op::Read, _) => {}
+                _ if facts.begins(fact) => return None,
+                (_, KNOWN) => return Some(Choice { index, before: true, inferred: false }),
+                (_, UNCHANGED) if !facts.ends(fact) => {}
                 _ => return None,
             }
         }
@@ -307,21 +333,15 @@ impl Column {
     }
 
     /// The last change in force that states the cell after it.
-    fn stated_after(
-        &self,
-        shard: &crate::replay::shard::Shard,
-        facts: std::ops::Range<usize>,
-        is_cut: &dyn Fn(u32) -> bool,
-    ) -> Option<Choice> {
-        for fact in facts.rev() {
-            let index = shard.facts.index[fact];
-            if shard.facts.ends(fact) || is_cut(shard.rank(fact)) {
-                return None;
-            }
+    fn stated_after(&self, facts: &Facts, steps: &[Step]) -> Option<Choice> {
+        for &step in steps.iter().rev() {
+            let fact = step.fact.filter(|&fact| !facts.ends(fact as usize))? as usize;
+            let index = facts.index[fact];
             match (self.state(false, index), self.state(true, index)) {
                 (KNOWN, _) => return Some(Choice { index, before: false, inferred: true }),
                 (UNCHANGED, KNOWN) => return Some(Choice { index, before: true, inferred: true }),
-                (UNCHANGED, _) if !shard.facts.begins(fact) => {}
+                (UNCHANGED, _) if !facts.begins(fact) => {}
+                _ if facts.op(fact) == Op::Read => {}
                 _ => return None,
             }
         }

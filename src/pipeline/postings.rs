@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::ledger::{Derived, Equation, PostingLedger, Shape};
 use crate::model::Discrepancy;
 use crate::model::rank::Ranks;
-use crate::plan::{Bound, Dataset, LedgerClock, RowsExist};
+use crate::plan::{Bound, Dataset, LedgerClock, Postings, RowsExist};
 
 /// The postings of one dataset, beside its derived changes.
 pub(super) struct ReadPostings {
@@ -65,6 +65,19 @@ pub(super) fn refuse_second_clock(plans: &[&Dataset], shape: Shape) -> Result<()
     let asks = |plan: &&&Dataset| {
         plan.ledger.postings.known_at.is_some() || plan.ledger.clock == LedgerClock::Effective
     };
+    if let Some(plan) = plans.iter().find(|plan| declares(&plan.ledger.postings)) {
+        return Err(Error::Refused {
+            dataset: plan.name.clone(),
+            reason: "its ledger carries images of rows, and ledger.postings says how postings move it: a dataset has one \
+                     ledger"
+                .to_owned(),
+            hint: Some(
+                "leave ledger.postings out; for postings beside images declare two datasets with the same current, each \
+                 with its ledger"
+                    .to_owned(),
+            ),
+        });
+    }
     let Some(plan) = plans.iter().find(asks) else { return Ok(()) };
     Err(Error::Refused {
         dataset: plan.name.clone(),
@@ -73,6 +86,17 @@ pub(super) fn refuse_second_clock(plans: &[&Dataset], shape: Shape) -> Result<()
             .to_owned(),
         hint: Some("leave it out, or name a format of postings".to_owned()),
     })
+}
+
+/// Whether a plan says anything of postings beyond its two clocks.
+fn declares(postings: &Postings) -> bool {
+    let clocks = Postings {
+        clock: postings.clock,
+        known_at: postings.known_at.clone(),
+        days: postings.days,
+        ..Postings::default()
+    };
+    *postings != clocks
 }
 
 impl ReadPostings {

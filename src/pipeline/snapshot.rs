@@ -371,7 +371,7 @@ impl Writing<'_> {
         let refill_proven = coverage::refill_proven(run, number, &cut);
         let mark = contested::mark(run.source(number), &self.moment.bound);
         let returned = match &self.dropped[number] {
-            Some(dropped) => dropped.at(&rebuilt, cut.rank.min(analysed.end))?,
+            Some(dropped) => dropped.at(&rebuilt, timeline, cut.rank.min(analysed.end))?,
             None => None,
         };
         let returned = returned.as_ref();

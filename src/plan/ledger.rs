@@ -162,6 +162,11 @@ words! {
 }
 
 impl LedgerFormat {
+    /// Whether its records move measures instead of carrying images.
+    pub fn is_postings(self) -> bool {
+        matches!(self, Self::Postings | Self::Fec | Self::Hledger | Self::Beancount | Self::SafT)
+    }
+
     /// Whether the plan may say which columns mean what, and what words in them say.
     pub fn has_columns(self) -> bool {
         matches!(

@@ -73,7 +73,7 @@ impl Raw {
                 at: At::default(),
                 expected: format!("the columns of {}", paths[0].display()),
                 found: names_of(&tables[at]).join(", "),
-                hint: Some("declare one ledger per shape, or bring the files to one shape".to_owned()),
+                hint: Some("declare a dataset for each shape, with the same current, or bring the files to one shape".to_owned()),
             });
         }
         let places = vec![(0..names.len()).map(Place::Column).collect(); tables.len()];

@@ -74,9 +74,18 @@ const TIME_UNITS: [(&str, TimeUnit); 4] = [
     ("nanoseconds", TimeUnit::Nanosecond),
 ];
 
+/// How postings and images of one table are both used.
+const BESIDE: &str = "name files of one shape as path = [\"a\", \"b\"]; for ledgers of two shapes (postings beside \
+                      images) declare two datasets with the same current, each with its ledger";
+
 /// Reads it.
 pub(super) fn ledger(value: &Value<'_>, calendar: &Calendar) -> Result<Ledger> {
     debug_assert!(CSV_KEYS.iter().all(|key| KEYS.contains(key)), "a ledger may be delimited text");
+    if value.list().is_ok_and(|items| items.iter().any(Value::is_table)) {
+        return Err(
+            value.error(format!("{}: a dataset has one ledger, found a list of them", value.name), BESIDE)
+        );
+    }
     // A path alone, or several, is a ledger of which nothing else is declared.
     if !value.is_table() {
         let paths = paths(value)?;
@@ -99,6 +108,11 @@ pub(super) fn ledger(value: &Value<'_>, calendar: &Calendar) -> Result<Ledger> {
     let mut ledger = Ledger { paths, table, ..Ledger::default() };
     recording(&section, &mut ledger)?;
     ledger.postings = match section.get("postings") {
+        Some(value) if ledger.format.is_some_and(|format| !format.is_postings()) => {
+            let format = ledger.format.map_or("", LedgerFormat::name);
+            let message = format!("{} describes a ledger of postings, the format is {format}", value.name);
+            return Err(value.error(message, BESIDE));
+        }
         Some(value) => postings(&value, calendar)?,
         None => Postings { days: calendar.zone, ..Postings::default() },
     };

@@ -203,3 +203,12 @@ fn flags_and_the_plan_they_stand_for_say_the_same() {
     let read = Plan::parse(&plan.text, Path::new("")).unwrap();
     assert_eq!(read, plan);
 }
+
+#[test]
+fn a_list_of_ledgers_is_refused_with_what_to_do() {
+    let text = "[datasets.t]\nkey = \"id\"\ncurrent = \"t.csv\"\n[[datasets.t.ledger]]\npath = \"a.csv\"\n\
+                [[datasets.t.ledger]]\npath = \"b.csv\"\n";
+    let error = Plan::parse(text, Path::new("plan.toml")).unwrap_err();
+    assert!(error.to_string().contains("a dataset has one ledger"), "{error}");
+    assert!(error.hint().unwrap_or_default().contains("two datasets with the same current"), "{error:?}");
+}
