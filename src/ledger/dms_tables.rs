@@ -12,12 +12,24 @@
 use std::path::Path;
 
 use arrow::array::Array;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::read::{JsonChunk, JsonRecord, Spool, Table, TableFormat, TableSource};
+
+/// Whether columns can only be those of a file of changes: `Op` is the first, and no other column says what a change is,
+/// as images beside each other or a position do.
+pub(super) fn is_one(columns: &SchemaRef) -> bool {
+    let mut names = columns.fields().iter().map(|field| field.name().as_str());
+    const OTHERS: [&str; 8] = ["old_", "new_", "old.", "new.", "before_", "after_", "before.", "after."];
+    let is_other = |name: &str| {
+        matches!(name, "before" | "after" | "old" | "new" | "position" | "seq")
+            || OTHERS.iter().any(|prefix| name.starts_with(prefix))
+    };
+    names.next() == Some("Op") && names.len() > 0 && !names.any(is_other)
+}
 
 /// The rows of one file, as messages.
 pub(super) struct DmsTables {

@@ -66,15 +66,15 @@ pub use mapped::{MappedTable, RisingMarks, TwiceTime};
 pub(crate) use mapping::usual_op;
 pub use mapping::{ImageColumns, ImageSide, Mapping, MappingHints, OpWord, image_word};
 pub use open::{
-    Shape, chunks, decode_options, detect, input_files, is_binlog, is_ticdc_csv, mapping, refuse_frames,
-    take_changes, with_records,
+    Shape, chunks, decode_options, detect, input_files, is_binlog, is_dms_table, is_ticdc_csv, mapping,
+    refuse_frames, take_changes, with_records,
 };
 pub use position::{PositionIdentity, PositionKind, format_lsn, parse_lsn, parse_position};
 pub use reads::TableReads;
 pub use stitch::{Carry, Stream};
 pub use tabular::postings::{
     Base, Comparable, Derived, Equation, PostingFinding, PostingLedger, PostingSummary, PostingTarget,
-    exact_number, posting_keys,
+    exact_number, posting_keys, usual_postings,
 };
 pub use tabular::{
     Contested, Context as TabularContext, TabularLedger, is_saft, is_table_folder, tabular_format,

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::binlog::{self, BinlogChunks};
-use super::dms_tables::DmsTables;
+use super::dms_tables::{self, DmsTables};
 use super::ticdc_csv::{self, TicdcTables};
 use super::ticdc_open;
 use super::{
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::error::{At, Error, Result};
 use crate::model::{ChangeBatch, Images};
-use crate::plan::{Ledger, LedgerFormat, MissingCells, ValueCoding};
+use crate::plan::{Ledger, LedgerColumns, LedgerFormat, MissingCells, ValueCoding};
 use crate::read::paths::FoundFile;
 use crate::read::{InputFile, JsonChunk, JsonChunks, Spool, TableFormat, TableSource, read_error};
 
@@ -47,6 +47,19 @@ pub fn with_records(mut files: Vec<FoundFile>) -> Vec<FoundFile> {
         files.retain(|file| !ticdc_csv::is_bookkeeping(&file.path));
     }
     files
+}
+
+/// Whether a file, no JSON, holds the changes that DMS writes to S3.
+///
+/// # Errors
+/// It cannot be read.
+pub fn is_dms_table(file: &InputFile) -> Result<bool> {
+    if crate::read::table_format(file)? == TableFormat::Ndjson {
+        return Ok(false);
+    }
+    // What is no table has no columns that could tell.
+    Ok(crate::read::columns_of(file, &TableSource::at(&file.path))
+        .is_ok_and(|columns| dms_tables::is_one(&columns)))
 }
 
 /// Whether a file holds rows of TiCDC's CSV protocol.
@@ -159,7 +172,10 @@ pub fn detect(files: &[InputFile], ledger: &Ledger) -> Result<Shape> {
         _ => {}
     }
     if table != TableFormat::Ndjson {
-        return Ok(Shape::Columnar);
+        let is_dms = ledger.format.is_none()
+            && ledger.columns == LedgerColumns::default()
+            && dms_tables::is_one(&columns);
+        return Ok(if is_dms { Shape::Json(Format::Dms) } else { Shape::Columnar });
     }
     if ledger.format == Some(LedgerFormat::Mapped) {
         return Ok(Shape::Json(Format::Mapped));

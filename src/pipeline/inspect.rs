@@ -17,7 +17,10 @@ use std::path::Path;
 use super::progress::Progress;
 use super::request::InspectRequest;
 use crate::error::{Error, Result};
-use crate::ledger::{Format, binlog_tables, chunks, is_binlog, is_ticdc_csv, refuse_frames, with_records};
+use crate::ledger::{
+    Format, binlog_tables, chunks, is_binlog, is_dms_table, is_ticdc_csv, refuse_frames, usual_postings,
+    with_records,
+};
 use crate::model::Op;
 use crate::read::{InputFile, JsonChunk, JsonChunks, Spool, Table, TableFormat, TableSource, paths};
 
@@ -119,11 +122,14 @@ fn one(file: &InputFile, spool: &Spool, progress: &dyn Progress) -> Result<Inspe
     }
     refuse_frames(file)?;
     if is_ticdc_csv(file)? {
-        return ticdc_csv(file, progress);
+        return change_table(file, Format::TiCdc, progress);
     }
     if let Some(found) = tabular::read(file, spool)? {
         progress.advance(file.size);
         return Ok(found);
+    }
+    if is_dms_table(file)? {
+        return change_table(file, Format::Dms, progress);
     }
     if looks_like_json(file)?
         && let Some(found) = json(file, progress)?
@@ -138,6 +144,11 @@ fn one(file: &InputFile, spool: &Spool, progress: &dyn Progress) -> Result<Inspe
         data_type: field.data_type().to_string(),
         reason: table.decisions().iter().find(|d| d.column == *field.name()).map(|d| d.reason.clone()),
     });
+    let names: Vec<String> = table.schema().fields().iter().map(|f| f.name().clone()).collect();
+    let postings = usual_postings(&names).filter(|_| ledger.is_none()).map(|what| {
+        format!("may be postings ({what}): as a ledger, declare format = \"postings\" and the key of what they move")
+    });
+    let found = table.discrepancies().iter().map(|d| d.message.clone());
     Ok(Inspected {
         path: file.path.display().to_string(),
         bytes: file.size,
@@ -145,7 +156,7 @@ fn one(file: &InputFile, spool: &Spool, progress: &dyn Progress) -> Result<Inspe
         rows: table.total_rows(),
         columns: columns.collect(),
         ledger,
-        remarks: table.discrepancies().iter().map(|d| d.message.clone()).collect(),
+        remarks: postings.into_iter().chain(found).collect(),
     })
 }
 
@@ -165,13 +176,13 @@ fn json(file: &InputFile, progress: &dyn Progress) -> Result<Option<Inspected>> 
     described(file, format, &discovered, progress).map(Some)
 }
 
-/// A file of TiCDC's CSV protocol.
-fn ticdc_csv(file: &InputFile, progress: &dyn Progress) -> Result<Inspected> {
-    let first = chunks(file, Format::TiCdc, &TableSource::default())?.next().transpose()?.unwrap_or_default();
+/// A table whose rows are the messages of a change stream.
+fn change_table(file: &InputFile, format: Format, progress: &dyn Progress) -> Result<Inspected> {
+    let first = chunks(file, format, &TableSource::default())?.next().transpose()?.unwrap_or_default();
     let records = first.records.iter().filter_map(|r| Some((text(&first, r.start, r.end)?, None)));
-    let tables = discover::tables(Format::TiCdc, records);
-    let mut found = described(file, Format::TiCdc, &tables, progress)?;
-    found.format = TableFormat::Csv;
+    let tables = discover::tables(format, records);
+    let mut found = described(file, format, &tables, progress)?;
+    found.format = crate::read::table_format(file)?;
     Ok(found)
 }
 
@@ -221,5 +232,25 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let request = InspectRequest { files: vec![path], options: RunOptions::at(0) };
         inspect(&request, &Silent).unwrap().remove(0)
+    }
+
+    #[test]
+    fn files_of_a_storage_target_are_change_streams() {
+        let dms = inspected(
+            "t.csv",
+            "Op,commit_ts,id,name,BI_name\nI,2025-01-02 00:00:00.000000,9,a,NULL\nU,2025-01-05 00:00:00.000000,9,b,a\n",
+        );
+        let ledger = dms.ledger.unwrap();
+        assert_eq!((ledger.format.name(), dms.format.name()), ("dms", "csv"));
+        let table = &ledger.tables[0];
+        assert_eq!(table.columns, ["id", "name"]);
+        assert_eq!(table.window.1.as_deref(), Some("2025-01-05T00:00:00Z"));
+        let ticdc = inspected("CDC000001.csv", "\"I\",\"t\",\"hr\",455023263744000000,true,7,\"a\"\n");
+        let ledger = ticdc.ledger.unwrap();
+        assert_eq!((ledger.format.name(), ticdc.format.name()), ("ticdc", "csv"));
+        assert_eq!((ledger.tables[0].name.as_str(), ledger.tables[0].columns.len()), ("hr.t", 2));
+        assert!(
+            inspected("t.csv", "Op,old_id,new_id\nI,,7\n").ledger.is_none_or(|l| l.format.name() == "mapped")
+        );
     }
 }

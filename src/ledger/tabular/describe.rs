@@ -2,7 +2,8 @@
 
 use super::images::{self, Layout};
 use super::{
-    TabularLedger, delta_cdf, detect, logged_actions, pgmemento, record_version, snowflake, versions,
+    TabularLedger, delta_cdf, detect, documents, logged_actions, pgmemento, record_version, snowflake,
+    versions,
 };
 use crate::error::Result;
 use crate::ledger::Format;
@@ -38,6 +39,7 @@ impl TabularLedger {
             Format::LoggedActions => Some(logged_actions::layout(&raw, ledger)?),
             Format::RecordVersion => Some(record_version::layout(&raw, ledger)?),
             Format::PgMemento => Some(pgmemento::layout(&raw, ledger)?),
+            Format::Mapped => Some(documents::layout(&raw, &MappingHints::default(), &[])?),
             _ => None,
         };
         if let Some(layout) = layout {

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::discover::{Tables, add};
 use crate::ledger::Format;
 use crate::ledger::ticdc_csv::ROW as ROW_OF_CSV;
+use crate::model::time::parse_local;
 
 /// What a key of TiCDC's open protocol says of a row.
 const ROW: u64 = 1;
@@ -53,23 +54,7 @@ fn named(format: Format, value: &Value) -> Option<(String, Vec<String>)> {
         None => second,
     };
     match format {
-        Format::TiCdc if value.get("TableVersion").is_some() => {
-            let columns = value.get("TableColumns").and_then(Value::as_array);
-            let columns = columns.into_iter().flatten().filter_map(|c| text(c, "ColumnName")).collect();
-            Some((two(text(value, "Schema"), text(value, "Table")?), columns))
-        }
-        Format::TiCdc if value.get(ROW_OF_CSV).is_some() => {
-            let fields = value.get(ROW_OF_CSV)?.as_array()?;
-            let field = |at: usize| fields.get(at)?.as_str().map(str::to_owned);
-            let named = value.get("columns").and_then(Value::as_array);
-            let named =
-                named.map(|names| names.iter().filter_map(Value::as_str).map(str::to_owned).collect());
-            // Rows name no columns, and may say whether they are a side of an update.
-            let flag = usize::from(matches!(field(4).as_deref(), Some("true" | "false")));
-            let numbered =
-                || (1..=fields.len().saturating_sub(4 + flag)).map(|n| format!("column {n}")).collect();
-            Some((two(field(2), field(1)?), named.unwrap_or_else(numbered)))
-        }
+        Format::TiCdc if value.get("TableVersion").is_some() || value.get(ROW_OF_CSV).is_some() => csv(value),
         Format::Maxwell | Format::Canal | Format::TiCdc => {
             let table = text(value, "table").filter(|table| !table.is_empty())?;
             let images = ["data", "old"].iter().filter_map(|side| value.get(side));
@@ -81,13 +66,7 @@ fn named(format: Format, value: &Value) -> Option<(String, Vec<String>)> {
             let columns = images.flat_map(keys).filter(|name| !name.ends_with("_isMissing")).collect();
             Some((text(value, "table")?, columns))
         }
-        Format::Dms => {
-            let metadata = value.get("metadata")?;
-            let table = text(metadata, "table-name").filter(|table| !table.is_empty())?;
-            let columns = value.get("data").map(keys).unwrap_or_default();
-            let columns = columns.into_iter().filter(|name| !name.starts_with("BI_")).collect();
-            Some((two(text(metadata, "schema-name"), table), columns))
-        }
+        Format::Dms => dms(value),
         Format::MongoDb => {
             value.get("operationType")?;
             let collection = text(value.get("ns")?, "coll")?;
@@ -112,6 +91,46 @@ fn named(format: Format, value: &Value) -> Option<(String, Vec<String>)> {
         }
         _ => None,
     }
+}
+
+/// The same of a message of DMS. Files name no table, and have the time of a change among its columns, next to the op.
+fn dms(value: &Value) -> Option<(String, Vec<String>)> {
+    let metadata = value.get("metadata")?;
+    let text = |name: &str| metadata.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let in_files = metadata.get("table-name").is_none() && metadata.get("timestamp").is_none();
+    let name = match (text("schema-name"), text("table-name")) {
+        (Some(schema), Some(table)) => format!("{schema}.{table}"),
+        (None, Some(table)) => table.to_owned(),
+        (_, None) if in_files => String::new(),
+        (_, None) => return None,
+    };
+    let data = value.get("data");
+    let is_time = |name: &str| {
+        let text = data.and_then(|data| data.get(name)?.as_str()).unwrap_or_default();
+        in_files && text.len() > 10 && parse_local(&text.replace('T', " ")).is_some()
+    };
+    let columns = data.map(keys).unwrap_or_default().into_iter().enumerate();
+    let columns = columns.filter(|(at, name)| !name.starts_with("BI_") && (*at > 0 || !is_time(name)));
+    Some((name, columns.map(|(_, name)| name).collect()))
+}
+
+/// The same of a row or a schema file of TiCDC's CSV protocol.
+fn csv(value: &Value) -> Option<(String, Vec<String>)> {
+    let texts = |list: Option<&Value>, text: fn(&Value) -> Option<&str>| -> Option<Vec<String>> {
+        Some(list?.as_array()?.iter().filter_map(text).map(str::to_owned).collect())
+    };
+    if value.get("TableVersion").is_some() {
+        let name = format!("{}.{}", value.get("Schema")?.as_str()?, value.get("Table")?.as_str()?);
+        let columns = texts(value.get("TableColumns"), |column| column.get("ColumnName")?.as_str());
+        return Some((name, columns.unwrap_or_default()));
+    }
+    let fields = value.get(ROW_OF_CSV)?.as_array()?;
+    let field = |at: usize| fields.get(at)?.as_str();
+    // Rows name no columns, and may say whether they are a side of an update.
+    let flag = usize::from(matches!(field(4), Some("true" | "false")));
+    let numbered = || (1..=fields.len().saturating_sub(4 + flag)).map(|n| format!("column {n}")).collect();
+    let columns = texts(value.get("columns"), Value::as_str).unwrap_or_else(numbered);
+    Some((format!("{}.{}", field(2)?, field(1)?), columns))
 }
 
 /// The members of an object, or of the objects in a list.

@@ -10,26 +10,43 @@ use arrow::datatypes::{DataType, Field, Schema};
 
 use super::ledger::{REMARKS_MAX, Tally, nature, remarks};
 use super::{Inspected, InspectedLedger, InspectedTable};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ledger::{
     Carry, DecodeOptions, Format, TableTarget, TabularContext, TabularLedger, is_saft, is_table_folder,
     tabular_format,
 };
 use crate::model::{Discrepancy, TableSchema};
 use crate::plan::{Ledger, TableSource};
-use crate::read::{InputFile, Spool, TableFormat, paths};
+use crate::read::{InputFile, Spool, Table, TableFormat, paths};
 
 /// What a file is as a table-shaped ledger; `None` if its columns are not those of one.
 pub(super) fn read(file: &InputFile, spool: &Spool) -> Result<Option<Inspected>> {
     if is_saft(file)? {
         return super::postings::described(file, Format::SafT, TableFormat::Csv, spool).map(Some);
     }
-    let Some(format) = tabular_format(file)?.filter(|f| *f != Format::Mapped) else { return Ok(None) };
     let container = crate::read::table_format(file)?;
+    // JSON objects are told by their members.
+    let is_read = |format: &Format| *format != Format::Mapped || container != TableFormat::Ndjson;
+    let Some(format) = tabular_format(file)?.filter(is_read) else { return Ok(None) };
     if format.is_postings() {
         return super::postings::described(file, format, container, spool).map(Some);
     }
-    described(&file.path, format, (file.size, container), spool).map(Some)
+    match described(&file.path, format, (file.size, container), spool) {
+        // Its columns are those of the format, but for what lies in another file.
+        Err(Error::Malformed { expected, hint, .. }) => {
+            let hint = hint.map_or_else(String::new, |hint| format!(" ({hint})"));
+            Ok(Some(Inspected {
+                path: file.path.display().to_string(),
+                bytes: file.size,
+                format: container,
+                rows: Table::open(&TableSource::at(&file.path), spool)?.total_rows(),
+                columns: Vec::new(),
+                ledger: Some(InspectedLedger { format, tables: Vec::new() }),
+                remarks: vec![format!("alone it cannot be read: it lacks {expected}{hint}")],
+            }))
+        }
+        described => described.map(Some),
+    }
 }
 
 /// What a folder is that is one table with a log of its own; `None` for any other path.
@@ -185,5 +202,36 @@ mod tests {
         let maxwell = r#"{"database":"d","table":"t","type":"insert","ts":1735776000,"xid":1,"commit":true,"data":{"id":7,"valid_from":"a","valid_to":"b"}}
 "#;
         assert_eq!(inspected("x.ndjson", maxwell).ledger.unwrap().format.name(), "maxwell");
+    }
+
+    #[test]
+    fn documents_in_columns_are_the_images_of_a_mapped_ledger() {
+        let found = inspected(
+            "audit.csv",
+            "op,old_values,new_values,changed_at\n\
+             UPDATE,\"{\"\"id\"\":7,\"\"x\"\":1}\",\"{\"\"id\"\":7,\"\"x\"\":2}\",2025-01-02T00:00:00Z\n",
+        );
+        let ledger = found.ledger.unwrap();
+        assert_eq!(ledger.format.name(), "mapped");
+        assert_eq!(ledger.tables[0].columns, ["id", "x"]);
+        assert_eq!(ledger.tables[0].ops, [(Op::Update, 1)]);
+    }
+
+    #[test]
+    fn what_lies_in_another_file_is_asked_for() {
+        let found = inspected(
+            "cdpos.csv",
+            "CHANGENR,TABNAME,TABKEY,FNAME,CHNGIND,VALUE_NEW,VALUE_OLD\n1,T,7,NAME,U,a,b\n",
+        );
+        assert_eq!(found.ledger.unwrap().format.name(), "sap-changes");
+        assert!(found.remarks[0].contains("CDHDR"), "{:?}", found.remarks);
+    }
+
+    #[test]
+    fn usual_columns_of_postings_are_named() {
+        let found = inspected("journal.csv", "account,posting_date,debit,credit\n1,2025-01-02,5.00,\n");
+        assert!(found.ledger.is_none());
+        let said = "may be postings (debit less credit, counting at posting_date)";
+        assert!(found.remarks[0].starts_with(said), "{:?}", found.remarks);
     }
 }

@@ -69,6 +69,20 @@ pub(super) const ANY: Preset = Preset {
     by_posting_date: false,
 };
 
+/// What a table with usual names of dates and amounts may be, in words; `None` without them.
+pub(super) fn usual(names: &[String]) -> Option<String> {
+    let find = |usual: &&str| names.iter().find(|name| name.eq_ignore_ascii_case(usual));
+    let date = ANY.effective.iter().chain(ANY.committed).find_map(find)?;
+    let amounts = ANY.amounts.iter().find_map(|usual| {
+        Some(match usual {
+            Usual::Sides(debit, credit) => format!("{} less {}", find(debit)?, find(credit)?),
+            Usual::Flagged(amount, flag) => format!("{}, by the direction in {}", find(amount)?, find(flag)?),
+            Usual::Signed(amount) => find(amount)?.clone(),
+        })
+    })?;
+    Some(format!("{amounts}, counting at {date}"))
+}
+
 /// Which raw columns say what.
 #[derive(Debug)]
 pub(super) struct Layout {

@@ -117,6 +117,12 @@ pub(super) fn detect(names: &[String]) -> Option<Format> {
     beancount::is_one(names).then_some(Format::Beancount)
 }
 
+/// By how much and when the rows of a table with these columns may move measures, in words; `None` if their names are
+/// not those of postings.
+pub fn usual_postings(names: &[String]) -> Option<String> {
+    layout::usual(names)
+}
+
 /// The columns that usually identify what postings of a format move, in order; none for one without columns of its own.
 pub fn posting_keys(format: Format) -> &'static [&'static str] {
     preset(format).keys
