@@ -18,6 +18,7 @@
 //! | `memory` | record batches in, record batches out |
 //! | `memory_limit` | peak memory under a limit, measured; the same bytes |
 //! | `movements` | postings against a forward history of balances that remembers every state |
+//! | `image_columns` | hashes of images made a column at a time, beside those of whole images |
 //! | `one_key` | the history of one key, told from few pages or from the whole ledger |
 //! | `packages` | honest evidence folders of any types and formats, sound to both checking programs |
 //! | `parquet_output` | what is copied, what is encoded, and what other readers make of both |
@@ -54,6 +55,7 @@ mod evidence;
 mod field_histories;
 mod findings;
 mod harness;
+mod image_columns;
 mod init;
 mod kernel;
 mod measures;

@@ -9,6 +9,7 @@
 //! With one row per image, the two halves of an update are changes of their own
 //! here; [`Halves`](super::Halves) joins them.
 
+mod alone;
 mod clock;
 mod exact;
 mod one_key;

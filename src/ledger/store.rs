@@ -204,6 +204,14 @@ impl ChangeStore {
         }
     }
 
+    /// The table in which the changes of a segment lie, if columns of their images can be read alone.
+    pub fn table_of_columns(&self, segment: usize) -> Option<&MappedTable> {
+        match &self.segments {
+            Segments::Mapped(table) if segment < self.own && table.has_columns_alone(segment) => Some(table),
+            _ => None,
+        }
+    }
+
     /// The table in which the changes lie, if they lie in one and none of them is a truncate.
     pub fn table_without_truncates(&self) -> Option<&MappedTable> {
         match &self.segments {

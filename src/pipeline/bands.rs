@@ -79,7 +79,7 @@ impl Bands {
 pub(super) fn images_of<'a>(layout: &Layout, choices: impl Fn(u32) -> &'a [Choice]) -> u64 {
     let is_image = |choice: &Choice| matches!(choice.source, Source::Before(_) | Source::After(_));
     let patches = layout.runs().filter_map(|part| match part {
-        Part::Patch(number, _) => Some(number),
+        Part::Patch { number, .. } => Some(number),
         Part::Keep(_) => None,
     });
     patches.map(|number| choices(number).iter().filter(|choice| is_image(choice)).count() as u64).sum()

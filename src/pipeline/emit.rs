@@ -83,38 +83,46 @@ impl Rebuilt<'_> {
         let group = layout.group.unwrap_or(0);
         let own = |row: Option<u32>| row.map_or(NO_ROW, |row| locator(group, row as usize));
         let patches = layout.runs().filter_map(|part| match part {
-            Part::Patch(number, row) => Some((number, own(row))),
+            Part::Patch { number, over, source } => Some((number, over, source)),
             Part::Keep(_) => None,
         });
-        self.pieces_of(images, layout.runs(), patches, lane)
+        let cells: Vec<Reference> = if self.has_one_source {
+            let of_row = self.is_key_of_row(lane);
+            let cell = |(_, over, source)| match over {
+                Some(row) if of_row => (0, row),
+                over => self.cell(images, (source, own(over))),
+            };
+            patches.map(cell).collect()
+        } else {
+            // Choices lie all over memory: a loop of nothing else has many of them under way at a time.
+            let sources = patches.map(|(number, over, _)| (self.source(number, lane), own(over)));
+            let sources: Vec<(Source, u64)> = sources.collect();
+            sources.into_iter().map(|source| self.cell(images, source)).collect()
+        };
+        self.pieces_of(images, layout.runs(), cells)
     }
 
-    /// The pieces of rows, given also the patches among them and the rows of the current state that these
-    /// take the place of.
+    /// The pieces of rows, given where the cells of the patches among them are.
     fn pieces_of(
         &self,
         images: &Fetched,
         rows: impl Iterator<Item = Part>,
-        patches: impl Iterator<Item = (u32, u64)>,
-        lane: usize,
+        cells: Vec<Reference>,
     ) -> GroupPieces {
-        // Choices lie all over memory: a loop of nothing else has many of them under way at a time.
-        let sources: Vec<(Source, u64)> =
-            patches.map(|(number, own)| (self.source(number, lane), own)).collect();
-        let cells: Vec<Reference> = sources.into_iter().map(|source| self.cell(images, source)).collect();
-        let mut named: Vec<u32> = cells.iter().map(|cell| cell.0).filter(|&array| array != 0).collect();
-        named.sort_unstable();
-        named.dedup();
-        let mut next = 0;
+        let named = named(&cells, images.array_count() + 3);
+        let place = |array: u32| match array {
+            0 => 0,
+            _ => 1 + named.partition_point(|&n| n < array) as u32,
+        };
+        let mut cells = cells.into_iter();
         let mut pieces = Pieces::default();
         for part in rows {
             match part {
                 Part::Keep(rows) => pieces.keep(rows),
-                Part::Patch(..) => {
-                    let (array, row) = cells[next];
-                    next += 1;
-                    let place = if array == 0 { 0 } else { 1 + named.partition_point(|&n| n < array) as u32 };
-                    pieces.supply(place, row);
+                Part::Patch { .. } => {
+                    if let Some((array, row)) = cells.next() {
+                        pieces.supply(place(array), row);
+                    }
                 }
             }
         }
@@ -141,8 +149,7 @@ impl Rebuilt<'_> {
 
     /// The key columns of present patches without a current row; all columns where there is no key.
     pub(super) fn keys(&self, numbers: &[u32]) -> Result<Vec<ArrayRef>> {
-        let rows = || numbers.iter().map(|&number| Part::Patch(number, None));
-        let patches = || numbers.iter().map(|&number| (number, NO_ROW));
+        let part = |&number: &u32| Part::Patch { number, over: None, source: self.source(number, 0) };
         let columns: Vec<usize> = if self.input.schema.is_keyless() {
             (0..self.input.schema.len()).collect()
         } else {
@@ -152,7 +159,9 @@ impl Rebuilt<'_> {
             .into_iter()
             .map(|column| {
                 let images = &self.fetched;
-                let of = self.pieces_of(images, rows(), patches(), self.lane(column));
+                let lane = self.lane(column);
+                let cell = |&number: &u32| self.cell(images, (self.source(number, lane), NO_ROW));
+                let of = self.pieces_of(images, numbers.iter().map(part), numbers.iter().map(cell).collect());
                 let null = new_null_array(&self.types[column], 1);
                 let cells = Gathering::new(self.arrays(images, column, None, (&of.named, &null)), &of.pieces)
                     .and_then(|cells| cells.array())
@@ -230,7 +239,7 @@ impl Rebuilt<'_> {
             let wanted = Wanted::nothing(&self.input.store);
             for layout in &self.layouts[self.bands.ranges[band].clone()] {
                 for part in layout.runs() {
-                    if let Part::Patch(number, _) = part {
+                    if let Part::Patch { number, .. } = part {
                         wanted.add(self.lanes_of(number));
                     }
                 }
@@ -258,6 +267,19 @@ impl Rebuilt<'_> {
         let in_file = column < group.metadata.file_metadata().schema_descr().root_schema().get_fields().len();
         (in_file && can_copy(&chunk)).then_some(chunk)
     }
+}
+
+/// Which of so many arrays these cells are in, in order, but for the first.
+fn named(cells: &[Reference], arrays: usize) -> Vec<u32> {
+    if arrays > cells.len() {
+        let mut named: Vec<u32> = cells.iter().map(|cell| cell.0).filter(|&array| array != 0).collect();
+        named.sort_unstable();
+        named.dedup();
+        return named;
+    }
+    let mut is_named = vec![false; arrays];
+    cells.iter().for_each(|cell| is_named[cell.0 as usize] = true);
+    (1..arrays as u32).filter(|&array| is_named[array as usize]).collect()
 }
 
 impl GroupSource for Rebuilt<'_> {

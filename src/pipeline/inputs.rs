@@ -33,7 +33,7 @@ use crate::plan::{Dataset, LedgerClock, LedgerFormat, Normalisation, Plan};
 use crate::read::{InputFile, Packing, Spool, Table};
 
 /// Changes that are decoded and hashed at a time: their cells should stay in the cache between the two.
-const SCAN_ROWS: usize = 1 << 13;
+pub(super) const SCAN_ROWS: usize = 1 << 13;
 
 /// One dataset, opened.
 pub(super) struct DatasetInput {
@@ -527,24 +527,28 @@ impl DatasetInput {
         arrow::compute::filter_record_batch(&batch, &mask).map_err(Error::arrow(self.current_path()))
     }
 
-    /// All columns of a group of the current state, packed, in parts that stay in the cache; `take` is told
-    /// the first row.
+    /// Columns of a group of the current state, packed, one behind the other and in parts that stay in the
+    /// cache; `take` is told the column and the first row.
     pub(super) fn current_parts(
         &self,
         group: usize,
-        take: &mut dyn FnMut(usize, &RecordBatch),
+        columns: &[usize],
+        take: &mut dyn FnMut(usize, usize, &ArrayRef),
     ) -> Result<()> {
-        let all: Vec<usize> = (0..self.schema.len()).collect();
         if self.scope.is_some() {
-            take(0, &self.read_current_as(group, &all, Packing::Packed)?);
+            let batch = self.read_current_as(group, columns, Packing::Packed)?;
+            columns.iter().zip(batch.columns()).for_each(|(&column, array)| take(column, 0, array));
             return Ok(());
         }
-        let mut from = 0;
-        self.table.read_parts(group, &all, (Packing::Packed, SCAN_ROWS), &mut |batch| {
-            take(from, &batch);
-            from += batch.num_rows();
-            Ok(())
-        })
+        for &column in columns {
+            let mut from = 0;
+            self.table.read_parts(group, &[column], (Packing::Packed, SCAN_ROWS), &mut |batch| {
+                take(column, from, batch.column(0));
+                from += batch.num_rows();
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     /// All columns of the rows with these rising numbers, as [`Self::read_current`] numbers them.
@@ -605,11 +609,11 @@ impl DatasetInput {
         &self,
         segment: usize,
         verify: bool,
-        take: &mut dyn FnMut(usize, &ChangeBatch),
+        take: &mut dyn FnMut(usize, ChangeBatch),
     ) -> Result<()> {
         self.store.read_parts(segment, self.wanted_by_scan(verify), SCAN_ROWS, &mut |from, mut batch| {
             self.normalise_keys(&mut batch);
-            take(from, &batch);
+            take(from, batch);
             Ok(())
         })
     }

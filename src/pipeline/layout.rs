@@ -20,7 +20,7 @@ use rayon::prelude::*;
 use super::inputs::DatasetInput;
 use super::standing::{Standing, key_order, place};
 use crate::error::{Error, Result};
-use crate::replay::select::{Fate, NO_ROW};
+use crate::replay::select::{Fate, NO_ROW, Source};
 
 /// Rows per output group at most; a source group grown beyond it is split.
 const ROWS_MAX: usize = 1 << 20;
@@ -39,18 +39,28 @@ pub(super) enum Row {
 pub(super) enum Part {
     /// Rows of the current group, as they stand.
     Keep(Range<u32>),
-    /// The row that this present patch describes, and the row of the group that it takes the place of.
-    Patch(u32, Option<u32>),
+    /// The row that a present patch describes.
+    Patch {
+        /// The number of the patch among the present ones.
+        number: u32,
+        /// The row of the group that it takes the place of.
+        over: Option<u32>,
+        /// What supplies its first lane, and mostly all of its cells.
+        source: Source,
+    },
 }
 
-/// What becomes of one row of a group, or a row that joins it there: eight bytes, as there are as many as
+/// What becomes of one row of a group, or a row that joins it there: sixteen bytes, as there are as many as
 /// touched keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Edit {
     /// Row of the group; with [`JOINS`] a row comes in before it.
     at: u32,
     /// Number among the present patches; [`GONE`]: nothing comes in the row's place.
     patch: u32,
+    /// What supplies the patch's first lane. Patches are chosen key by key, which is not how rows lie: looked up
+    /// among the choices for every row, it would be a miss of the cache each time.
+    source: Source,
 }
 
 const JOINS: u32 = 1 << 31;
@@ -114,9 +124,11 @@ impl Layout {
         edits.flat_map(move |edit| {
             let kept = next..edit.map_or(self.span.end, Edit::row);
             next = edit.map_or(kept.end, |edit| kept.end + u32::from(!edit.joins()));
-            let patch = edit
-                .filter(|edit| edit.is_row())
-                .map(|edit| Part::Patch(edit.patch, (!edit.joins()).then(|| edit.row())));
+            let patch = edit.filter(|edit| edit.is_row()).map(|edit| Part::Patch {
+                number: edit.patch,
+                over: (!edit.joins()).then(|| edit.row()),
+                source: edit.source,
+            });
             let kept = (!kept.is_empty()).then_some(Part::Keep(kept));
             kept.into_iter().chain(patch)
         })
@@ -129,10 +141,15 @@ impl Layout {
         for run in self.runs() {
             match run {
                 Part::Keep(kept) => rows.extend(kept.map(Row::Keep)),
-                Part::Patch(number, _) => rows.push(Row::Patch(number)),
+                Part::Patch { number, .. } => rows.push(Row::Patch(number)),
             }
         }
         Some(rows)
+    }
+
+    /// What supplies the first lane of each row that is a patch, in order.
+    pub(super) fn sources(&self) -> impl Iterator<Item = Source> {
+        self.edits.iter().flatten().filter(|edit| edit.is_row()).map(|edit| edit.source)
     }
 }
 
@@ -148,6 +165,8 @@ pub(super) struct Placed {
     pub row: u64,
     /// Present, absent or unknown.
     pub fate: Fate,
+    /// What supplies the first lane of a present one.
+    pub source: Source,
 }
 
 /// What patches do to the groups of the current state.
@@ -157,6 +176,8 @@ pub(super) struct Touched {
     groups: Vec<Vec<Edit>>,
     /// Present patches whose row stands nowhere.
     restored: Vec<u32>,
+    /// What supplies the first lane of each of them.
+    sources: Vec<Source>,
 }
 
 impl Touched {
@@ -172,20 +193,21 @@ impl Touched {
             counts[place(patch.row).0] += 1;
         }
         let groups = counts.into_iter().map(Vec::with_capacity).collect();
-        let mut touched = Self { groups, restored: Vec::new() };
+        let mut touched = Self { groups, ..Self::default() };
         let mut number = 0;
         for patch in patches {
             let is_present = patch.fate == Fate::Present;
             if patch.row != NO_ROW {
                 let (group, row) = place(patch.row);
-                let edit = Edit { at: row as u32, patch: if is_present { number } else { GONE } };
-                touched.groups[group].push(edit);
+                let number = if is_present { number } else { GONE };
+                touched.groups[group].push(Edit { at: row as u32, patch: number, source: patch.source });
             } else if is_present {
                 touched.restored.push(number);
+                touched.sources.push(patch.source);
             }
             number += u32::from(is_present);
         }
-        touched.groups.par_iter_mut().for_each(|edits| edits.sort_unstable());
+        touched.groups.par_iter_mut().for_each(|edits| edits.sort_unstable_by_key(|e| (e.at, e.patch)));
         touched
     }
 }
@@ -197,8 +219,8 @@ pub(super) fn lay_out(
     touched: Touched,
     keys: impl FnOnce(&[u32]) -> Result<Vec<ArrayRef>>,
 ) -> Result<Vec<Layout>> {
-    let Touched { groups: touched, restored } = touched;
-    let restored = Restored::sort(input, restored, keys)?;
+    let Touched { groups: touched, restored, sources } = touched;
+    let restored = Restored::sort(input, (restored, &sources), keys)?;
     let mut taken = 0;
     let joining: Vec<Range<usize>> = (0..touched.len())
         .map(|group| {
@@ -218,7 +240,7 @@ pub(super) fn lay_out(
     let groups = groups.into_iter().collect::<Result<Vec<_>>>()?;
     let mut layouts: Vec<Layout> = groups.into_iter().flatten().collect();
     if input.table.groups() == 0 && !restored.numbers.is_empty() {
-        let edits = restored.numbers.iter().map(|&patch| Edit { at: JOINS, patch }).collect();
+        let edits = (0..restored.numbers.len()).map(|number| restored.edit(number, 0)).collect();
         layouts
             .extend(split(Layout { group: None, in_place: false, span: 0..0, edits: Some(edits) }, ROWS_MAX));
     }
@@ -228,6 +250,8 @@ pub(super) fn lay_out(
 /// Restored rows in key order.
 struct Restored {
     numbers: Vec<u32>,
+    /// What supplies the first lane of each.
+    sources: Vec<Source>,
     /// Their keys, comparable, in the order in which they came.
     keys: Rows,
     /// Per restored row, where its key is.
@@ -240,13 +264,14 @@ struct Restored {
 impl Restored {
     fn sort(
         input: &DatasetInput,
-        numbers: Vec<u32>,
+        (numbers, sources): (Vec<u32>, &[Source]),
         keys: impl FnOnce(&[u32]) -> Result<Vec<ArrayRef>>,
     ) -> Result<Self> {
         let converter = key_order(input)?;
         if numbers.is_empty() {
             let keys = converter.empty_rows(0, 0);
-            return Ok(Self { numbers, keys, order: Vec::new(), integers: None, converter });
+            let (sources, order) = (Vec::new(), Vec::new());
+            return Ok(Self { numbers, sources, keys, order, integers: None, converter });
         }
         let columns = keys(&numbers)?;
         let rows = converter.convert_columns(&columns).map_err(Error::arrow(input.current_path()))?;
@@ -262,11 +287,17 @@ impl Restored {
         }
         Ok(Self {
             numbers: order.iter().map(|&at| number(at)).collect(),
+            sources: order.iter().map(|&at| sources[at as usize]).collect(),
             integers: integers.map(|keys| order.iter().map(|&at| keys[at as usize]).collect()),
             keys: rows,
             order,
             converter,
         })
+    }
+
+    /// One that comes in before a row of a group.
+    fn edit(&self, number: usize, row: u32) -> Edit {
+        Edit { at: row | JOINS, patch: self.numbers[number], source: self.sources[number] }
     }
 
     fn key(&self, number: usize) -> arrow_row::Row<'_> {
@@ -320,10 +351,7 @@ fn one_group(
             vec![count; joining.len()]
         };
         let joining = joining.zip(places);
-        merged(
-            touched,
-            joining.map(|(n, place)| Edit { at: place as u32 | JOINS, patch: restored.numbers[n] }),
-        )
+        merged(touched, joining.map(|(number, place)| restored.edit(number, place as u32)))
     };
     Ok(split(Layout { group: Some(group), in_place, span: 0..count as u32, edits: Some(edits) }, ROWS_MAX))
 }
@@ -417,12 +445,13 @@ mod tests {
             let (mut touched, mut joining, mut expected) = (Vec::new(), Vec::new(), Vec::new());
             for row in 0..=count {
                 for patch in 0..random.index(3) as u32 * u32::from(random.below(4) == 0) {
-                    joining.push(Edit { at: row | JOINS, patch });
+                    joining.push(Edit { at: row | JOINS, patch, source: Source::After(patch) });
                     expected.push(Row::Patch(patch));
                 }
                 let replaced = row < count && random.below(3) == 0;
                 let patch = if random.below(2) == 0 { GONE } else { 100 + row };
-                touched.extend(replaced.then_some(Edit { at: row, patch }));
+                let source = Source::Before(row);
+                touched.extend(replaced.then_some(Edit { at: row, patch, source }));
                 match (replaced, patch) {
                     (true, GONE) => {}
                     (true, patch) => expected.push(Row::Patch(patch)),

@@ -32,7 +32,7 @@ const FACT: u64 = 90;
 /// What each lane but one adds to a fact where images are hashed.
 const HASHED_LANE: u64 = 24;
 /// A touched key, beside its choices: where it stands, patch, place among the present, layout.
-const TOUCHED: u64 = 56;
+const TOUCHED: u64 = 64;
 /// A choice.
 const CHOICE: u64 = 12;
 /// How many times their size images take: what is read beside them, and what an allocator keeps of those of

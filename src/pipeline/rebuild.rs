@@ -1,7 +1,6 @@
 //! Second pass for one dataset at one cut: what becomes of each key, and where
 //! its cells are.
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,18 +12,17 @@ use super::bands::{self, Bands, Sizes};
 use super::emit::RecentPieces;
 use super::fetch::{FOREIGN, Fetched, NOTHING, Reference, Wanted};
 use super::inputs::DatasetInput;
-use super::layout::{self, Layout, Placed, Touched};
+use super::layout::{self, Layout, Touched};
 use super::memory::Held;
-use super::passes::undone_by_op;
 use super::postings;
 use super::progress::{Progress, Silent};
 use super::scan::Histories;
+use super::selected::{FirstFact, Selected};
 use super::series::Shared;
-use super::standing::{Standing, locator, place};
+use super::standing::{Standing, place};
 use crate::error::{Error, Result};
 use crate::ledger::want::Columns;
 use crate::model::canon;
-use crate::replay::facts::HAS_BEFORE;
 use crate::replay::history::Timeline;
 use crate::replay::multiset;
 use crate::replay::select::{self, Choice, Cuts, Fate, NO_ROW, Patch, Source, World};
@@ -47,6 +45,11 @@ pub(super) struct Rebuilt<'a> {
     stride: usize,
     /// Whether key and lanes of every patch lie together, so that all columns have the same pieces.
     pub(super) is_whole: bool,
+    /// Whether what supplies the lanes of every patch is one and the same, and stands in the layout. It supplies
+    /// the key too, or does so unless `keys_by_row`.
+    pub(super) has_one_source: bool,
+    /// Whether the key of each patch whose row stands is that of the row.
+    keys_by_row: bool,
     pub fetched: Fetched,
     /// Rows of the current state that stand under another key now.
     pub(super) foreign: Option<RecordBatch>,
@@ -125,7 +128,7 @@ impl<'a> Rebuilt<'a> {
             shards.into_par_iter().with_max_len(1).map(one).collect()
         };
         if let Some(passes) = &histories.passes {
-            let mut parts = Parts { undone: Some(Vec::new()), ..Parts::default() };
+            let mut parts = Selected { undone: Some(Vec::new()), ..Selected::default() };
             for range in &passes.ranges {
                 let part = passes.load(input, range)?;
                 let selections = select(World { shards: &part.shards, ..world }, range.clone());
@@ -138,13 +141,13 @@ impl<'a> Rebuilt<'a> {
         let selections = select(world, 0..histories.shards.len());
         let is_disowned = distrusted.is_some() && input.plan.ledger.from_birth;
         if shared.memory.is_some() {
-            let parts = Parts::of(selections, input, standing, is_disowned)?;
+            let parts = Selected::of(selections, input, standing, is_disowned)?;
             return Self::assemble(input, histories, standing, (parts, Wants::All(&wanted)), shared);
         }
         // Putting the selections together is work for one thread; the others read images meanwhile.
         let (fetched, parts) = rayon::join(
             || fetched(input, &wanted, (shared, progress)),
-            || Parts::of(selections, input, standing, is_disowned),
+            || Selected::of(selections, input, standing, is_disowned),
         );
         Self::assemble(input, histories, standing, (parts?, Wants::Fetched(fetched?)), shared)
     }
@@ -156,7 +159,7 @@ impl<'a> Rebuilt<'a> {
         (timeline, cut): (Timeline<'a>, u32),
         shared: (&'a Shared, &dyn Progress),
     ) -> Result<Self> {
-        let mut parts = Parts::default();
+        let mut parts = Selected::default();
         let mut overdrawn = Vec::new();
         let mut copies: Vec<(u32, u64)> = standing.copy_rows.clone();
         copies.sort_unstable();
@@ -183,12 +186,13 @@ impl<'a> Rebuilt<'a> {
         input: &'a DatasetInput,
         histories: &'a Histories,
         standing: &'a Standing,
-        (parts, images): (Parts, Wants<'_>),
+        (parts, images): (Selected, Wants<'_>),
         shared: &'a Shared,
     ) -> Result<Self> {
         let never_mentioned = parts.never_mentioned.len() as u64;
-        let touched = Touched::of(input.table.groups(), parts.placed(standing));
-        let Parts { patches, choices, undone, firsts, .. } = parts;
+        let stride = 1 + input.lanes.count();
+        let touched = Touched::of(input.table.groups(), parts.placed(standing, stride));
+        let Selected { patches, choices, undone, firsts, .. } = parts;
         let mut rebuilt = Self {
             input,
             histories,
@@ -199,8 +203,10 @@ impl<'a> Rebuilt<'a> {
                 .collect(),
             patches,
             is_whole: false,
+            has_one_source: false,
+            keys_by_row: false,
             choices,
-            stride: 1 + input.lanes.count(),
+            stride,
             fetched: Fetched::default(),
             foreign: None,
             foreign_slots: Vec::new(),
@@ -300,9 +306,25 @@ impl<'a> Rebuilt<'a> {
         &self.choices_of(number)[usize::from(self.stride > 1)..]
     }
 
+    /// What supplies the first lane of a present patch, as its layout has it.
+    pub(super) fn source_of_lanes(&self, number: u32) -> Source {
+        self.lanes_of(number)[0].source
+    }
+
     /// How a patch's cells of a lane (0: the key) were chosen.
     pub(super) fn choice_of_lane(&self, number: u32, lane: usize) -> Choice {
+        if lane == 0 && self.keys_by_row {
+            let slot = self.patches[self.present[number as usize] as usize].slot;
+            if self.standing.rows[slot as usize] != NO_ROW {
+                return Choice { source: Source::Current(slot), inferred: false };
+            }
+        }
         self.choices_of(number)[if self.stride > 1 { lane } else { 0 }]
+    }
+
+    /// Whether the key of a patch that takes the place of a row is that row's.
+    pub(super) fn is_key_of_row(&self, lane: usize) -> bool {
+        lane == 0 && self.keys_by_row
     }
 
     /// Index of the first change of a key that has no row, and whether its before image has the key.
@@ -332,12 +354,10 @@ impl<'a> Rebuilt<'a> {
         self.is_whole = self.choices.par_chunks(self.stride).all(is_whole);
         let is_one = |of: &[Choice]| of.iter().all(|choice| choice == &of[0]);
         if self.is_whole && self.choices.par_chunks(self.stride).all(is_one) {
-            // Rows take them from anywhere, so the less lies between them the better.
-            let count = self.choices.len() / self.stride;
-            (0..count).for_each(|number| self.choices[number] = self.choices[number * self.stride]);
-            self.choices.truncate(count);
-            self.choices.shrink_to_fit();
-            self.stride = 1;
+            self.keep_one_choice(0);
+        } else if self.is_one_beside_keys() {
+            self.keep_one_choice(1);
+            self.keys_by_row = true;
         }
         if self.histories.moves.is_empty() {
             return Ok(());
@@ -391,6 +411,28 @@ impl<'a> Rebuilt<'a> {
         };
         self.types = (0..self.input.schema.len()).map(packed).collect();
         self.fetched.bring_to(&self.types).map_err(Error::arrow(self.input.current_path()))
+    }
+
+    /// Whether all lanes of each patch are chosen alike, and its key as them or from the row that stands.
+    fn is_one_beside_keys(&self) -> bool {
+        let is_one = |(&patch, choices): (&u32, &[Choice])| {
+            let (key, lanes) = (choices[0], &choices[1..]);
+            let slot = self.patches[patch as usize].slot;
+            let row = Choice { source: Source::Current(slot), inferred: false };
+            let stands = !self.input.schema.is_keyless() && self.standing.rows[slot as usize] != NO_ROW;
+            let is_alike = |&lane: &Choice| lane == lanes[0] && lane.source != Source::Nothing;
+            lanes.iter().all(is_alike) && key == if stands { row } else { lanes[0] }
+        };
+        self.stride > 1 && self.present.par_iter().zip(self.choices.par_chunks(self.stride)).all(is_one)
+    }
+
+    /// Keeps one choice of each patch alone, as all are alike: the less there is of them the better.
+    fn keep_one_choice(&mut self, which: usize) {
+        let count = self.choices.len() / self.stride;
+        (0..count).for_each(|number| self.choices[number] = self.choices[number * self.stride + which]);
+        self.choices.truncate(count);
+        self.choices.shrink_to_fit();
+        (self.stride, self.has_one_source) = (1, true);
     }
 
     fn read_foreign(&self, rows: &[u64]) -> Result<Option<RecordBatch>> {
@@ -469,23 +511,6 @@ enum Wants<'a> {
     All(&'a Wanted),
 }
 
-/// Where the key of a slot without a row is recorded first.
-#[derive(Debug, Clone, Copy)]
-struct FirstFact {
-    slot: u32,
-    /// Index of the change.
-    index: u32,
-    /// Whether its before image has the key.
-    before: bool,
-}
-
-impl FirstFact {
-    fn of(shard: &Shard, key: usize) -> (u32, bool) {
-        let fact = shard.history(key).start;
-        (shard.facts.index[fact], shard.facts.has(fact, HAS_BEFORE))
-    }
-}
-
 /// The wanted images: those that the moments share, if they are among them.
 fn fetched(
     input: &DatasetInput,
@@ -516,124 +541,4 @@ fn doubtful(input: &DatasetInput, mut left: Vec<u64>) -> Result<Vec<u64>> {
         found.extend(rows.iter().filter(open));
     }
     Ok(found)
-}
-
-/// Rows that a ledger complete from birth never mentions: by its word they never were.
-fn never_mentioned(input: &DatasetInput, standing: &Standing) -> Result<Vec<u64>> {
-    let mentioned: HashSet<u64> = standing.rows.iter().copied().collect();
-    let mut never = Vec::new();
-    for group in 0..input.table.groups() {
-        for row in 0..input.rows_of_current(group)? {
-            let row = locator(group, row);
-            let stays = mentioned.contains(&row)
-                || standing.duplicates.binary_search(&row).is_ok()
-                || standing.null_keys.contains(&row);
-            if !stays {
-                never.push(row);
-            }
-        }
-    }
-    Ok(never)
-}
-
-/// What a rebuild is put together from.
-#[derive(Default)]
-struct Parts {
-    patches: Vec<Patch>,
-    choices: Vec<Choice>,
-    /// Without a key: where the row of each patch is. Else that of its slot.
-    rows: Option<Vec<u64>>,
-    /// Rows that go as a trusted ledger never mentions them.
-    never_mentioned: Vec<u64>,
-    /// Copies that stay of rows with undone changes.
-    left: Vec<u64>,
-    /// As in [`Rebuilt`], of passes.
-    undone: Option<Vec<u64>>,
-    firsts: Vec<FirstFact>,
-}
-
-impl Parts {
-    /// The selections of all shards, one behind the other.
-    fn of(
-        selections: Vec<select::Selection>,
-        input: &DatasetInput,
-        standing: &Standing,
-        is_disowned: bool,
-    ) -> Result<Self> {
-        let mut parts = Self::default();
-        parts.add(selections);
-        if is_disowned {
-            parts.never_mentioned = never_mentioned(input, standing)?;
-        }
-        Ok(parts)
-    }
-
-    fn add(&mut self, selections: Vec<select::Selection>) {
-        self.patches.reserve_exact(selections.iter().map(|s| s.patches.len()).sum());
-        self.choices.reserve_exact(selections.iter().map(|s| s.choices.len()).sum());
-        for selection in selections {
-            self.patches.extend(selection.patches);
-            self.choices.extend(selection.choices);
-        }
-    }
-
-    /// Keeps what is asked of facts later, from those of a pass whose patches begin at `from`.
-    fn note_pass(&mut self, part: &Histories, (world, cuts): (World<'_>, Cuts<'_>), from: usize) {
-        if let Cuts::One(cut) = cuts {
-            // No opening is among the facts of a pass.
-            let own = undone_by_op(&part.shards, cut..world.timeline.end, u64::MAX);
-            let all = self.undone.get_or_insert_default();
-            all.resize(own.len(), 0);
-            all.iter_mut().zip(own).for_each(|(all, own)| *all += own);
-        }
-        for patch in &self.patches[from..] {
-            if patch.fate != Fate::Present && !world.stands(patch.slot) {
-                let shard = world.bases.partition_point(|&base| base <= patch.slot) - 1;
-                let key = (patch.slot - world.bases[shard]) as usize;
-                let (index, before) = FirstFact::of(&part.shards[shard], key);
-                self.firsts.push(FirstFact { slot: patch.slot, index, before });
-            }
-        }
-    }
-
-    /// Where the row of each patch stands and what becomes of it; then rows that go without a patch.
-    fn placed<'a>(&'a self, standing: &'a Standing) -> impl Iterator<Item = Placed> + Clone + 'a {
-        let row = |(at, patch): (usize, &Patch)| match &self.rows {
-            Some(rows) => rows[at],
-            None => standing.rows[patch.slot as usize],
-        };
-        let patches = self.patches.iter().enumerate();
-        let patches = patches.map(move |(at, patch)| Placed { row: row((at, patch)), fate: patch.fate });
-        let gone = |&row: &u64| Placed { row, fate: Fate::Absent };
-        patches.chain(self.never_mentioned.iter().map(gone))
-    }
-
-    /// Turns a recount of a distinct row into rows that go (the last copies) or come back.
-    fn recount(&mut self, recount: multiset::Recount, copies: &[(u32, u64)], stride: usize) {
-        let from = copies.partition_point(|c| c.0 < recount.slot);
-        let upto = copies.partition_point(|c| c.0 <= recount.slot);
-        let gone = (-recount.change).max(0).min((upto - from) as i64) as usize;
-        self.left.extend(copies[from..upto - gone].iter().map(|&(_, row)| row));
-        for &(_, row) in &copies[upto - gone..upto] {
-            let placed = Placed { row, fate: Fate::Absent };
-            self.push(&recount, placed, recount.after);
-        }
-        for _ in 0..recount.change.max(0) {
-            let first = match recount.holder {
-                Source::Before(index) | Source::After(index) => index,
-                Source::Current(_) | Source::Nothing => u32::MAX,
-            };
-            self.push(&recount, Placed { row: NO_ROW, fate: Fate::Present }, first);
-            // Images of a table without key are whole: every lane comes from the same one.
-            let choice = Choice { source: recount.holder, inferred: false };
-            self.choices.extend(std::iter::repeat_n(choice, stride));
-        }
-    }
-
-    fn push(&mut self, recount: &multiset::Recount, placed: Placed, first: u32) {
-        let &multiset::Recount { slot, refilled, .. } = recount;
-        let fate = placed.fate;
-        self.patches.push(Patch { slot, fate, first, contradicted: false, refilled });
-        self.rows.get_or_insert_default().push(placed.row);
-    }
 }

@@ -7,6 +7,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
 use rayon::prelude::*;
 
+use super::image_hashes::ImageHashes;
 use super::in_order;
 use super::inputs::{DatasetInput, SourceInput};
 use super::passes::Passes;
@@ -331,8 +332,13 @@ pub(super) fn histories_of(
                 return Ok(facts::Scanned::default());
             }
             let mut scanned = facts::Scanned::with_room((next - first) as usize, shards, kept.clone(), scan);
-            input.scan_parts(segment, scan.verify, &mut |from, batch| {
-                facts::scan_into(&mut scanned, batch, first + from as u32, scan, keep);
+            let hashes = if scan.verify { ImageHashes::of(input, segment, scan)? } else { None };
+            input.scan_parts(segment, scan.verify && hashes.is_none(), &mut |from, mut batch| {
+                let hashed = hashes.as_ref().map(|hashes| {
+                    hashes.mark(&mut batch, from);
+                    hashes.rows(from..from + batch.len())
+                });
+                facts::scan_into(&mut scanned, (&batch, hashed), first + from as u32, scan, keep);
             })?;
             progress.advance(u64::from(next - first));
             Ok(scanned)

@@ -443,11 +443,11 @@ impl Group {
     fn hash(&mut self, input: &DatasetInput, group: usize, scan: ScanOptions<'_>) -> Result<Vec<Vec<u64>>> {
         let lanes = scan.lanes.count();
         let mut sums = vec![vec![0; self.rows]; lanes];
-        input.current_parts(group, &mut |from, batch| {
-            for (column, array) in batch.columns().iter().enumerate() {
-                if let Some(lane) = scan.lanes.of_column(column) {
-                    facts::add_column(array, column, scan, &mut sums[lane][from..from + array.len()]);
-                }
+        let hashed = |&column: &usize| scan.lanes.of_column(column).is_some();
+        let columns: Vec<usize> = (0..input.schema.len()).filter(hashed).collect();
+        input.current_parts(group, &columns, &mut |column, from, array| {
+            if let Some(lane) = scan.lanes.of_column(column) {
+                facts::add_column(array, column, scan, &mut sums[lane][from..from + array.len()]);
             }
         })?;
         self.hashes.reserve_exact(self.found.len() * lanes);

@@ -103,13 +103,20 @@ impl Mark {
 }
 
 /// What is known of a present patch before its row is looked at. Small: rows take it from anywhere.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Told {
     /// Index of the change that supplies the row, if one does.
     first: u32,
     verdict: Verdict,
     /// Whether some of its cells are not exact.
     is_marked: bool,
+}
+
+impl Told {
+    /// A row that a change restores exactly.
+    fn plain(first: u32) -> Self {
+        Self { first, verdict: Verdict::Restored, is_marked: false }
+    }
 }
 
 /// A row with a verdict, and the number of the patch that it comes from.
@@ -145,8 +152,30 @@ struct Known<'a> {
     contradicted: &'a [u64],
     /// Current rows whose key the ledger mentions.
     mentioned: &'a HashSet<u64>,
-    /// Per present patch; `None`: judged as rows need them.
-    told: Option<&'a [Told]>,
+    told: OfPatches<'a>,
+}
+
+/// What is known of the present patches before their rows are looked at.
+#[derive(Clone, Copy)]
+enum OfPatches<'a> {
+    /// Each is restored, with no cell that is not exact, by the change that its first undone one is. Rows need
+    /// nothing of them then that their layouts do not say.
+    Plain,
+    /// This, by number.
+    Each(&'a [Told]),
+    /// They are judged as rows need them.
+    Nothing,
+}
+
+impl OfPatches<'_> {
+    /// What is known of the patch with this number, whose first lane this supplies.
+    fn of(self, number: u32, source: Option<Source>) -> Option<Told> {
+        match (self, source) {
+            (Self::Plain, Some(Source::Before(first))) => Some(Told::plain(first)),
+            (Self::Each(told), _) => Some(told[number as usize]),
+            _ => None,
+        }
+    }
 }
 
 /// Judges one rebuilt dataset.
@@ -172,13 +201,14 @@ impl Judge<'_> {
     ) -> Result<(VerdictCounts, ColumnCounts)> {
         let contradicted = self.kept_contradictions();
         let are_patches_all = writer.is_none() && self.is_sure_of_kept(&contradicted);
-        let (told, mut all) = self.tell_patches(are_patches_all);
+        let (told, is_plain, mut all) = self.tell_patches(are_patches_all);
         if are_patches_all {
             let patches = self.rebuilt.present.len() as u64;
             all.counts.unchanged += self.rebuilt.count().saturating_sub(patches);
         } else {
             let mentioned = self.mentioned();
-            let known = Known { contradicted: &contradicted, mentioned: &mentioned, told: Some(&told) };
+            let told = if is_plain { OfPatches::Plain } else { OfPatches::Each(&told) };
+            let known = Known { contradicted: &contradicted, mentioned: &mentioned, told };
             let maker = writer.as_ref().map(|writer| writer.maker());
             let parts = self.parts();
             let make = |part: usize| self.judge_groups(parts[part].clone(), known, maker.as_ref());
@@ -287,28 +317,34 @@ impl Judge<'_> {
             && self.rebuilt.input.recorded.is_none()
     }
 
-    /// Judges all patches and counts their cells, in the order in which they lie, unlike their rows.
-    /// `are_all`: there is nothing else to judge, so verdicts are counted too, and not kept.
-    fn tell_patches(&self, are_all: bool) -> (Vec<Told>, Judged) {
+    /// Judges all patches and counts their cells, in the order in which they lie, unlike their rows; also says
+    /// whether all are [`OfPatches::Plain`]. `are_all`: there is nothing else to judge, so verdicts are counted
+    /// too, and not kept.
+    fn tell_patches(&self, are_all: bool) -> (Vec<Told>, bool, Judged) {
         let present = self.rebuilt.present.len() as u32;
         let tell = |part: u32| {
-            let mut judged = self.nothing_judged();
+            let (mut judged, mut is_plain) = (self.nothing_judged(), true);
             let numbers = part * PATCHES..((part + 1) * PATCHES).min(present);
             let mut told = Vec::with_capacity(if are_all { 0 } else { numbers.len() });
             for number in numbers {
                 let one = self.tell(number, &mut judged);
+                let source = Some(self.rebuilt.source_of_lanes(number));
+                is_plain &= OfPatches::Plain.of(number, source) == Some(one);
                 if are_all { judged.counts.add(one.verdict) } else { told.push(one) }
             }
-            (told, judged)
+            (told, is_plain, judged)
         };
         let parts: Vec<_> = (0..present.div_ceil(PATCHES)).into_par_iter().map(tell).collect();
-        let mut told = Vec::with_capacity(if are_all { 0 } else { present as usize });
+        let is_plain = parts.iter().all(|(_, is_plain, _)| *is_plain);
+        let mut told = Vec::with_capacity(if are_all || is_plain { 0 } else { present as usize });
         let mut all = self.nothing_judged();
-        for (part, judged) in parts {
-            told.extend(part);
+        for (part, _, judged) in parts {
+            if !is_plain {
+                told.extend(part);
+            }
             all.merge(judged);
         }
-        (told, all)
+        (told, is_plain, all)
     }
 
     /// Judges a patch, and counts its cells that are not exact.
@@ -413,7 +449,7 @@ impl Judge<'_> {
     /// The verdict on every row of every output group, as the table of verdicts has it.
     pub(super) fn row_verdicts(&self, group: usize) -> Result<Vec<Verdict>> {
         let (contradicted, mentioned) = (self.kept_contradictions(), self.mentioned());
-        let known = Known { contradicted: &contradicted, mentioned: &mentioned, told: None };
+        let known = Known { contradicted: &contradicted, mentioned: &mentioned, told: OfPatches::Nothing };
         let of_rows = self.of_rows(group, known)?;
         Ok((0..self.rebuilt.rows(group)).map(|row| of_rows.verdict(row).0).collect())
     }
@@ -431,10 +467,11 @@ impl Judge<'_> {
         let texts = self.rebuilt.input.key_texts(&keys);
         let uncovered = self.uncovered_columns();
         let of_group = self.rebuilt.layouts[group].rows();
+        let mut sources = self.rebuilt.layouts[group].sources();
         let Judged { counts, columns, rows, cells } = all;
         for (row, verdict, patch) in judged {
             let key = |out: &mut dyn Write| texts.write(row, out);
-            let told = patch.and_then(|number| known.told.map(|told| (number, told[number as usize])));
+            let told = patch.and_then(|n| known.told.of(n, sources.next()).map(|told| (n, told)));
             if let Some((number, _)) = told.filter(|(_, told)| listed && told.is_marked) {
                 self.list_cells(number, &key, cells);
             }
@@ -574,8 +611,9 @@ impl OfRows<'_> {
             Row::Keep(_) if self.is_sure => return (Verdict::Unchanged, None),
             Row::Keep(kept) => (self.kept(layout.group, kept), None),
             Row::Patch(number) => match self.known.told {
-                Some(told) => (told[number as usize].verdict, Some(number)),
-                None => (self.judge.patch_verdict(number), Some(number)),
+                OfPatches::Plain => (Verdict::Restored, Some(number)),
+                OfPatches::Each(told) => (told[number as usize].verdict, Some(number)),
+                OfPatches::Nothing => (self.judge.patch_verdict(number), Some(number)),
             },
         };
         (verdict.max(self.judge.returned_verdict(self.group, row)), patch)

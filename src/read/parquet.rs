@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::buffer::NullBuffer;
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ProjectionMask;
@@ -28,7 +29,7 @@ use parquet::schema::types::SchemaDescriptor;
 use rayon::prelude::*;
 
 use super::columns::{first_difference, same_columns};
-use super::flat::{Flat, FlatColumn};
+use super::flat::{Flat, FlatColumn, FlatLeaf};
 use super::guard::guarded;
 use super::input::InputFile;
 use super::nullability;
@@ -251,6 +252,34 @@ impl ParquetFile {
             take(arrays)?;
         }
         Ok(())
+    }
+
+    /// Reads a column of a group, or a field of one, in parts of so many rows; `false` if it cannot be read
+    /// alone. `take` is told where the struct around the field is there, if it is not there everywhere.
+    pub(crate) fn read_leaf_parts(
+        &self,
+        group: usize,
+        (column, field): (usize, Option<usize>),
+        rows: usize,
+        take: &mut dyn FnMut(&ArrayRef, Option<&NullBuffer>),
+    ) -> Result<bool> {
+        let metadata = self.metadata().row_group(group);
+        let data_type = self.packed.schema().field(column).data_type();
+        let flat = Flat::of(self.metadata(), (group, column), data_type);
+        let Some(flat) = flat.filter(|flat| flat.is_struct() == field.is_some()) else { return Ok(false) };
+        let path = &self.file.path;
+        let mut leaf = guarded(path, || {
+            let mut file = self.file.handle()?;
+            FlatLeaf::open(flat, field.unwrap_or(0), (&mut file, metadata)).map_err(|e| self.page_error(e))
+        })?;
+        let mut left = metadata.num_rows() as usize;
+        while left > 0 {
+            let count = rows.max(1).min(left);
+            let (array, around) = guarded(path, || leaf.take(count).map_err(|error| self.page_error(error)))?;
+            take(&array, around.as_ref());
+            left -= count;
+        }
+        Ok(true)
     }
 
     /// The next rows of all columns; `None` if they are not as many in each.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use rayon::prelude::*;
@@ -211,6 +212,27 @@ impl Table {
                     .step_by(rows.max(1))
                     .try_for_each(|from| take(batch.slice(from, rows.min(batch.num_rows() - from))))
             }
+        }
+    }
+
+    /// Reads a column of a group, or a field of one, packed and in parts of so many rows; `false` if it cannot be
+    /// read alone. `take` is told where the struct around the field is there, if it is not there everywhere.
+    ///
+    /// # Errors
+    /// As [`Table::read`].
+    pub fn read_leaf_parts(
+        &self,
+        group: usize,
+        (column, field): (usize, Option<usize>),
+        rows: usize,
+        take: &mut dyn FnMut(&ArrayRef, Option<&NullBuffer>),
+    ) -> Result<bool> {
+        let place = &self.groups[group];
+        match &self.body {
+            Body::Parquet(files) if !self.inner(&[column]).is_empty() => {
+                files[place.file].read_leaf_parts(place.index, (column, field), rows, take)
+            }
+            _ => Ok(false),
         }
     }
 

@@ -11,6 +11,7 @@
 //! shards by key and sorted by (key, rank), so that all that happened to a key
 //! is one slice.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -243,20 +244,31 @@ pub fn scan(
     keep: impl Fn(u32) -> bool,
 ) -> Scanned {
     let mut scanned = Scanned::with_room(batch.len(), shards, 0..shards, options);
-    scan_into(&mut scanned, batch, first, options, keep);
+    scan_into(&mut scanned, (batch, None), first, options, keep);
     scanned
 }
 
-/// As [`scan`], added to what earlier batches gave.
+/// Hashes of the images of a batch with one lane, made beforehand.
+#[derive(Debug, Clone, Copy)]
+pub struct Hashed<'a> {
+    /// Per row, that of the image before.
+    pub before: &'a [u64],
+    /// Per row, that of the image after.
+    pub after: &'a [u64],
+}
+
+/// As [`scan`], added to what earlier batches gave. Where images are hashed already, the batch needs no more
+/// than the key columns.
 pub fn scan_into(
     scanned: &mut Scanned,
-    batch: &ChangeBatch,
+    (batch, hashed): (&ChangeBatch, Option<Hashed<'_>>),
     first: u32,
     options: ScanOptions<'_>,
     keep: impl Fn(u32) -> bool,
 ) {
-    let before = Side::new(&batch.before, batch.len(), options, None);
-    let after = Side::new(&batch.after, batch.len(), options, Some(&before));
+    let (before, after) = (hashed.map(|h| h.before), hashed.map(|h| h.after));
+    let before = Side::new((&batch.before, before), batch.len(), options, None);
+    let after = Side::new((&batch.after, after), batch.len(), options, Some(&before));
     for row in 0..batch.len() {
         let index = first + row as u32;
         if !keep(index) {
@@ -340,12 +352,18 @@ struct Side<'a> {
     options: ScanOptions<'a>,
     keys: Rc<Vec<u128>>,
     null_keys: Vec<bool>,
-    hashes: Vec<Vec<u64>>,
+    hashes: Vec<Cow<'a, [u64]>>,
 }
 
 impl<'a> Side<'a> {
-    /// `other` is the other side, whose identities are taken where one key column serves both.
-    fn new(images: &'a Images, rows: usize, options: ScanOptions<'a>, other: Option<&Self>) -> Self {
+    /// `hashed`: the hashes of its images, if they are made already. `other` is the other side, whose identities
+    /// are taken where one key column serves both.
+    fn new(
+        (images, hashed): (&'a Images, Option<&'a [u64]>),
+        rows: usize,
+        options: ScanOptions<'a>,
+        other: Option<&Self>,
+    ) -> Self {
         let key_columns: Vec<&ArrayRef> =
             options.schema.key().iter().filter_map(|&c| images.column(c)).collect();
         let same = |side: &&Self| {
@@ -365,7 +383,13 @@ impl<'a> Side<'a> {
         for row in canon::null_keys(&key_columns) {
             null_keys[row] = images.is_present(row);
         }
-        let hashes = if options.verify { lane_hashes(images, rows, options) } else { Vec::new() };
+        let hashes = match hashed {
+            Some(hashed) => vec![Cow::Borrowed(hashed)],
+            None if options.verify => {
+                lane_hashes(images, rows, options).into_iter().map(Cow::Owned).collect()
+            }
+            None => Vec::new(),
+        };
         Self { images, options, keys, null_keys, hashes }
     }
 

@@ -22,6 +22,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StructArray};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, FieldRef, Fields};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
@@ -66,6 +67,11 @@ impl Flat {
             }
         };
         Some(Self { name, leaves, fields, is_nullable })
+    }
+
+    /// Whether it is a struct, each of whose fields is a leaf.
+    pub(super) fn is_struct(&self) -> bool {
+        self.fields.is_some()
     }
 
     /// How many columns of values it is made of.
@@ -149,6 +155,38 @@ impl FlatColumn {
             taken.collect::<Result<Vec<_>, _>>()?
         };
         self.flat.array(rows)
+    }
+}
+
+/// One leaf of a column of a row group, read from its beginning to its end.
+#[derive(Debug)]
+pub(super) struct FlatLeaf {
+    flat: Flat,
+    leaf: Leaf,
+}
+
+impl FlatLeaf {
+    /// The leaf with this number.
+    ///
+    /// # Errors
+    /// Its first page cannot be read.
+    pub(super) fn open(
+        flat: Flat,
+        number: usize,
+        (file, group): (&mut File, &RowGroupMetaData),
+    ) -> Result<Self, ParquetError> {
+        let (leaf, data_type) = &flat.leaves[number];
+        let leaf = Leaf::open(file, group.column(*leaf), data_type).map_err(|error| flat.named(error))?;
+        Ok(Self { flat, leaf })
+    }
+
+    /// The next `count` rows, and where the struct around them is there, if it is not there everywhere.
+    ///
+    /// # Errors
+    /// As [`FlatColumn::take`].
+    pub(super) fn take(&mut self, count: usize) -> Result<(ArrayRef, Option<NullBuffer>), ParquetError> {
+        let rows = self.leaf.take(count, None).map_err(|error| self.flat.named(error))?;
+        Ok((rows.array, rows.around.filter(|_| self.flat.is_nullable && self.flat.fields.is_some())))
     }
 }
 
