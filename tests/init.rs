@@ -256,3 +256,31 @@ fn measures_are_proposed_by_name_and_asked_about_otherwise() {
     assert!(text.contains(&format!("\n{sure}\n")), "{text}");
     assert!(text.contains("\n# ? measures = [\"price\"]    # do their totals matter?\n"), "{text}");
 }
+
+#[test]
+fn the_folder_of_a_table_in_a_storage_sink_is_one_ledger() {
+    let folder = Folder::new();
+    folder.write("t.csv", "id,name\n101,b\n102,x\n");
+    let schema = |version: u64| {
+        format!(
+            r#"{{"Table":"t","Schema":"hr","TableVersion":{version},"Query":"","Type":0,"TableColumns":[{{"ColumnName":"id"}},{{"ColumnName":"name"}}]}}"#
+        )
+    };
+    for (version, rows) in [
+        (
+            455000614502400000,
+            "\"I\",\"t\",\"hr\",455045912985600000,false,101,\"a\"\n\"I\",\"t\",\"hr\",455045912985600000,false,102,\"x\"\n",
+        ),
+        (
+            455159159193600000,
+            "\"D\",\"t\",\"hr\",455204457676800000,true,101,\"a\"\n\"I\",\"t\",\"hr\",455204457676800000,true,101,\"b\"\n",
+        ),
+    ] {
+        folder.write(&format!("sink/hr/t/{version}/CDC000001.csv"), rows);
+        folder.write(&format!("sink/hr/t/{version}/meta/CDC.index"), "CDC000001.csv\n");
+        folder.write(&format!("sink/hr/t/meta/schema_{version}_1.json"), schema(version));
+    }
+    let (found, text) = init(&folder, &["t.csv", "sink"]);
+    assert_eq!(found["t"].ledger.as_deref(), Some("sink/hr/t"), "{text}");
+    assert_eq!(found["t"].format.as_deref(), Some("ticdc"), "{text}");
+}

@@ -96,7 +96,10 @@ impl Producer for Canal {
 
     fn message(&mut self, message: &Message<'_>, feed: &mut Feed<'_>) -> bool {
         let Ok(record) = serde_json::from_str::<Record<'_>>(message.text) else { return false };
-        let (Some(word), Some(_)) = (json::scalar(record.kind), record.database) else { return false };
+        let (Some(word), Some(_)) = (json::scalar(record.kind), record.database) else {
+            // A storage sink writes definitions into files of their own.
+            return ticdc_csv::message(message, feed);
+        };
         let op = match word.as_ref() {
             "INSERT" => Op::Insert,
             "UPDATE" => Op::Update,

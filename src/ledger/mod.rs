@@ -79,6 +79,7 @@ pub use tabular::postings::{
 pub use tabular::{
     Contested, Context as TabularContext, TabularLedger, is_saft, is_table_folder, tabular_format,
 };
+pub use ticdc_csv::sink_of;
 pub use unread::{TextLedger, Texts};
 pub use words::{numeric_texts, settle_words, uuid_texts};
 

@@ -94,6 +94,23 @@ pub(super) fn is_bookkeeping(path: &Path) -> bool {
     matches!(name(path), "CDC.index" | "metadata")
 }
 
+fn is_schema_name(path: &Path) -> bool {
+    name(path).starts_with("schema_") && path.parent().is_some_and(|folder| name(folder) == "meta")
+}
+
+/// The folder of a table in a storage sink, by a data file or a schema file in it; and whether it is the latter.
+pub fn sink_of(path: &Path) -> Option<(PathBuf, bool)> {
+    if is_schema_name(path) {
+        return Some((path.parent()?.parent()?.to_owned(), true));
+    }
+    let has_schemas = |folder: &&Path| {
+        let listed = std::fs::read_dir(folder.join("meta")).into_iter().flatten().flatten();
+        listed.into_iter().any(|entry| is_schema_name(&entry.path()))
+    };
+    let folder = path.ancestors().skip(1).take(5).filter(|_| is_data_file(path)).find(has_schemas)?;
+    Some((folder.to_owned(), false))
+}
+
 /// The names of a file's columns by the schema file of its table version.
 fn columns_of(path: &Path) -> Option<Vec<String>> {
     let mut version = path.parent()?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::ProposeRequest;
 use crate::error::Result;
-use crate::ledger::{Format, is_table_folder};
+use crate::ledger::{Format, is_table_folder, sink_of};
 use crate::pipeline::inspect::{Inspected, InspectedTable, inspect};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::request::InspectRequest;
@@ -139,7 +139,10 @@ impl Looked {
             return;
         };
         let part = |known: &&mut LedgerFiles| {
-            known.format == ledger.format && known.paths.iter().all(|other| are_parts(other, &path))
+            // Definitions beside messages are of no format of their own.
+            let is_definition = sink_of(&path).is_some_and(|(_, is_definition)| is_definition);
+            (known.format == ledger.format || is_definition)
+                && known.paths.iter().all(|other| are_parts(other, &path))
         };
         let Some(known) = self.ledgers.iter_mut().find(part) else {
             let (format, tables) = (ledger.format, ledger.tables);
@@ -156,8 +159,12 @@ impl Looked {
     }
 }
 
-/// Whether names differ in numbers alone, in one folder.
+/// Whether names differ in numbers alone, in one folder, or are of one table in a storage sink.
 pub(super) fn are_parts(a: &Path, b: &Path) -> bool {
+    let sinks = sink_of(a).zip(sink_of(b));
+    if sinks.is_some_and(|((a, _), (b, _))| a == b) {
+        return true;
+    }
     let masked = |path: &Path| -> String {
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let mut masked = String::new();
@@ -213,6 +220,9 @@ pub(super) fn patterns(all: &[PathBuf]) -> Vec<PathBuf> {
     let name =
         |path: &PathBuf| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let [first, rest @ ..] = all else { return Vec::new() };
+    if let Some((folder, _)) = sink_of(first) {
+        return vec![folder];
+    }
     if rest.is_empty() {
         return all.to_vec();
     }

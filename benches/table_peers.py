@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""How fast are ledgers that are tables of text read, beside DuckDB's reader of the same file?
+
+    python3 benches/table_peers.py --asof target/release/asof [--rows 200000] [--only fec,versions]
+
+Both on one thread, in processor seconds (user and system), so that a busy machine disturbs little. Ours is
+`asof inspect`: every record becomes typed marks and images as text, and what does not fit is told. DuckDB reads the
+same file into columns of text. A text that is no table (XML) DuckDB reads as lines.
+"""
+import argparse
+import resource
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import duckdb
+
+
+def day(n):
+    return f"2025-{1 + n // 28 % 12:02}-{1 + n % 28:02}"
+
+
+def quoted(text):
+    return '"' + text.replace('"', '""') + '"'
+
+
+def hstore(n, price):
+    return f'"id"=>"{n}", "name"=>"bolt M8 × {n}", "note"=>NULL, "price"=>"{price}.50"'
+
+
+def document(n, price):
+    return f'{{"id": {n}, "name": "bolt M8 × {n}", "note": null, "price": {price}.50}}'
+
+
+FEC = ["JournalCode", "JournalLib", "EcritureNum", "EcritureDate", "CompteNum", "CompteLib", "CompAuxNum", "CompAuxLib",
+       "PieceRef", "PieceDate", "EcritureLib", "Debit", "Credit", "EcritureLet", "DateLet", "ValidDate", "Montantdevise", "Idevise"]
+
+
+def fec(n):
+    side = f"{n % 9000},50\t0,00" if n % 2 else f"0,00\t{(n + 1) % 9000},50"
+    date = day(n // 2).replace("-", "")
+    return f"AC\tAchats\t{n // 2}\t{date}\t{401000 + n % 500}\tFournisseurs\t\t\tFA-{n}\t{date}\tFacture {n}\t{side}\t\t\t{date}\t\t"
+
+
+def saft_line(n):
+    side = "Debit" if n % 2 else "Credit"
+    return (f"<Line><RecordID>{n}</RecordID><AccountID>{1000 + n % 500}</AccountID><Description>Line {n}</Description>"
+            f"<{side}Amount><Amount>{n // 2 % 9000}.50</Amount></{side}Amount></Line>\n")
+
+
+def saft(rows):
+    yield ('<?xml version="1.0" encoding="UTF-8"?>\n<AuditFile xmlns="urn:StandardAuditFile-Taxation-Financial:NO"><Header>'
+           "<AuditFileVersion>1.30</AuditFileVersion><AuditFileCountry>NO</AuditFileCountry><SelectionCriteria>"
+           "<SelectionStartDate>2025-01-01</SelectionStartDate><SelectionEndDate>2025-12-31</SelectionEndDate>"
+           "</SelectionCriteria></Header><GeneralLedgerEntries><Journal><JournalID>G</JournalID>\n")
+    for n in range(0, rows, 2):
+        yield (f"<Transaction><TransactionID>{n}</TransactionID><TransactionDate>{day(n)}</TransactionDate>"
+               f"<SystemEntryDate>{day(n)}</SystemEntryDate><GLPostingDate>{day(n)}</GLPostingDate>\n")
+        yield saft_line(n)
+        yield saft_line(n + 1)
+        yield "</Transaction>\n"
+    yield "</Journal></GeneralLedgerEntries></AuditFile>\n"
+
+
+def lsn(n):
+    return f"0x{n // 2:020X}"
+
+
+# Format: header and one record.
+TABLES = {
+    "mapped": ("seq,op,committed_at,old_id,old_name,old_price,new_id,new_name,new_price",
+               lambda n: f"{n},U,{day(n)}T00:00:00Z,{n},bolt M8 × {n},{n}.50,{n},bolt M8 × {n},{n}.75"),
+    "logged_actions": ("event_id,schema_name,table_name,action_tstamp_tx,transaction_id,action,row_data,changed_fields,statement_only",
+                       lambda n: f"{n},public,item,{day(n)} 00:00:00+00,{n},U,{quoted(hstore(n, n))},"
+                                 + quoted(f'"price"=>"{n}.75"') + ",f"),
+    "record_version": ("id,record_id,old_record_id,op,ts,table_oid,table_schema,table_name,record,old_record",
+                       lambda n: f"{n},r{n},r{n},UPDATE,{day(n)} 00:00:00+00,16450,public,item,"
+                                 f"{quoted(document(n, n + 1))},{quoted(document(n, n))}"),
+    "versions": ("id,name,price,row_start,row_end",
+                 lambda n: f"{n // 4},bolt M8 × {n},{n}.50,2025-0{1 + n % 4}-01 00:00:00.000000,"
+                           + ("2038-01-19 03:14:07.999999" if n % 4 == 3 else f"2025-0{2 + n % 4}-01 00:00:00.000000")),
+    "sqlserver-cdc": ("__$start_lsn,__$end_lsn,__$seqval,__$operation,__$update_mask,id,name,price,__$command_id",
+                      lambda n: f"{lsn(n)},,{lsn(n)},{3 + n % 2},0x06,{n // 2},bolt M8 × {n},{n}.50,1"),
+    "delta-cdf": ("id,name,price,_change_type,_commit_version,_commit_timestamp",
+                  lambda n: f"{n // 2},bolt M8 × {n},{n}.50,{'update_postimage' if n % 2 else 'update_preimage'},{n // 20},{day(n // 20)}T00:00:00Z"),
+    "snowflake-stream": ("id,name,price,METADATA$ACTION,METADATA$ISUPDATE,METADATA$ROW_ID,LOADED_AT",
+                         lambda n: f"{n // 2},bolt M8 × {n},{n}.50,{'INSERT' if n % 2 else 'DELETE'},true,{n // 2:040x},{day(n // 20)}T00:00:00Z"),
+    "salesforce-history": ("Id,IsDeleted,AccountId,CreatedById,CreatedDate,Field,DataType,OldValue,NewValue",
+                           lambda n: f"h{n:017},false,a{n // 3:017},u1,{day(n)}T00:00:00.000Z,{('Name', 'Fax', 'Phone')[n % 3]},Text,old {n},new {n}"),
+    "fec": ("\t".join(FEC), fec),
+    "hledger": ('"txnidx","date","date2","status","code","description","account","amount","commodity","credit","debit","posting-status","posting-comment"',
+                lambda n: f'"{n // 2}","{day(n // 2)}","","*","","line {n}","assets:a{n % 500}","{"" if n % 2 else "-"}{n // 2}.50","EUR","","","",""'),
+    "ticdc": ("", lambda n: f'"{"I" if n % 2 else "D"}","item","fin",{(1735689600000 + n // 2) << 18},true,{n // 2},"bolt M8 × {n}","{n}.50"'),
+    "dms": ("Op,commit_ts,id,name,price,BI_id,BI_name,BI_price",
+            lambda n: f"U,{day(n)} 00:00:00.000000,{n},bolt M8 × {n},{n}.75,{n},bolt M8 × {n},{n}.50"),
+}
+
+
+def write(folder, name, rows):
+    path = folder / f"{name}.{'xml' if name == 'saf-t' else 'csv'}"
+    with path.open("w", encoding="utf-8") as file:
+        if name == "saf-t":
+            file.writelines(saft(rows))
+            return path
+        header, record = TABLES[name]
+        file.write(header + "\n" if header else "")
+        file.writelines(record(n) + "\n" for n in range(rows))
+    return path
+
+
+def of_children(command):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
+
+
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("--asof", required=True)
+    options.add_argument("--rows", type=int, default=200_000)
+    options.add_argument("--only", default="")
+    arguments = options.parse_args()
+    names = [name for name in [*TABLES, "saf-t"] if name in arguments.only.split(",") or not arguments.only]
+    connection = duckdb.connect()
+    connection.execute("SET threads=1; SET enable_progress_bar=false; SET TimeZone='UTC'")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            path = write(Path(folder), name, arguments.rows)
+            size = path.stat().st_size / 1e6
+            runs = [of_children([arguments.asof, "inspect", "--threads", "1", str(path)]) for _ in range(3)]
+            found = runs[0][1].splitlines()[1].split()[0]
+            assert found == name, f"{name} was taken for {found}: {runs[0][1]}"
+            ours = statistics.median(run[0] for run in runs)
+            if name == "saf-t":
+                table = f"read_csv('{path}', header=false, delim='\x01', quote='', escape='', columns={{'line': 'VARCHAR'}})"
+            else:
+                table = f"read_csv('{path}', all_varchar=true, header={name != 'ticdc'}, delim='{chr(9) if name == 'fec' else ','}', quote='\"')"
+            theirs = []
+            for _ in range(4):
+                start = time.process_time()
+                connection.execute(f"CREATE OR REPLACE TEMP TABLE t AS FROM {table}")
+                theirs.append(time.process_time() - start)
+            peer = statistics.median(theirs[1:])
+            print(f"{name:20} {size:6.1f} MB  asof {size / ours:6.1f} MB/s  DuckDB {size / peer:6.1f} MB/s  ratio {peer / ours:5.2f}", flush=True)
+            path.unlink()
+
+
+main()
