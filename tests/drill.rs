@@ -1,5 +1,6 @@
 //! `asof drill`: what is reproduced, what is restated and by which entry, and planted faults.
 
+use crate::evidence::cover_up;
 use crate::harness::Folder;
 use crate::table;
 
@@ -142,7 +143,9 @@ fn every_format_is_compared_cell_by_cell() {
         assert_eq!(found.len(), 1, "{format}: {found:?}");
         assert_eq!((&found[0]["key"], &found[0]["amount"]), (&"id=2".into(), &"79.00".into()));
         std::fs::remove_file(folder.join(&format!("p/t.{format}"))).unwrap();
-        assert_eq!(folder.run(&["drill", "p"]).status, 2, "{format}: what is stated is not there");
+        let output = folder.run(&["drill", "p"]);
+        assert_eq!(output.status, 1, "{format}: what is stated is not there");
+        assert!(output.stdout.contains("**Not trusted**"), "{}", output.stdout);
     }
 }
 
@@ -152,6 +155,7 @@ fn a_dataset_that_cannot_be_compared_is_not_reproduced() {
     let manifest = std::fs::read_to_string(folder.join("package/manifest.json")).unwrap();
     assert!(manifest.contains("\"file\": \"items.parquet\""), "{manifest}");
     folder.write("package/manifest.json", manifest.replace("\"file\": \"items.parquet\"", "\"file\": null"));
+    cover_up(&folder.join("package"));
     let output = folder.run(&["drill", "package"]);
     assert_eq!(output.status, 1, "{output:?}");
     assert!(output.stdout.contains("**Not reproduced**"), "{}", output.stdout);
@@ -203,8 +207,49 @@ fn a_package_is_rebuilt_as_of_what_its_words_meant() {
     folder.write("ended/manifest.json", text.replace(bound, "2025-01-05T00:00:00Z"));
     let then = std::fs::read(folder.join("package/items.parquet")).unwrap();
     std::fs::write(folder.join("ended/items.parquet"), then).unwrap();
+    cover_up(&folder.join("ended"));
     let output = folder.run(&["drill", "ended"]);
     assert_eq!(output.status, 0, "{output:?}");
+}
+
+/// Symptom: a package that somebody had edited was rebuilt as its manifest said, and the inputs were blamed for the difference.
+#[test]
+fn a_package_whose_own_digests_do_not_hold_is_not_trusted() {
+    let folder = folder();
+    for (file, from, to) in [
+        ("package/totals.csv", "items", "itens"),
+        ("package/manifest.json", "\"verified\": true", "\"verified\": false"),
+    ] {
+        let whole = std::fs::read_to_string(folder.join(file)).unwrap();
+        folder.write(file, whole.replacen(from, to, 1));
+        let output = folder.run(&["drill", "package", "--json"]);
+        assert_eq!(output.status, 1, "{output:?}");
+        let found: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+        let package = &found["packages"][0];
+        assert_eq!((&package["digests_hold"], &package["reproduced"]), (&false.into(), &false.into()));
+        assert_eq!(package["faults"][0]["file"], file.strip_prefix("package/").unwrap(), "{package}");
+        assert_eq!(package["datasets"][0]["compared"], "nothing");
+        folder.write(file, whole);
+    }
+    let output = folder.run(&["drill", "package"]);
+    assert_eq!(output.status, 0, "{output:?}");
+    assert!(output.stdout.contains("Its own digests hold"), "{}", output.stdout);
+}
+
+/// What a package of an earlier version lacks, and what to do about it.
+#[test]
+fn a_package_without_an_exact_moment_says_what_to_do() {
+    let folder = folder();
+    let text = std::fs::read(folder.join("package/manifest.json")).unwrap();
+    let mut manifest: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    manifest["as_of"].as_object_mut().unwrap().remove("bound");
+    folder.write("package/manifest.json", manifest.to_string());
+    cover_up(&folder.join("package"));
+    let output = folder.run(&["drill", "package"]);
+    assert_eq!(output.status, 2, "{output:?}");
+    for said in ["as_of.bound", "--as-of 2025-01-04", "an earlier version made it"] {
+        assert!(output.stderr.contains(said), "{said}: {}", output.stderr);
+    }
 }
 
 const POSTINGS: &str = r#"
@@ -282,6 +327,53 @@ fn planted_faults_are_found_and_inputs_stay_as_they_are() {
         assert!(missed.iter().all(is_in_no_ledger), "{fault}");
     }
     assert!(inputs() == before, "faults go into copies");
+}
+
+/// Symptom: faults in ledgers were only planted in JSON lines.
+#[test]
+fn faults_are_planted_in_ledgers_that_are_tables() {
+    for ending in ["parquet", "csv"] {
+        let folder = Folder::new();
+        let (schema, _) = table::parse_header("*id int64 | qty int64");
+        let rows: Vec<String> = (1..=9).map(|id| format!("{id} | {}", 10 * id)).collect();
+        table::write_parquet(&folder.join("items.parquet"), &table::parse_rows(&schema, &rows));
+        let (schema, _) = table::parse_header(
+            "*seq int64 | op text | committed_at timestamp(us, UTC) | old_id int64 | old_qty int64 | new_id int64 | new_qty int64",
+        );
+        let rows: Vec<String> = (1..=9)
+            .map(|id| format!("{id} | U | 2025-01-0{id}T00:00:00Z | {id} | {id} | {id} | {}", 10 * id))
+            .collect();
+        let ledger = table::parse_rows(&schema, &rows);
+        let name = format!("ledger.{ending}");
+        match ending {
+            "parquet" => table::write_parquet(&folder.join(&name), &ledger),
+            _ => {
+                let lines: Vec<String> = rows.iter().map(|row| row.replace(" | ", ",") + "\n").collect();
+                let head = "seq,op,committed_at,old_id,old_qty,new_id,new_qty\n";
+                folder.write(&name, head.to_owned() + &lines.concat());
+            }
+        }
+        folder.write(
+            "plan.toml",
+            format!(
+                "[datasets.items]\nkey = [\"id\"]\nmeasures = [\"qty\"]\ncurrent = \"items.parquet\"\n\
+                 [datasets.items.ledger]\npath = {name:?}\ncomplete_from = \"2025-01-01T00:00:00Z\"\n"
+            ),
+        );
+        let made = folder.run(&["snapshot", "plan.toml", "--as-of", "2025-01-04", "--out", "package"]);
+        assert_eq!(made.status, 0, "{made:?}");
+        let before = std::fs::read(folder.join(&name)).unwrap();
+        let output = folder.run(&["drill", "package", "--self-test", "3", "--json"]);
+        assert_eq!(output.status, 0, "{output:?}");
+        let found: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+        for fault in &found["self_test"].as_array().unwrap()[..3] {
+            assert_eq!(fault["planted"], 3, "{ending}: {fault}");
+            // Each key has one change: if its record is gone, nothing in the ledger tells of it.
+            let may_be_missed = fault["fault"] == "removed record";
+            assert!(may_be_missed || fault["found"] == 3, "{ending}: {fault}");
+        }
+        assert_eq!(std::fs::read(folder.join(&name)).unwrap(), before, "faults go into copies");
+    }
 }
 
 #[test]

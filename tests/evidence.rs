@@ -181,7 +181,7 @@ fn what_is_missing_or_added_is_named() {
 }
 
 /// Rewrites the digests of a package, as somebody would who wants a changed file to pass.
-fn cover_up(package: &Path) {
+pub(crate) fn cover_up(package: &Path) {
     use sha2::{Digest, Sha256};
     let hex = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
     let path = package.join("manifest.json");
@@ -216,6 +216,37 @@ fn tables_of_another_day_do_not_pass_even_with_new_digests() {
             assert_eq!((status, text.contains(name)), (1, true), "{name}: {text}");
         }
         std::fs::write(package.join(name), own).unwrap();
+    }
+    cover_up(&package);
+    assert!(checked(&package).is_sound(), "only the digests were written anew");
+}
+
+/// Symptom: totals.csv and discrepancies.csv could say anything, as long as the manifest had their digests.
+#[test]
+fn text_that_says_something_else_than_its_table_does_not_pass_even_with_new_digests() {
+    let folder = Folder::new();
+    let package = sample(&folder, "2025-09-30", "evidence");
+    for name in ["totals.csv", "discrepancies.csv"] {
+        let path = package.join(name);
+        let whole = std::fs::read_to_string(&path).unwrap();
+        let (head, rest) = whole.split_once('\n').unwrap();
+        let digit = rest.rfind(|c: char| c.is_ascii_digit()).unwrap() + head.len() + 1;
+        let other = if whole[digit..].starts_with('7') { "8" } else { "7" };
+        let without_last = &whole[..whole.trim_end().rfind('\n').unwrap() + 1];
+        for altered in [
+            format!("{}{other}{}", &whole[..digit], &whole[digit + 1..]),
+            without_last.to_owned(),
+            format!("{whole}{}\n", rest.lines().next().unwrap()),
+            whole.replacen("dataset", "table", 1),
+        ] {
+            std::fs::write(&path, &altered).unwrap();
+            cover_up(&package);
+            assert_eq!(faulty(&package), [name], "{altered}");
+            if let Some((status, text)) = by_itself(&package) {
+                assert_eq!((status, text.contains(name)), (1, true), "{name}: {text}");
+            }
+        }
+        std::fs::write(&path, &whole).unwrap();
     }
     cover_up(&package);
     assert!(checked(&package).is_sound(), "only the digests were written anew");
@@ -392,7 +423,7 @@ fn signatures_of_preparer_and_reviewer_hold_until_anything_is_changed() {
     let stranger = check(&["stranger.key.pub"]);
     assert_eq!((stranger.status, stranger.stdout.contains("no signature of it holds")), (1, true));
     // Covering up a change does not help: the signature is over the manifest.
-    let path = package.join("discrepancies.csv");
+    let path = package.join("report.html");
     let mut bytes = std::fs::read(&path).unwrap();
     bytes.push(b'\n');
     std::fs::write(&path, bytes).unwrap();

@@ -9,6 +9,7 @@
 //! The cases lie beside the project, in `../shared/cases`. Where they are
 //! missing the tests say so and pass. `REAL_CASES` names another folder.
 
+mod plans;
 mod tables;
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +22,8 @@ use arrow::datatypes::{DataType, Date32Type, TimeUnit, TimestampMicrosecondType}
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde_json::Value;
 
+pub(crate) use self::plans::captured_plan;
+use self::plans::captured_text;
 use crate::harness::{Folder, run_in};
 use crate::table;
 
@@ -543,7 +546,7 @@ impl Captured {
         let case = cases.join("captured").join(self.case);
         let manifest: Value = serde_json::from_slice(&read_bytes(&case.join("MANIFEST.json"))).unwrap();
         let folder = Folder::new();
-        folder.write("plan.toml", self.plan(&case, &manifest));
+        folder.write("plan.toml", captured_text(&case, &manifest, self.ledger));
         let mut report = Report::new(&format!("{} {}", self.case, self.ledger));
         let truths = manifest["truth_points"].as_array().unwrap();
         let moments: Vec<String> =
@@ -584,50 +587,6 @@ impl Captured {
         let none = Verdicts::new();
         compare(&truth, &crate::table::read_parquet(&path), marks.get(dataset).unwrap_or(&none), &rules)
     }
-
-    fn plan(&self, case: &Path, manifest: &Value) -> String {
-        let from = rfc3339(manifest["truth_points"][0]["clock_timestamp"].as_str().unwrap());
-        let at = rfc3339(manifest["current_point"]["clock_timestamp"].as_str().unwrap());
-        let ledger = case.join(self.ledger);
-        let mut plan = format!("name = \"{}\"\n", self.case);
-        for (dataset, table) in manifest["tables"].as_object().unwrap() {
-            let current = &manifest["current"][dataset];
-            let file = current.get("parquet").unwrap_or(&current["csv"]).as_str().unwrap();
-            let csv = current.get("parquet").is_none();
-            let _ = write!(plan, "\n[datasets.{dataset}]\nkey = {}\n", table["key"]);
-            plan += &if csv { declared_types(table) } else { String::new() };
-            let path = case.join(file);
-            let _ = write!(plan, "[datasets.{dataset}.current]\npath = {path:?}\nat = {at:?}\n");
-            plan += if csv { "null = \"\"\n" } else { "" };
-            let _ = write!(
-                plan,
-                "[datasets.{dataset}.ledger]\npath = {ledger:?}\ncomplete_from = {from:?}\ncomplete_to = {at:?}\n"
-            );
-        }
-        plan
-    }
-}
-
-/// The types of a current state that is CSV, as its database declares them.
-fn declared_types(table: &Value) -> String {
-    let mut types = Vec::new();
-    for (name, kind) in table["columns"].as_object().unwrap() {
-        let kind = match kind.as_str().unwrap() {
-            "bigint" => "int64",
-            "smallint" => "int16",
-            "boolean" => "bool",
-            "date" => "date",
-            "timestamp with time zone" => "timestamp(us, UTC)",
-            "timestamp without time zone" => "timestamp",
-            "double precision" => "float64",
-            "bytea" => "binary",
-            "text[]" => "list<text>",
-            "numeric(18,2)" => "decimal(18,2)",
-            _ => "text",
-        };
-        types.push(format!("{name} = {kind:?}"));
-    }
-    format!("types = {{ {} }}\n", types.join(", "))
 }
 
 #[test]

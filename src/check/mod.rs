@@ -5,6 +5,7 @@
 //!   └ outputs ──── every file of the folder  nothing changed, missing or added
 //!       ├ tables ── rows, totals, groups     recomputed, compared with manifest and totals.parquet
 //!       ├ verdicts, discrepancies            counted, compared with the manifest
+//!       ├ totals.csv, discrepancies.csv      compared with the Parquet files of that name
 //!       └ digests ─ rows hashed again        the identity of the undone changes holds
 //! ```
 //!
@@ -18,6 +19,7 @@ mod figures;
 mod files;
 mod manifest;
 mod signature;
+mod texts;
 
 use std::path::{Path, PathBuf};
 
@@ -152,6 +154,19 @@ pub fn check(request: &CheckRequest) -> Result<CheckOutcome> {
     Ok(outcome)
 }
 
+/// What does not hold of the digests of a package: those that the manifest states of the files, and its own.
+/// What the files say is not looked at.
+///
+/// # Errors
+/// The folder cannot be read, or has no manifest.
+pub fn check_digests(folder: &Path) -> Result<Vec<Fault>> {
+    let mut faults = Faults::default();
+    if let Some(manifest) = Manifest::read(folder, &mut faults)? {
+        files::check(&manifest, &mut faults)?;
+    }
+    Ok(faults.0)
+}
+
 fn package(folder: &Path, keys: &[signature::Key]) -> Result<CheckedPackage> {
     let mut faults = Faults::default();
     let mut checked = CheckedPackage { folder: folder.to_owned(), ..CheckedPackage::default() };
@@ -160,6 +175,7 @@ fn package(folder: &Path, keys: &[signature::Key]) -> Result<CheckedPackage> {
         checked.files = files::check(&manifest, &mut faults)?;
         checked.recomputed = figures::check(&manifest, &mut faults);
         counts::check(&manifest, &mut faults);
+        texts::check(&manifest, &mut faults);
         checked.recomputed.extend(digests::check(&manifest, &mut faults));
     }
     checked.signatures = signature::check_all(folder, keys, &mut faults)?;

@@ -9,7 +9,8 @@ this order, that
   2. every file has the digest that the manifest states, none is missing, none added,
   3. every control total is an equation that holds, and groups add up to their whole,
   4. rows and sums of measures, recomputed from the snapshots, are those of the manifest,
-  5. totals.parquet, verdicts.parquet and discrepancies.parquet say what the manifest says,
+  5. totals.parquet, verdicts.parquet and discrepancies.parquet say what the manifest says, and
+     totals.csv and discrepancies.csv what the Parquet files say,
   6. if there are digests of rows: current - after + before = snapshot where the manifest
      says so, and the snapshot's digest is that of the rows in its file.
 Exit status: 0 all of this holds, 1 something does not, 2 it could not be checked.
@@ -289,6 +290,24 @@ def counts(folder, manifest, datasets):
         fault("discrepancies.parquet", f"{dict(found)}, the manifest states {dict(+stated)}")
 
 
+def texts(folder, name):
+    """The delimited text of a table says what its Parquet file says; null is nothing without quotes."""
+    columns, rows = table(folder / f"{name}.parquet")
+    cell = lambda value: as_written(text_of(value), {"csv_safe": True})
+    stated = zip(*[map(cell, column) for column in columns.values()]) if columns else iter(())
+    with open(folder / f"{name}.csv", newline="", encoding="utf-8") as text:
+        found = records(text.read())
+        if [text for text, _ in next(found, [])] != list(columns):
+            return fault(f"{name}.csv", f"its columns are not those of {name}.parquet")
+        found = [tuple(None if text == "" and not quoted else text for text, quoted in row) for row in found]
+    stated = list(stated)
+    if len(found) != len(stated):
+        fault(f"{name}.csv", f"{len(found)} records, {name}.parquet has {len(stated)}")
+    for number, (mine, theirs) in enumerate(zip(found, stated), 1):
+        if mine != theirs:
+            return fault(f"{name}.csv", f"record {number} is not what {name}.parquet says")
+
+
 WORDS = int.from_bytes(b"\xff\xff\0\0" * 512, "little")
 
 
@@ -403,6 +422,8 @@ def main():
             attempt(dataset["file"], snapshot, folder, dataset)
         attempt("totals.parquet", totals_table, folder, datasets)
         attempt("verdicts.parquet", counts, folder, manifest, datasets)
+        for name in ("totals", "discrepancies"):
+            attempt(f"{name}.csv", texts, folder, name)
         if any(isinstance(dataset["digests"], dict) for dataset in datasets):
             attempt("digests.parquet", digests, folder, datasets)
     for line in faults:

@@ -16,8 +16,8 @@ use super::failure::{Failure, Status};
 
 /// Rebuild earlier packages from today's inputs, compare, and certify
 ///
-/// Takes folders that `asof snapshot` wrote, rebuilds each as its manifest says from the
-/// inputs as they are today, and compares cell by cell. A figure that has moved since is a
+/// Takes folders that `asof snapshot` wrote, checks their own digests, rebuilds each as its
+/// manifest says from the inputs as they are today, and compares cell by cell. A figure that has moved since is a
 /// restatement: it is named with row, column, amount, and the record that supplies it now.
 /// Run it where the packages were made, as their paths are those of that place.
 #[derive(Debug, clap::Args)]
@@ -112,6 +112,9 @@ fn certificate(packages: &[Timed], faults: &[FaultRate]) -> String {
 fn of_package(p: &DrilledPackage, milliseconds: u128) -> String {
     let verdict = match p.restatements.len() {
         0 if p.is_reproduced() => "**Reproduced**: every cell is what it was.".to_owned(),
+        0 if !p.faults.is_empty() => {
+            "**Not trusted**: its own digests do not hold, so nothing was compared with it.".to_owned()
+        }
         0 => "**Not reproduced**: not everything in it could be compared.".to_owned(),
         count => format!("**Restated**: {count} columns, rows or figures are not what they were."),
     };
@@ -122,6 +125,13 @@ fn of_package(p: &DrilledPackage, milliseconds: u128) -> String {
         one_line(&p.as_of.0),
         one_line(&p.as_of.1)
     );
+    text += match p.faults.as_slice() {
+        [] => "\nIts own digests hold: every file is the one that its manifest states.\n",
+        _ => "\nWhat does not hold of it (`asof check` says more):\n\n",
+    };
+    for fault in &p.faults {
+        let _ = writeln!(text, "- {}: {}", one_line(&fault.file), one_line(&fault.what));
+    }
     text += "\n| dataset | rows | cells compared |\n|---|---:|---:|\n";
     for DrilledDataset { name, extent } in &p.datasets {
         let extent = match extent {
@@ -200,7 +210,8 @@ fn document(packages: &[Timed], faults: &[FaultRate]) -> Value {
         };
         let datasets: Vec<Value> = p.datasets.iter().map(dataset).collect();
         json!({ "path": p.path, "plan": p.plan, "as_of": { "asked": p.as_of.0, "resolved": p.as_of.1 },
-                "inputs": inputs, "datasets": datasets,
+                "inputs": inputs, "datasets": datasets, "digests_hold": p.faults.is_empty(),
+                "faults": p.faults.iter().map(|f| json!({ "file": f.file, "what": f.what })).collect::<Vec<_>>(),
                 "reproduced": p.is_reproduced(), "milliseconds": *milliseconds as u64,
                 "restatements": p.restatements.iter().map(restatement).collect::<Vec<_>>() })
     };

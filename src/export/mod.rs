@@ -19,6 +19,7 @@ pub mod verdicts;
 mod workbook;
 
 pub use csv::CsvStyle;
+pub(crate) use csv::join as csv_record;
 pub use parquet::{EncodedGroup, GroupEncoder, GroupFile, ParquetStyle};
 pub use rows::RowsFile;
 pub use workbook::{ROWS_MAX, Workbook};

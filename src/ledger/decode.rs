@@ -169,6 +169,18 @@ pub(super) struct TargetFacts {
     pub(super) old_misfits: u64,
 }
 
+impl Facts {
+    /// How decimals proved to be written, if something did.
+    pub fn decimals(&self) -> Option<TextEncoding> {
+        self.decimals
+    }
+
+    /// How bytes proved to be written, if something did.
+    pub fn binary(&self) -> Option<TextEncoding> {
+        self.binary
+    }
+}
+
 impl TargetFacts {
     /// Whether before images of this table are whole; `None` if nothing tells.
     pub(super) fn whole_images(&self) -> Option<bool> {

@@ -18,6 +18,7 @@ pub struct Lanes {
     partial: bool,
     ambiguous: Vec<bool>,
     covered: Vec<bool>,
+    unstated: Vec<bool>,
     numbers: Vec<bool>,
 }
 
@@ -33,19 +34,18 @@ impl LaneFinder {
         let value = |column| !schema.is_key(column) || schema.is_keyless();
         let lane_of = (0..schema.len()).map(|c| value(c).then_some(0)).collect();
         let columns = schema.len();
-        let (ambiguous, covered, numbers) =
-            (vec![false; columns], vec![false; columns], vec![false; columns]);
-        Self { lanes: Lanes { lane_of, count: 1, partial: false, ambiguous, covered, numbers } }
+        let none = || vec![false; columns];
+        let (ambiguous, covered, unstated, numbers) = (none(), none(), none(), none());
+        Self { lanes: Lanes { lane_of, count: 1, partial: false, ambiguous, covered, unstated, numbers } }
     }
 
     /// Refines the partition until every image of this batch is uniform on each lane.
     pub fn observe(&mut self, batch: &ChangeBatch) {
-        for images in [&batch.before, &batch.after] {
-            self.observe_side(images, batch.len());
-        }
+        self.observe_side(&batch.before, batch.len(), true);
+        self.observe_side(&batch.after, batch.len(), false);
     }
 
-    fn observe_side(&mut self, images: &Images, rows: usize) {
+    fn observe_side(&mut self, images: &Images, rows: usize, is_before: bool) {
         let any_image = (0..rows).any(|row| images.is_present(row));
         let stated: Vec<usize> = (0..self.lanes.lane_of.len())
             .filter(|&c| images.states.get(c).is_some_and(Option::is_some))
@@ -56,11 +56,11 @@ impl LaneFinder {
             }
         }
         for row in (0..rows).filter(|_| !stated.is_empty()).filter(|&row| images.is_present(row)) {
-            self.observe_row(images, row, &stated);
+            self.observe_row(images, row, &stated, is_before);
         }
     }
 
-    fn observe_row(&mut self, images: &Images, row: usize, stated: &[usize]) {
+    fn observe_row(&mut self, images: &Images, row: usize, stated: &[usize], is_before: bool) {
         let mut uniform = true;
         let mut first: Vec<Option<u8>> = vec![None; self.lanes.count];
         for column in 0..self.lanes.lane_of.len() {
@@ -72,6 +72,7 @@ impl LaneFinder {
             if coarse == 0 && stated.contains(&column) {
                 self.lanes.covered[column] = true;
             }
+            self.lanes.unstated[column] |= coarse == ABSENT || coarse != 0 && is_before;
             let Some(lane) = self.lanes.lane_of[column].map(usize::from) else { continue };
             self.lanes.partial |= coarse != 0;
             uniform &= *first[lane].get_or_insert(state as u8) == state as u8;
@@ -101,12 +102,15 @@ impl LaneFinder {
     }
 }
 
+/// What [`coverage`] says of a cell that is not recorded.
+const ABSENT: u8 = 2;
+
 /// The state of a cell as far as lanes care: an ambiguous null is known to be of one class.
 fn coverage(state: CellState) -> u8 {
     match state {
         CellState::Known | CellState::AmbiguousNull => 0,
         CellState::Unchanged => 1,
-        CellState::Absent => 2,
+        CellState::Absent => ABSENT,
     }
 }
 
@@ -160,6 +164,12 @@ impl Lanes {
     /// Whether the ledger holds a null in this column that may stand for a value it cannot express.
     pub fn is_ambiguous(&self, column: usize) -> bool {
         self.ambiguous[column]
+    }
+
+    /// Whether some image before a change, or an image after it that does not leave it out as unchanged,
+    /// does not state this column.
+    pub fn is_unstated(&self, column: usize) -> bool {
+        self.unstated[column]
     }
 
     /// Makes a text column count as numbers: its producer drops trailing zeros.

@@ -69,6 +69,7 @@ pub(super) fn open(
         positions: has_position.then_some(PositionKind::Number),
         clock: ledger.clock,
         whole_seconds: false,
+        streamed: None,
     };
     Ok((source, stores))
 }

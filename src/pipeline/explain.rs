@@ -121,6 +121,7 @@ fn run(request: &ExplainRequest, progress: &dyn Progress) -> Result<Explanation>
         now: request.options.now,
         moments: &[],
         memory_limit: None,
+        digests: false,
     };
     let run = Run::new(plan, &spool, progress)?;
     let datasets =

@@ -25,7 +25,8 @@ use crate::ledger::order::OrderRules;
 use crate::ledger::store::{ChangeSpooler, ChangeStore};
 use crate::ledger::want::{Columns, Want};
 use crate::ledger::{
-    self, Contested, DriftFinder, Format, Note, PositionKind, Shape, TableTarget, Texts, TwiceTime,
+    self, Contested, DriftFinder, Format, Note, PositionKind, Shape, TableTarget, TextEncoding, Texts,
+    TwiceTime,
 };
 use crate::model::lanes::{LaneFinder, Lanes};
 use crate::model::{ChangeBatch, Discrepancy, DiscrepancyKind, LedgerPlace, Op, TableSchema, canon};
@@ -74,6 +75,17 @@ pub(super) struct SourceInput {
     pub clock: LedgerClock,
     /// Its commit times are whole seconds.
     pub whole_seconds: bool,
+    /// What its records told, if it is a stream of JSON records.
+    pub streamed: Option<Streamed>,
+}
+
+/// What the records of a stream told about themselves.
+pub(super) struct Streamed {
+    /// The tables that they name, each with the number of its dataset within the source.
+    pub tables: Vec<(String, usize)>,
+    /// How decimals and bytes are written, if something proved it.
+    pub decimals: Option<TextEncoding>,
+    pub binary: Option<TextEncoding>,
 }
 
 /// What the first pass will look at.

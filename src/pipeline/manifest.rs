@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
+use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::inputs::DatasetInput;
@@ -84,18 +85,17 @@ pub(super) fn write(
 
 /// Every file of a folder, with its size and digest.
 fn outputs(folder: &Path) -> Result<Map<String, Value>> {
-    let mut outputs = Map::new();
     let mut names: Vec<_> = std::fs::read_dir(folder)
         .map_err(Error::io(folder, "read"))?
         .map(|entry| entry.map(|e| e.file_name()))
         .collect::<Result<Vec<_>, _>>()
         .map_err(Error::io(folder, "read"))?;
     names.sort();
-    for name in names {
-        let (sha256, bytes) = digest(&folder.join(&name))?;
-        outputs.insert(name.to_string_lossy().into_owned(), json!({ "bytes": bytes, "sha256": sha256 }));
-    }
-    Ok(outputs)
+    let digests = names.par_iter().map(|name| {
+        let (sha256, bytes) = digest(&folder.join(name))?;
+        Ok((name.to_string_lossy().into_owned(), json!({ "bytes": bytes, "sha256": sha256 })))
+    });
+    digests.collect::<Result<Vec<_>>>().map(|outputs| outputs.into_iter().collect())
 }
 
 /// A moment as it was asked for, in words, and exactly.

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::model::canon::Seed;
 use crate::model::{DiscrepancyKind as Kind, Op};
 use crate::plan::{Bound, Plan};
-use crate::read::Spool;
+use crate::read::{InputFile, Spool};
 use crate::replay::chain::{self, Cause, Conflict};
 use crate::replay::facts::{self, ScanOptions};
 use crate::replay::history::{Opening, Timeline};
@@ -37,6 +37,8 @@ pub(super) struct RunPlan<'a> {
     pub moments: &'a [&'a Bound],
     /// Bytes of memory to stay below, where the caller can work in passes.
     pub memory_limit: Option<u64>,
+    /// Whether digests of the inputs will be asked for at the end.
+    pub digests: bool,
 }
 
 /// Everything that the scan of all inputs found.
@@ -81,11 +83,28 @@ pub(super) struct Counts {
     pub agreeing: u64,
 }
 
+/// Moments are given where nothing but keys is scanned.
+fn scan_for(bounds: &[&Bound]) -> Scan {
+    if bounds.is_empty() { Scan::Images } else { Scan::Keys }
+}
+
+/// Ordering leaves threads idle, and at the end of a run digests would be waited for.
+fn digest_meanwhile(source: &SourceInput, datasets: &[DatasetInput]) {
+    let tables = source.datasets.iter().flat_map(|&dataset| datasets[dataset].table.files());
+    source.files.iter().chain(tables).for_each(InputFile::digest_meanwhile);
+}
+
 impl Run {
     /// Opens, orders, scans and, if asked, verifies.
     pub(super) fn new(options: RunPlan<'_>, spool: &Spool, progress: &dyn Progress) -> Result<Self> {
         let bounds = if options.verify { &[] } else { options.moments };
-        let mut run = Self::open(options.plan, bounds, spool, progress)?;
+        let mut run =
+            Self::open_with(options.plan, scan_for(bounds), (spool, progress), |source, datasets| {
+                if options.digests {
+                    digest_meanwhile(source, datasets);
+                }
+                scan::order(source, datasets, bounds)
+            })?;
         let known = Known::new(options.plan, options.now);
         let total: u64 = run.inputs.datasets.iter().map(|d| u64::from(d.store.len()) + rows(d)).sum();
         progress.stage("scan changes and current state", Some(total));
@@ -101,19 +120,7 @@ impl Run {
         Ok(run)
     }
 
-    /// Opens and orders; nothing is scanned yet.
-    pub(super) fn open(
-        plan: &Plan,
-        bounds: &[&Bound],
-        spool: &Spool,
-        progress: &dyn Progress,
-    ) -> Result<Self> {
-        // Moments are given where nothing but keys is scanned.
-        let scan = if bounds.is_empty() { Scan::Images } else { Scan::Keys };
-        Self::open_with(plan, scan, (spool, progress), |source, inputs| scan::order(source, inputs, bounds))
-    }
-
-    /// Opens, and orders each source in a way of the caller's.
+    /// Opens, and orders each source in a way of the caller's; nothing is scanned yet.
     pub(super) fn open_with(
         plan: &Plan,
         scan: Scan,

@@ -69,6 +69,7 @@ pub(super) fn run<T>(
         now: request.options.now,
         moments,
         memory_limit: request.options.memory_limit,
+        digests: matches!(request.output, Output::Folder { .. }),
     };
     let run = Run::new(plan, &spool, progress)?;
     let dropped = match at_date {

@@ -30,6 +30,7 @@ pub(super) fn run(request: &VerifyRequest, progress: &dyn Progress) -> Result<Ve
         now: request.options.now,
         moments: &[],
         memory_limit: None,
+        digests: false,
     };
     let file = request.discrepancies.as_deref().map(|path| DiscrepanciesFile::create(path, request.replace));
     let file = file.transpose()?;

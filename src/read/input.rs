@@ -9,7 +9,7 @@
 use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
@@ -28,6 +28,8 @@ pub struct InputFile {
     /// Time of the last change, if the file system knows it.
     pub modified: Option<SystemTime>,
     sha256: Arc<OnceLock<String>>,
+    /// Held while the digest is taken, so that nobody takes it a second time beside.
+    digesting: Arc<Mutex<()>>,
     /// The bytes of a pipe, which can be read only once.
     copy: Option<Arc<NamedTempFile>>,
     /// The table in memory that stands in a file's place.
@@ -58,7 +60,8 @@ impl InputFile {
             path: path.to_owned(),
             size: metadata.len(),
             modified: metadata.modified().ok(),
-            sha256: Arc::new(OnceLock::new()),
+            sha256: Arc::default(),
+            digesting: Arc::default(),
             copy,
             batches: None,
         })
@@ -71,6 +74,7 @@ impl InputFile {
             size: batches.size(),
             modified: None,
             sha256: Arc::default(),
+            digesting: Arc::default(),
             copy: None,
             batches: Some(batches.clone()),
         }
@@ -116,6 +120,8 @@ impl InputFile {
     /// # Errors
     /// The file cannot be read or has changed.
     pub fn digest(&self) -> Result<&str> {
+        // Nothing is guarded but the work itself, so a panic elsewhere spoils nothing.
+        let _working = self.digesting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(digest) = self.sha256.get() {
             return Ok(digest);
         }
@@ -136,6 +142,15 @@ impl InputFile {
         self.check(&file.metadata().map_err(Error::io(&self.path, "read"))?)?;
         let digest = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
         Ok(self.sha256.get_or_init(|| digest))
+    }
+
+    /// Has the digest taken by a thread of the pool that has nothing else to do, so that it is
+    /// there when it is asked for. What goes wrong is told by [`Self::digest`].
+    pub(crate) fn digest_meanwhile(&self) {
+        let file = self.clone();
+        rayon::spawn(move || {
+            let _told_when_asked_for = file.digest();
+        });
     }
 
     /// Checks at the end of a run that the file is what it was at its beginning.
@@ -293,6 +308,25 @@ mod tests {
         assert!(content(&damaged).is_err(), "length does not match");
         let whole = zstd::encode_all(&b"0123456789".repeat(1000)[..], 1).unwrap();
         assert!(content(&whole[..whole.len() / 2]).is_err());
+    }
+
+    #[test]
+    fn a_digest_taken_meanwhile_is_the_digest() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.csv");
+        std::fs::write(&path, "abc").unwrap();
+        let open = || InputFile::open(&path, &Spool::new(None)).unwrap();
+        let (input, changed) = (open(), open());
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        pool.install(|| input.digest_meanwhile());
+        while input.sha256.get().is_none() {
+            std::thread::yield_now();
+        }
+        assert!(input.digest().unwrap().starts_with("ba7816bf"), "taken before it was asked for");
+        std::fs::write(&path, "abcd").unwrap();
+        pool.install(|| changed.digest_meanwhile());
+        let told = pool.install(|| changed.digest().map(str::to_owned));
+        assert!(matches!(told, Err(Error::InputChanged { what: "size", .. })), "{told:?}");
     }
 
     #[test]

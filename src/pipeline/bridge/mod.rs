@@ -84,8 +84,14 @@ fn run(request: &BridgeRequest, progress: &dyn Progress) -> Result<BridgeOutcome
     let mut runs = Vec::new();
     for plan in &plans {
         // Without moments the whole ledger is looked at: what a change rests on may lie before both ends.
-        let options =
-            RunPlan { plan, verify: false, now: request.options.now, moments: &[], memory_limit: None };
+        let options = RunPlan {
+            plan,
+            verify: false,
+            now: request.options.now,
+            moments: &[],
+            memory_limit: None,
+            digests: false,
+        };
         runs.push(Run::new(options, &spool, progress)?);
     }
     let shared =

@@ -1,30 +1,35 @@
 //! Known faults planted in a copy of the inputs: does a verification find them?
 //!
-//! Current states are copied into memory, ledgers of JSON lines into a temporary folder; ledgers in
-//! other files only get faults of the current state. A fault counts as found if the
+//! Current states and ledgers that are tables (Parquet, delimited text, Arrow) are copied into memory, ledgers of
+//! JSON lines into a temporary folder. A ledger whose copy is not found to say what the files say (one of another format
+//! than mapped columns, for instance) gets no fault: only its current state does. A fault counts as found if the
 //! verification of the copy has a finding that the verification of the inputs has not, or stops.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray, UInt32Array};
+use arrow::datatypes::FieldRef;
 
 use crate::error::{Error, Result};
+use crate::ledger::input_files;
+use crate::model::canon;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::request::{RunOptions, VerifyRequest};
 use crate::pipeline::verify::verify;
 use crate::plan::{Dataset, Plan};
 use crate::read::paths::find;
-use crate::read::{Batches, Spool, Table, TableSource, open_bytes};
+use crate::read::{Batches, InputFile, Spool, Table, TableFormat, TableSource, open_bytes, table_format};
 
 /// What records with images have in them.
 const IMAGES: [&str; 5] = ["\"before\":", "\"after\":", "\"columns\":", "\"columnvalues\":", "\"data\":"];
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum PlantedFault {
     /// A record of a ledger is missing.
     RemovedRecord,
     /// A record of a ledger is there twice.
@@ -39,7 +44,7 @@ pub enum Fault {
     SwappedCurrent,
 }
 
-impl Fault {
+impl PlantedFault {
     /// All kinds.
     pub const ALL: [Self; 6] = [
         Self::RemovedRecord,
@@ -67,7 +72,7 @@ impl Fault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FaultRate {
     /// The kind.
-    pub fault: Fault,
+    pub fault: PlantedFault,
     /// How many were planted; fewer than asked for where the inputs have no place for more.
     pub planted: u32,
     /// How many of them were found.
@@ -94,13 +99,22 @@ pub(super) fn self_test(
         Ok(found.listed.iter().map(|d| (d.fingerprint(), d.count)).collect())
     };
     let known = findings(plan)?;
+    let tables = (0..plan.datasets.len())
+        .map(|number| {
+            let Some(copy) = copied(plan, number)? else { return Ok(None) };
+            let same = findings(&with_ledger(plan, number, copy.clone())?).is_ok_and(|found| found == known);
+            Ok(same.then_some(copy))
+        })
+        .collect::<Result<Vec<_>>>()?;
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut rates = Vec::new();
-    for fault in Fault::ALL {
+    for fault in PlantedFault::ALL {
         let mut rate = FaultRate { fault, planted: 0, found: 0, missed: Vec::new() };
         for _ in 0..planted {
             let folder = tempfile::tempdir().map_err(Error::io(Path::new("temporary folder"), "write"))?;
-            let Some((faulty, place)) = plant(plan, fault, folder.path(), &mut random)? else { continue };
+            let Some((faulty, place)) = plant((plan, &tables), fault, folder.path(), &mut random)? else {
+                continue;
+            };
             rate.planted += 1;
             // A run that stops has seen the fault too.
             if findings(&faulty).map_or(true, |found| found.difference(&known).next().is_some()) {
@@ -115,13 +129,21 @@ pub(super) fn self_test(
 }
 
 /// The plan with one fault in a copy of its inputs, and where. `None` if no place was found.
-fn plant(plan: &Plan, fault: Fault, folder: &Path, random: &mut Random) -> Result<Option<(Plan, String)>> {
+fn plant(
+    (plan, tables): (&Plan, &[Option<Vec<RecordBatch>>]),
+    fault: PlantedFault,
+    folder: &Path,
+    random: &mut Random,
+) -> Result<Option<(Plan, String)>> {
     for _ in 0..20 {
         let number = random.below(plan.datasets.len());
         let mut faulty = plan.clone();
         let place = match fault {
-            Fault::RemovedRecord | Fault::RepeatedRecord | Fault::AlteredImage => {
-                in_ledger(&mut faulty, number, fault, folder, random)?
+            PlantedFault::RemovedRecord | PlantedFault::RepeatedRecord | PlantedFault::AlteredImage => {
+                match &tables[number] {
+                    Some(table) => in_table(&mut faulty, number, (table, fault), random)?,
+                    None => in_lines(&mut faulty, number, fault, folder, random)?,
+                }
             }
             _ => in_current(&mut faulty.datasets[number], fault, random)?,
         };
@@ -132,7 +154,111 @@ fn plant(plan: &Plan, fault: Fault, folder: &Path, random: &mut Random) -> Resul
     Ok(None)
 }
 
-fn in_current(dataset: &mut Dataset, fault: Fault, random: &mut Random) -> Result<Option<String>> {
+/// The ledger of a dataset as a table in memory, if its files are tables.
+fn copied(plan: &Plan, number: usize) -> Result<Option<Vec<RecordBatch>>> {
+    let ledger = &plan.datasets[number].ledger;
+    let ([path], None) = (ledger.paths.as_slice(), &ledger.table.batches) else { return Ok(None) };
+    let spool = Spool::new(None);
+    let Ok(files) = input_files(std::slice::from_ref(path), &spool) else { return Ok(None) };
+    let is_table = |file: &InputFile| {
+        let format = table_format(file);
+        matches!(
+            format,
+            Ok(TableFormat::Parquet | TableFormat::Csv | TableFormat::Tsv | TableFormat::ArrowIpc)
+        )
+    };
+    if files.is_empty() || !files.iter().all(is_table) {
+        return Ok(None);
+    }
+    let source = TableSource { pattern: path.clone(), ..ledger.table.clone() };
+    let Ok(table) = Table::open(&source, &spool) else { return Ok(None) };
+    let all: Vec<usize> = (0..table.schema().fields().len()).collect();
+    (0..table.groups()).map(|group| table.read(group, &all, None)).collect::<Result<_>>().map(Some)
+}
+
+/// The plan with another ledger in place of a dataset's, for all that share it.
+fn with_ledger(plan: &Plan, number: usize, batches: Vec<RecordBatch>) -> Result<Plan> {
+    let (mut plan, batches) = (plan.clone(), Batches::new(batches)?);
+    let paths = plan.datasets[number].ledger.paths.clone();
+    for dataset in plan.datasets.iter_mut().filter(|d| d.ledger.paths == paths) {
+        dataset.ledger.table.batches = Some(batches.clone());
+    }
+    Ok(plan)
+}
+
+/// Puts a fault into a ledger that is a table.
+fn in_table(
+    plan: &mut Plan,
+    number: usize,
+    (table, fault): (&[RecordBatch], PlantedFault),
+    random: &mut Random,
+) -> Result<Option<String>> {
+    let filled: Vec<usize> = (0..table.len()).filter(|&group| table[group].num_rows() > 0).collect();
+    let Some(&group) = filled.get(random.below(filled.len())) else { return Ok(None) };
+    let (batch, row) = (&table[group], random.below(table[group].num_rows()));
+    let mut places: Vec<u32> = (0..batch.num_rows() as u32).collect();
+    let changed = match fault {
+        PlantedFault::RemovedRecord => {
+            places.remove(row);
+            arrow::compute::take_record_batch(batch, &UInt32Array::from(places))
+        }
+        PlantedFault::RepeatedRecord => {
+            places.insert(row, row as u32);
+            arrow::compute::take_record_batch(batch, &UInt32Array::from(places))
+        }
+        _ => {
+            let measures = &plan.datasets[number].measures;
+            let found = (0..batch.num_columns()).find_map(|at| {
+                Some((
+                    at,
+                    with_other_figure(batch.schema().field(at).name(), batch.column(at), row, measures)?,
+                ))
+            });
+            let Some((at, column)) = found else { return Ok(None) };
+            let mut columns = batch.columns().to_vec();
+            columns[at] = column;
+            RecordBatch::try_new(batch.schema(), columns)
+        }
+    };
+    let before: usize = table[..group].iter().map(RecordBatch::num_rows).sum();
+    let mut batches = table.to_vec();
+    let pattern = &plan.datasets[number].ledger.table.pattern;
+    let place = format!("{} row {}", pattern.display(), before + row + 1);
+    batches[group] = changed.map_err(Error::arrow(pattern))?;
+    *plan = with_ledger(plan, number, batches)?;
+    Ok(Some(place))
+}
+
+/// A column that holds a measure of an image, alone or in a struct, with the figure of another row in this one;
+/// `None` if it holds none, or no other.
+fn with_other_figure(name: &str, column: &ArrayRef, row: usize, measures: &[String]) -> Option<ArrayRef> {
+    if column.is_null(row) {
+        return None;
+    }
+    if let Some(parts) = column.as_struct_opt() {
+        let (fields, mut children, nulls) = parts.clone().into_parts();
+        let own = |(at, field): (usize, &FieldRef)| {
+            let measure = measures.iter().any(|m| m == field.name()).then_some(field.name())?;
+            Some((at, with_other_figure(measure, &children[at], row, measures)?))
+        };
+        let (at, child) = fields.iter().enumerate().find_map(own)?;
+        children[at] = child;
+        return StructArray::try_new(fields, children, nulls).ok().map(|parts| Arc::new(parts) as ArrayRef);
+    }
+    let is_own =
+        |m: &String| name == m || name.ends_with(&format!("_{m}")) || name.starts_with(&format!("{m}_"));
+    if !measures.iter().any(is_own) {
+        return None;
+    }
+    let differs = |&other: &usize| {
+        column.is_valid(other) && !canon::cells_equal(column.as_ref(), row, column.as_ref(), other)
+    };
+    let other = (0..column.len()).find(differs)?;
+    let places = (0..column.len()).map(|at| if at == row { other as u32 } else { at as u32 });
+    arrow::compute::take(column, &UInt32Array::from_iter_values(places), None).ok()
+}
+
+fn in_current(dataset: &mut Dataset, fault: PlantedFault, random: &mut Random) -> Result<Option<String>> {
     let spool = Spool::new(None);
     let table = Table::open(&dataset.current.source, &spool)?;
     let all: Vec<usize> = (0..table.schema().fields().len()).collect();
@@ -146,20 +272,20 @@ fn in_current(dataset: &mut Dataset, fault: Fault, random: &mut Random) -> Resul
     let Some(column) = picked.or(free.first().copied()) else { return Ok(None) };
     let other = (0..rows[group]).find(|&other| {
         let cells = batch.column(column);
-        cells.is_valid(other) && !crate::model::canon::cells_equal(cells.as_ref(), row, cells.as_ref(), other)
+        cells.is_valid(other) && !canon::cells_equal(cells.as_ref(), row, cells.as_ref(), other)
     });
     let Some(other) = other else { return Ok(None) };
     let name = table.schema().field(column).name();
     let identity = |len: usize| -> Vec<u32> { (0..len as u32).collect() };
     let mut places = identity(rows[group]);
     let changed = match fault {
-        Fault::RemovedCurrent => {
+        PlantedFault::RemovedCurrent => {
             places.remove(row);
             arrow::compute::take_record_batch(batch, &UInt32Array::from(places))
         }
         _ => {
             places[row] = other as u32;
-            if fault == Fault::SwappedCurrent {
+            if fault == PlantedFault::SwappedCurrent {
                 places[other] = row as u32;
             }
             let mut columns: Vec<ArrayRef> = batch.columns().to_vec();
@@ -176,10 +302,10 @@ fn in_current(dataset: &mut Dataset, fault: Fault, random: &mut Random) -> Resul
 }
 
 /// Copies the files of a ledger with a fault in one of their lines, for all datasets that share them.
-fn in_ledger(
+fn in_lines(
     plan: &mut Plan,
     number: usize,
-    fault: Fault,
+    fault: PlantedFault,
     folder: &Path,
     random: &mut Random,
 ) -> Result<Option<String>> {
@@ -200,7 +326,7 @@ fn in_ledger(
         copies.push((file, text.lines().map(str::to_owned).collect()));
     }
     let wanted = |line: &&String| match fault {
-        Fault::AlteredImage => altered(line, &measures).is_some(),
+        PlantedFault::AlteredImage => altered(line, &measures).is_some(),
         // A record without an image, as of a begin or commit, changes no row.
         _ => IMAGES.iter().any(|word| line.contains(word)),
     };
@@ -210,8 +336,8 @@ fn in_ledger(
     let Some(line) = (from..lines.len()).find(|&n| wanted(&&lines[n])) else { return Ok(None) };
     let place = format!("{} record {}", file.display(), line + 1);
     match fault {
-        Fault::RemovedRecord => drop(lines.remove(line)),
-        Fault::RepeatedRecord => lines.insert(line, lines[line].clone()),
+        PlantedFault::RemovedRecord => drop(lines.remove(line)),
+        PlantedFault::RepeatedRecord => lines.insert(line, lines[line].clone()),
         _ => {
             if let Some(other) = altered(&lines[line], &measures) {
                 lines[line] = other;

@@ -1,5 +1,8 @@
 //! The rehearsal: packages made earlier are rebuilt from today's inputs and compared cell by cell.
 //!
+//! A package is only trusted if its files have the digests that its manifest states, and the manifest its own:
+//! what does not hold is named, and nothing is compared with it.
+//!
 //! A package is read in the format that it has; text is compared as it is written. A package counts as reproduced only if every dataset in it was compared.
 //!
 //! A cell that differs is a *restatement*: since the package was made, a record was added,
@@ -14,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-pub use faults::{Fault, FaultRate};
+pub use faults::{FaultRate, PlantedFault};
 
 use super::history::{HistoryStep, history};
 use super::outcome::SnapshotOutcome;
@@ -24,6 +27,7 @@ use super::request::{
 };
 use super::snapshot::snapshot;
 use super::{manifest, provenance};
+use crate::check::{Fault, check_digests};
 use crate::error::{At, Error, Result};
 use crate::export::package::digest;
 use crate::model::time;
@@ -54,6 +58,8 @@ pub struct DrilledPackage {
     pub as_of: (String, String),
     /// Its inputs: file, digest then, digest now (`None`: no longer there).
     pub inputs: Vec<(String, String, Option<String>)>,
+    /// What does not hold of its own digests. If anything, nothing was compared.
+    pub faults: Vec<Fault>,
     /// The datasets that the manifest names.
     pub datasets: Vec<DrilledDataset>,
     /// What moved since.
@@ -65,7 +71,8 @@ impl DrilledPackage {
     pub fn is_reproduced(&self) -> bool {
         let is_compared = |d: &DrilledDataset| matches!(d.extent, Extent::Cells { .. });
         let is_the_same = |d: &DrilledDataset| is_compared(d) || matches!(d.extent, Extent::Refused(_));
-        self.restatements.is_empty()
+        self.faults.is_empty()
+            && self.restatements.is_empty()
             && self.datasets.iter().all(is_the_same)
             && self.datasets.iter().any(is_compared)
     }
@@ -122,7 +129,13 @@ pub struct Restatement {
 /// # Errors
 /// The package or an input cannot be read, or the package cannot be rebuilt at all.
 pub fn drill(request: &DrillRequest, progress: &dyn Progress) -> Result<DrilledPackage> {
-    Package::open(&request.package)?.rebuild(&request.options, progress)
+    let faults = check_digests(&request.package)?;
+    let package = Package::open(&request.package)?;
+    if faults.is_empty() {
+        package.rebuild(&request.options, progress)
+    } else {
+        Ok(package.untrusted(faults))
+    }
 }
 
 /// Plants so many faults of every kind, one at a time, in a copy of the inputs of a package, and verifies each copy.
@@ -150,9 +163,7 @@ impl Package {
             at: At::default(),
             expected: "a manifest that `asof snapshot` wrote".to_owned(),
             found,
-            hint: Some(
-                "name the folder of a package; one that an earlier version made is made anew".to_owned(),
-            ),
+            hint: Some("name the folder of a package".to_owned()),
         };
         let manifest: Value = serde_json::from_slice(&bytes).map_err(|e| malformed(e.to_string()))?;
         let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
@@ -163,7 +174,7 @@ impl Package {
         let mut plan = Plan::parse(&plan_text, &folder)?;
         plan.path = plan_path;
         let stated = |value: Option<&Value>| value.filter(|v| !v.is_null()).map(manifest::stated_moment);
-        let moment = stated(manifest.get("as_of")).flatten().ok_or_else(|| missing("/as_of/bound"))?;
+        let moment = stated(manifest.get("as_of")).flatten().ok_or_else(|| no_bound(&file, &manifest))?;
         for dataset in &mut plan.datasets {
             let known_at = stated(stated_dataset(&manifest, &dataset.name).pointer("/ledger/known_at"));
             let known_at = known_at.map(|at| at.ok_or_else(|| missing("/datasets/…/ledger/known_at/bound")));
@@ -199,6 +210,33 @@ impl Package {
         OutputFormat::ALL.into_iter().find(format).unwrap_or_default()
     }
 
+    /// What is said of a package that does not hold by itself.
+    fn untrusted(&self, faults: Vec<Fault>) -> DrilledPackage {
+        let nothing = |dataset: &Dataset| DrilledDataset {
+            name: dataset.name.clone(),
+            extent: Extent::Nothing("the package's own digests do not hold".to_owned()),
+        };
+        self.drilled(faults, self.plan.datasets.iter().map(nothing).collect(), Vec::new())
+    }
+
+    fn drilled(
+        &self,
+        faults: Vec<Fault>,
+        datasets: Vec<DrilledDataset>,
+        restatements: Vec<Restatement>,
+    ) -> DrilledPackage {
+        let plan = self.plan.path.as_ref().map_or_else(|| "flags".to_owned(), |p| p.display().to_string());
+        DrilledPackage {
+            path: self.path.clone(),
+            plan: self.plan.name.clone().unwrap_or(plan),
+            as_of: (self.moment.text.clone(), self.moment.resolved.clone()),
+            inputs: self.inputs(),
+            faults,
+            datasets,
+            restatements,
+        }
+    }
+
     fn rebuild(&self, options: &RunOptions, progress: &dyn Progress) -> Result<DrilledPackage> {
         let folder = tempfile::tempdir().map_err(Error::io(Path::new("temporary folder"), "write"))?;
         let out = folder.path().join("rebuilt");
@@ -214,15 +252,7 @@ impl Package {
                 restatements.push(restatement(&dataset.name, difference, entry, look));
             }
         }
-        let plan = self.plan.path.as_ref().map_or_else(|| "flags".to_owned(), |p| p.display().to_string());
-        Ok(DrilledPackage {
-            path: self.path.clone(),
-            plan: self.plan.name.clone().unwrap_or(plan),
-            as_of: (self.moment.text.clone(), self.moment.resolved.clone()),
-            inputs: self.inputs(),
-            datasets,
-            restatements,
-        })
+        Ok(self.drilled(Vec::new(), datasets, restatements))
     }
 
     /// The request that made the package, for today's inputs.
@@ -355,6 +385,27 @@ impl Package {
         let last = steps.iter().rposition(|s| in_force(s) == Some(true) && supplies(&s));
         let place = last.or_else(|| steps.iter().position(|s| in_force(s) != Some(true) && supplies(&s)));
         Ok(place.map(|place| steps.swap_remove(place)))
+    }
+}
+
+/// Packages of versions before this one do not state exactly which moment they are of.
+fn no_bound(file: &Path, manifest: &Value) -> Error {
+    let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str);
+    let resolved = text("/as_of/resolved").map_or_else(String::new, |r| format!(", which meant {r}"));
+    let hint = match text("/as_of/asked") {
+        Some(asked) => format!(
+            "an earlier version made it; keep it, make one of the same moment with `asof snapshot {} --as-of {asked} --out DIR` \
+             (it was asked for as {asked}{resolved}), compare the two by their files, and drill the new one from then on",
+            text("/plan/path").unwrap_or("PLAN")
+        ),
+        None => "name the folder of a package".to_owned(),
+    };
+    Error::Malformed {
+        path: file.to_owned(),
+        at: At::default(),
+        expected: "the exact bound of the package's moment (`as_of.bound`)".to_owned(),
+        found: "none".to_owned(),
+        hint: Some(hint),
     }
 }
 

@@ -49,6 +49,7 @@ pub(super) fn open(
         positions: None,
         clock: ledger.clock(),
         whole_seconds: false,
+        streamed: None,
     };
     Ok((source, read))
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::SourceInput;
+use super::{SourceInput, Streamed};
 use crate::error::{At, Error};
 use crate::ledger::order::{Identity, OrderRules};
 use crate::ledger::{self, Clock, Format, PositionIdentity, PositionKind};
@@ -35,6 +35,11 @@ pub(super) fn source_of(
         positions: stream.positions.clone(),
         clock,
         whole_seconds: stream.whole_seconds,
+        streamed: Some(Streamed {
+            tables: stream.tables.iter().filter_map(|(name, (to, _))| Some((name.clone(), (*to)?))).collect(),
+            decimals: stream.facts.decimals(),
+            binary: stream.facts.binary(),
+        }),
     }
 }
 

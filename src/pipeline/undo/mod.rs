@@ -149,6 +149,7 @@ fn run(request: &UndoRequest, progress: &dyn Progress) -> Result<UndoOutcome> {
         now: request.options.now,
         moments: &bounds,
         memory_limit: None,
+        digests: false,
     };
     let run = Run::new(plan, &spool, progress)?;
     let selection = match request.only.as_slice() {

@@ -1,5 +1,7 @@
 //! What `reperform.sql` needs to know of a run, and which datasets plain SQL cannot express.
 
+mod stream;
+
 use std::path::Path;
 
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
@@ -11,7 +13,9 @@ use crate::ledger::{Format, ImageColumns, ImageSide, Mapping, MappingHints, Posi
 use crate::model::Op;
 use crate::plan::{Bound, LedgerClock, Moment};
 use crate::read::{InputFile, TableFormat, TableSource, columns_of, table_format};
-use crate::report::reperform::{SqlBound, SqlColumn, SqlDataset, SqlImage, SqlLedger, SqlSource, script};
+use crate::report::reperform::{
+    SqlBound, SqlColumn, SqlDataset, SqlImage, SqlLedger, SqlSource, SqlTable, script,
+};
 
 /// Words of op columns that scripts know, beside those that the plan declares.
 const WORDS: &[&str] = &[
@@ -39,8 +43,9 @@ pub(super) fn write(
             (run.inputs.datasets[number].plan.name.clone(), dataset)
         })
         .collect();
+    let (streams, datasets) = stream::number(run, datasets);
     let path = folder.join("reperform.sql");
-    std::fs::write(&path, script(&moment.resolved, micros(&moment.bound), &datasets))
+    std::fs::write(&path, script(&moment.resolved, micros(&moment.bound), &streams, &datasets))
         .map_err(Error::io(&path, "write"))
 }
 
@@ -61,50 +66,82 @@ fn dataset(run: &Run, number: usize, (snapshot, added): (&str, &[&str])) -> Resu
         None => None,
         Some(bound) => Some(micros(bound).ok_or("the extract moment is no time of whole microseconds")?),
     };
-    let columns = input.schema.arrow().fields().iter().map(|f| sql_column(f.name(), f.data_type()));
+    let is_stream = run.source(number).format != Format::Mapped;
+    let (left_out, ledger) = match is_stream {
+        true => (stream::left_out(input)?, stream::ledger(run, number)?),
+        false => {
+            whole(run, number)?;
+            (Vec::new(), SqlLedger::Table(ledger(run, number)?))
+        }
+    };
+    let current = (names(input.table.files()), source(input.table.format(), &input.plan.current.source)?);
+    let from_parquet = current.1 == SqlSource::Parquet;
+    let columns = input.schema.arrow().fields().iter().map(|f| {
+        let column = sql_column(f.name(), f.data_type())?;
+        // Text has no one way to write these.
+        let is_nested = matches!(column.sql_type, "VARCHAR[]" | "BLOB");
+        match is_nested && !(is_stream && from_parquet) {
+            true => Err(not_compared(f.name(), f.data_type())),
+            false => Ok(column),
+        }
+    });
+    let ambiguous = (0..input.schema.len()).filter(|&c| input.lanes.is_ambiguous(c));
+    let ambiguous = ambiguous.map(|c| input.schema.name(c).to_owned());
     Ok(SqlDataset {
         name: input.plan.name.clone(),
         snapshot: snapshot.to_owned(),
         columns: columns.collect::<Result<_, String>>()?,
         added: added.iter().map(|column| (*column).to_owned()).collect(),
+        ambiguous: ambiguous.filter(|name| left_out.iter().all(|(column, _)| column != name)).collect(),
+        left_out,
         key: input.plan.key.clone(),
-        current: (names(input.table.files()), source(input.table.format(), &input.plan.current.source)?),
+        current,
         extract,
-        ledger: ledger(run, number)?,
+        ledger,
     })
 }
 
 /// Why a dataset cannot be expressed, as far as the run knows.
 fn expressible(run: &Run, number: usize) -> Result<(), String> {
     let input = &run.inputs.datasets[number];
-    let (analysed, source, order) = (&run.analysed[number], run.source(number), run.order(number));
+    let (analysed, source) = (&run.analysed[number], run.source(number));
     let reasons = [
         (
-            source.format != Format::Mapped,
-            "its ledger is no table with columns for op, time and whole images",
+            !matches!(source.format, Format::Mapped | Format::Debezium | Format::Wal2Json),
+            "its ledger is neither a table with columns for op, time and whole images nor Debezium or wal2json",
         ),
-        (input.schema.is_keyless(), "it has no key"),
         (
             input.plan.current.source.batches.is_some() || input.plan.ledger.table.batches.is_some(),
             "it was given in memory, not as files",
         ),
-        (input.lanes.is_partial() || analysed.histories.lacks_before, "some images are not whole"),
+        (analysed.histories.lacks_before, "some images are not whole"),
         (!analysed.histories.truncates.is_empty(), "it was truncated"),
         (analysed.opening.is_some(), "it uses an opening"),
         (input.scope.is_some() || input.recorded.is_some(), "a filter applies to it"),
         (input.normalise.iter().any(|how| !how.is_empty()), "its keys are normalised"),
-        (source.datasets.len() > 1, "its ledger holds several tables"),
         (source.clock != LedgerClock::Commit, "its ledger's clock is not that of the commit"),
         (
             !input.twice.is_empty() || input.plan.ledger.table.time_zone.is_some(),
             "its ledger's times are local",
         ),
-        (!input.discrepancies.is_empty(), "some of its records are set aside or doubtful"),
         (!analysed.histories.null_keys.is_empty(), "some changes have no key"),
         (
             !analysed.standing.null_keys.is_empty() || !analysed.standing.duplicate_keys.is_empty(),
             "some current rows have no key of their own",
         ),
+    ];
+    first_of(&reasons)
+}
+
+/// Why a ledger that is a table cannot be expressed.
+fn whole(run: &Run, number: usize) -> Result<(), String> {
+    let input = &run.inputs.datasets[number];
+    let (source, order) = (run.source(number), run.order(number));
+    first_of(&[
+        (input.schema.is_keyless(), "it has no key"),
+        (input.lanes.is_partial(), "some images are not whole"),
+        (source.datasets.len() > 1, "its ledger holds several tables"),
+        (!input.discrepancies.is_empty(), "some of its records are set aside or doubtful"),
         (
             source.rules.identity != Identity::Position && order.repeats.iter().any(|r| !r.is_empty()),
             "its ledger repeats positions",
@@ -113,9 +150,12 @@ fn expressible(run: &Run, number: usize) -> Result<(), String> {
             source.positions.as_ref().is_some_and(|kind| *kind != PositionKind::Number),
             "its positions are no plain numbers",
         ),
-    ];
-    match reasons.into_iter().find(|(holds, _)| *holds) {
-        Some((_, reason)) => Err(reason.to_owned()),
+    ])
+}
+
+fn first_of(reasons: &[(bool, &str)]) -> Result<(), String> {
+    match reasons.iter().find(|(holds, _)| *holds) {
+        Some((_, reason)) => Err((*reason).to_owned()),
         None => Ok(()),
     }
 }
@@ -135,7 +175,7 @@ fn source(format: TableFormat, declared: &TableSource) -> Result<SqlSource, Stri
     }
 }
 
-fn ledger(run: &Run, number: usize) -> Result<SqlLedger, String> {
+fn ledger(run: &Run, number: usize) -> Result<SqlTable, String> {
     let input = &run.inputs.datasets[number];
     let source_input = run.source(number);
     let file = source_input.files.first().ok_or("its ledger has no file")?;
@@ -162,7 +202,7 @@ fn ledger(run: &Run, number: usize) -> Result<SqlLedger, String> {
             words.push((word, op.name()));
         }
     }
-    Ok(SqlLedger {
+    Ok(SqlTable {
         files: names(&source_input.files),
         source: source(format, table)?,
         order: [mapping.position, mapping.commit_position, mapping.transaction],
@@ -211,10 +251,14 @@ fn sql_column(name: &str, data_type: &DataType) -> Result<SqlColumn, String> {
         }
         DataType::Dictionary(_, value) if value.is_string() => plain("VARCHAR"),
         t if t.is_string() => plain("VARCHAR"),
-        other => {
-            Err(format!("column {name:?} is of type {other}, which the script does not compare exactly"))
-        }
+        DataType::Binary | DataType::LargeBinary => plain("BLOB"),
+        DataType::List(item) if item.data_type().is_string() => plain("VARCHAR[]"),
+        other => Err(not_compared(name, other)),
     }
+}
+
+fn not_compared(name: &str, data_type: &DataType) -> String {
+    format!("column {name:?} is of type {data_type}, which the script does not compare exactly")
 }
 
 #[cfg(test)]
