@@ -64,6 +64,7 @@ fn bridged(folder: &Folder, from: i64, to: i64) -> BridgeOutcome {
         changes: None,
         replace: false,
         allow_uncovered: false,
+        trust: asof::pipeline::request::Trust::Current,
         options: RunOptions::at(0),
     };
     asof::pipeline::bridge(&request, &Silent).unwrap()
@@ -469,4 +470,52 @@ fn figures_and_changes_need_a_file_each() {
     }
     assert_eq!(bridge("y.csv").status, 0);
     assert!(whole.exists());
+}
+
+/// A row that was edited past the ledger: with the current state trusted nothing explains it at the closing;
+/// with the ledger trusted both ends rest on what it last knew.
+#[test]
+fn a_direct_edit_is_unexplained_unless_the_ledger_is_trusted() {
+    let folder = Folder::new();
+    folder.write("c.csv", "id,amt\n1,12.00\n2,5.00\n");
+    let record = r#"{"seq":1,"op":"u","committed_at":"2025-02-05T00:00:00Z","before":{"id":1,"amt":"9.00"},"after":{"id":1,"amt":"10.00"}}"#;
+    folder.write("l.ndjson", record);
+    folder.write(
+        "plan.toml",
+        "[datasets.t]\nkey = [\"id\"]\nmeasures = [\"amt\"]\ncurrent = \"c.csv\"\n[datasets.t.ledger]\n\
+         path = \"l.ndjson\"\ncomplete_from = \"2025-01-01T00:00:00Z\"\n",
+    );
+    let bridge = |trust: &[&str]| {
+        let span = ["bridge", "plan.toml", "--from", "2025-02-01", "--to", "2025-02-10", "--json"];
+        let output = folder.run(&[&span[..], trust].concat());
+        let found: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+        (output.status, found.to_string())
+    };
+    let (status, found) = bridge(&[]);
+    assert_eq!((status, found.contains("\"17.00\"")), (1, true), "{found}");
+    assert_eq!(bridge(&["--trust", "current"]), (status, found));
+    let (status, found) = bridge(&["--trust", "ledger"]);
+    assert_eq!(
+        (status, found.contains("\"15.00\""), found.contains("\"17.00\"")),
+        (0, true, false),
+        "{found}"
+    );
+}
+
+/// Which of several equal rows the ledger disowns nobody can tell, as in a snapshot.
+#[test]
+fn trusting_the_ledger_of_a_table_without_key_is_refused_where_they_disagree() {
+    let folder = Folder::new();
+    folder.write("c.csv", "name,amt\na,1.00\n");
+    let record = r#"{"seq":1,"op":"i","committed_at":"2025-02-05T00:00:00Z","before":null,"after":{"name":"b","amt":"2.00"}}"#;
+    folder.write("l.ndjson", record);
+    folder.write(
+        "plan.toml",
+        "[datasets.t]\nkey = []\nmeasures = [\"amt\"]\ncurrent = \"c.csv\"\n[datasets.t.ledger]\n\
+         path = \"l.ndjson\"\ncomplete_from = \"2025-01-01T00:00:00Z\"\n",
+    );
+    let bridge = ["bridge", "plan.toml", "--from", "2025-02-01", "--to", "2025-02-10", "--trust", "ledger"];
+    let output = folder.run(&bridge);
+    assert_eq!(output.status, 2, "{output:?}");
+    assert!(output.stderr.contains("it has no key"), "{}", output.stderr);
 }

@@ -126,6 +126,12 @@ fn an_acceptance_covers_a_material_amount_only_where_it_says_so() {
         let refused =
             output.stdout.contains("not accepted: the plan accepts it up to an amount of 999999.99");
         assert_eq!(refused, status == 1, "{up_to}: {}", output.stdout);
+        // The same as a column of the table, beside the reason of what is accepted.
+        let listed = table::read_parquet(&folder.join("out/discrepancies.parquet"));
+        let [reason, limit] =
+            ["accepted", "not_accepted"].map(|name| table::column(&listed, name)[0].clone());
+        let refusal = "the plan accepts it up to an amount of 999999.99".to_owned();
+        assert_eq!((reason.is_some(), limit), (status == 0, (status == 1).then_some(refusal)), "{up_to}");
     }
     let wrong = accepted("12.00", "up_to = \"-1\"");
     let output = snapshot(&wrong, &[]);

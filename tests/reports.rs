@@ -241,3 +241,47 @@ fn names_that_a_spreadsheet_cannot_take_are_cut_or_changed() {
     let shared = part(&folder, "xl/sharedStrings.xml");
     assert!(shared.contains("n… (cut: 40017 characters)"), "{}", &shared[..500]);
 }
+
+/// Symptom: the picture showed a ledger as complete of which records are known to be missing.
+#[test]
+fn the_picture_marks_where_records_are_missing() {
+    let folder = Folder::new();
+    folder.write("items.csv", "id,qty\n1,9\n2,4\n");
+    let change = |transaction: u32, number: u32, day: &str, id: u32, before: u32, after: u32| {
+        let at =
+            chrono::DateTime::parse_from_rfc3339(&format!("{day}T00:00:00Z")).unwrap().timestamp_millis();
+        format!(
+            "{{\"before\":{{\"id\":{id},\"qty\":{before}}},\"after\":{{\"id\":{id},\"qty\":{after}}},\"source\":{{\
+             \"connector\":\"postgresql\",\"name\":\"s\",\"ts_ms\":{at},\"snapshot\":\"false\",\"db\":\"d\",\
+             \"sequence\":\"[null, \\\"{transaction}{number}\\\"]\",\"schema\":\"public\",\"table\":\"items\",\
+             \"txId\":{transaction},\"lsn\":{transaction}{number}}},\"op\":\"u\",\"ts_ms\":{at},\
+             \"transaction\":{{\"id\":\"{transaction}:{number}\",\"total_order\":{number},\"data_collection_order\":{number}}}}}\n"
+        )
+    };
+    let end = |transaction: u32, count: u32| {
+        format!(
+            "{{\"status\":\"END\",\"id\":\"{transaction}:9\",\"event_count\":{count},\"data_collections\":\
+             [{{\"data_collection\":\"public.items\",\"event_count\":{count}}}],\"ts_ms\":1}}\n"
+        )
+    };
+    let ledger = |lost: bool| {
+        let second = if lost { String::new() } else { change(8, 2, "2025-06-15", 2, 3, 4) };
+        [
+            change(7, 1, "2025-03-01", 1, 5, 8),
+            end(7, 1),
+            change(8, 1, "2025-06-15", 1, 8, 9),
+            second,
+            end(8, 2),
+        ]
+        .concat()
+    };
+    folder.write("plan.toml", PLAN.replace("group_by = [\"city\"]\n", ""));
+    for lost in [false, true] {
+        folder.write("items.ndjson", ledger(lost));
+        assert_eq!(snapshot(&folder, &[]).status, i32::from(lost));
+        let html = report(&folder);
+        assert_eq!(html.contains("Records of 1 transaction are missing"), lost, "{html}");
+        // One mark in the cover, one in the legend, in their own colour.
+        assert_eq!(html.matches("#7A1F5C").count(), if lost { 2 } else { 0 }, "{html}");
+    }
+}

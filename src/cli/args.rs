@@ -239,20 +239,32 @@ pub(crate) struct PolicyArgs {
     trust: TrustArg,
 }
 
+/// Which side is trusted where ledger and current state disagree.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum TrustArg {
+pub(crate) enum TrustArg {
     Current,
     Ledger,
+}
+
+impl TrustArg {
+    /// The side.
+    pub(crate) fn side(self) -> Trust {
+        match self {
+            Self::Current => Trust::Current,
+            Self::Ledger => Trust::Ledger,
+        }
+    }
 }
 
 impl PolicyArgs {
     /// The policy that these flags stand for.
     pub(crate) fn policy(&self) -> Policy {
-        let trust = match self.trust {
-            TrustArg::Current => Trust::Current,
-            TrustArg::Ledger => Trust::Ledger,
-        };
-        Policy { strict: self.strict, partial: self.partial, allow_uncovered: self.allow_uncovered, trust }
+        Policy {
+            strict: self.strict,
+            partial: self.partial,
+            allow_uncovered: self.allow_uncovered,
+            trust: self.trust.side(),
+        }
     }
 }
 

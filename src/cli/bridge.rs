@@ -8,7 +8,7 @@ use asof::pipeline::{BridgeFigures, BridgeGroup, BridgeLine, BridgeOutcome, Brid
 use asof::plan::{Moment, Plan};
 use serde_json::{Map, Value, json};
 
-use super::args::{InputArgs, KeyArgs, RunArgs};
+use super::args::{InputArgs, KeyArgs, RunArgs, TrustArg};
 use super::console::{Console, ConsoleArgs};
 use super::failure::{Failure, Status};
 use super::layout::{Align, columns, counted, list};
@@ -91,6 +91,12 @@ pub(crate) struct Args {
     #[arg(long, help_heading = "In doubt")]
     allow_uncovered: bool,
 
+    /// Side that both ends rest on where ledger and current state disagree
+    ///
+    /// With ledger the whole ledger is verified first, which says where they disagree.
+    #[arg(long, value_name = "SIDE", default_value = "current", help_heading = "In doubt")]
+    trust: TrustArg,
+
     #[command(flatten)]
     run: RunArgs,
     #[command(flatten)]
@@ -129,6 +135,7 @@ fn request(args: &Args) -> Result<BridgeRequest, Failure> {
         changes: args.changes.clone(),
         replace: args.replace,
         allow_uncovered: args.allow_uncovered,
+        trust: args.trust.side(),
         options: args.run.options(),
         plan,
     })

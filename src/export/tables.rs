@@ -19,7 +19,7 @@ use crate::model::{CellDifference, Discrepancy, canon};
 /// Rows after which a row group is written out, as evidence can be as long as a table.
 const ROW_GROUP: usize = 1 << 16;
 /// How many columns the discrepancies table has.
-const WIDTH: usize = 24;
+const WIDTH: usize = 25;
 /// Columns of the discrepancies table, in order.
 const DISCREPANCY_COLUMNS: [&str; WIDTH] = [
     "code",
@@ -46,6 +46,7 @@ const DISCREPANCY_COLUMNS: [&str; WIDTH] = [
     "material",
     "fingerprint",
     "accepted",
+    "not_accepted",
 ];
 
 /// A file of the discrepancies table on its way.
@@ -195,6 +196,7 @@ fn texts(d: &Discrepancy) -> [Option<String>; WIDTH] {
         d.material.map(|m| m.to_string()),
         Some(d.fingerprint()),
         d.accepted.clone(),
+        d.not_accepted.clone(),
     ]
 }
 

@@ -286,6 +286,8 @@ pub struct Note {
     pub record: u64,
     /// Which column it concerns, if one.
     pub column: Option<String>,
+    /// Which transaction it concerns, if one, as the ledger names it.
+    pub transaction: Option<String>,
     /// What is the matter, in words.
     pub message: String,
     /// How many records it stands for.

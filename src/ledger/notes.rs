@@ -36,6 +36,7 @@ impl Notes {
         }
         *last = self.notes.len();
         self.notes.push(Note {
+            transaction: None,
             kind,
             target,
             record,

@@ -271,6 +271,7 @@ impl Carry {
                 target: None,
                 record: 0,
                 column: None,
+                transaction: Some(transaction.clone()),
                 message,
                 count: 1,
                 once: true,

@@ -14,6 +14,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::DataType;
 
 use self::parse::{Parse, parse};
+pub(super) use self::stream::Streamed;
 use self::stream::{lacks_zone, source_of};
 use super::columnar;
 use super::opening;
@@ -25,8 +26,7 @@ use crate::ledger::order::OrderRules;
 use crate::ledger::store::{ChangeSpooler, ChangeStore};
 use crate::ledger::want::{Columns, Want};
 use crate::ledger::{
-    self, Contested, DriftFinder, Format, Note, PositionKind, Shape, TableTarget, TextEncoding, Texts,
-    TwiceTime,
+    self, Contested, DriftFinder, Format, Note, PositionKind, Shape, TableTarget, Texts, TwiceTime,
 };
 use crate::model::lanes::{LaneFinder, Lanes};
 use crate::model::{ChangeBatch, Discrepancy, DiscrepancyKind, LedgerPlace, Op, TableSchema, canon};
@@ -77,15 +77,6 @@ pub(super) struct SourceInput {
     pub whole_seconds: bool,
     /// What its records told, if it is a stream of JSON records.
     pub streamed: Option<Streamed>,
-}
-
-/// What the records of a stream told about themselves.
-pub(super) struct Streamed {
-    /// The tables that they name, each with the number of its dataset within the source.
-    pub tables: Vec<(String, usize)>,
-    /// How decimals and bytes are written, if something proved it.
-    pub decimals: Option<TextEncoding>,
-    pub binary: Option<TextEncoding>,
 }
 
 /// What the first pass will look at.
@@ -498,6 +489,7 @@ fn take_notes(intakes: &mut [Intake], plans: &[&Dataset], notes: &[Note], path: 
         discrepancy.ledger = Some(LedgerPlace {
             file: path.display().to_string(),
             record: note.record,
+            transaction: note.transaction.clone(),
             ..LedgerPlace::default()
         });
         discrepancy.cells = note

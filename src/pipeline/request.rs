@@ -294,6 +294,9 @@ pub struct BridgeRequest {
     pub replace: bool,
     /// Whether a moment before the window is bridged as far as the ledger goes.
     pub allow_uncovered: bool,
+    /// Which side both ends rest on where ledger and current state disagree. That of the ledger takes a
+    /// verification of the whole ledger, which says where.
+    pub trust: Trust,
     /// How to run.
     pub options: RunOptions,
 }

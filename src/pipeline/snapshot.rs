@@ -584,7 +584,11 @@ fn has_negative_scale(data_type: &DataType) -> bool {
 }
 
 /// Which of several equal rows a trusted ledger disowns cannot be told.
-fn refuse_disowned_copies(input: &DatasetInput, analysed: &Analysed, is_ledger_trusted: bool) -> Result<()> {
+pub(super) fn refuse_disowned_copies(
+    input: &DatasetInput,
+    analysed: &Analysed,
+    is_ledger_trusted: bool,
+) -> Result<()> {
     let is_contradicted = !analysed.contradicted.is_empty() || !analysed.standing.unmentioned.is_empty();
     if is_ledger_trusted && input.schema.is_keyless() && is_contradicted {
         return Err(Error::Refused {

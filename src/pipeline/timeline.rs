@@ -6,8 +6,9 @@ use chrono_tz::Tz;
 use rayon::prelude::*;
 
 use super::run::Run;
+use super::window::transaction_ids;
 use crate::ledger::order::Order;
-use crate::model::{NEVER, NO_TIME, Op};
+use crate::model::{DiscrepancyKind, NEVER, NO_TIME, Op};
 use crate::plan::{Bound, Moment};
 use crate::replay::facts::LEAVES;
 use crate::report::{Bar, Timeline};
@@ -36,6 +37,7 @@ pub(super) fn timeline(
         undone_only: !verified,
         ..Timeline::default()
     };
+    (timeline.gaps, timeline.gaps_untimed) = gaps(run, dataset, order);
     let times = order.transactions.iter().map(|t| t.time).filter(|&t| is_time(t));
     let Some((first, last)) = times.fold(None, |range: Option<(i64, i64)>, time| {
         Some(range.map_or((time, time), |(first, last)| (first.min(time), last.max(time))))
@@ -57,6 +59,24 @@ pub(super) fn timeline(
         .collect();
     count(run, dataset, cut, order, &mut timeline);
     timeline
+}
+
+/// When the transactions were of which the dataset's ledger lacks records, and how many gaps have no time.
+fn gaps(run: &Run, dataset: usize, order: &Order) -> (Vec<i64>, u64) {
+    let source = run.source(dataset);
+    let found = source.datasets.iter().flat_map(|&d| &run.inputs.datasets[d].discrepancies);
+    let (mut times, mut untimed) = (Vec::new(), 0);
+    for gap in found.filter(|d| d.kind == DiscrepancyKind::SequenceGap) {
+        let ids = gap.ledger.as_ref().and_then(|place| Some(transaction_ids(place.transaction.as_deref()?)));
+        let at = ids.and_then(|ids| order.transactions.iter().find(|t| t.id != 0 && ids.contains(&t.id)));
+        match at.map(|t| t.time).filter(|&time| is_time(time)) {
+            Some(time) => times.push(time),
+            None => untimed += gap.count,
+        }
+    }
+    times.sort_unstable();
+    times.dedup();
+    (times, untimed)
 }
 
 /// Marks further away than this do not widen the picture.

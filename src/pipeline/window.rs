@@ -200,11 +200,16 @@ fn by_position(source: &SourceInput, order: &Order, text: &str, dataset: &str) -
     Ok(SourceCut { rank: 0, transaction, ambiguous: Vec::new() })
 }
 
-fn by_transaction(order: &Order, text: &str, dataset: &str) -> Result<SourceCut> {
-    let ids = [
+/// What a transaction of this name may be known as in an order: ids are texts or whole numbers.
+pub(super) fn transaction_ids(text: &str) -> [u64; 2] {
+    [
         canonical_id(&arrow::array::StringArray::from(vec![text])),
         text.parse::<i128>().map_or(0, integer_transaction),
-    ];
+    ]
+}
+
+fn by_transaction(order: &Order, text: &str, dataset: &str) -> Result<SourceCut> {
+    let ids = transaction_ids(text);
     let last = order.transactions.iter().rposition(|t| ids.contains(&t.id) && t.id != 0);
     let none = || Error::When {
         text: format!("txn:{text}"),

@@ -24,6 +24,7 @@ const CUT: BackendColor = rgb(0xb0, 0x1e, 0x1e);
 const DECLARED: BackendColor = rgb(0x5a, 0x9e, 0x6f);
 const ASSUMED: BackendColor = rgb(0xb9, 0xd8, 0xc2);
 const NO_COVER: BackendColor = rgb(0xe8, 0xc9, 0xc9);
+const GAP: BackendColor = rgb(0x7a, 0x1f, 0x5c);
 
 const fn rgb(r: u8, g: u8, b: u8) -> BackendColor {
     BackendColor { alpha: 1.0, rgb: (r, g, b) }
@@ -116,6 +117,12 @@ impl Chart<'_> {
         if known > from {
             self.backend.draw_rect((from, BAND.0), (known, BAND.1), &style, true)?;
         }
+        // Where records are known to be missing there is a hole in it, however narrow.
+        let timeline = self.timeline;
+        for &gap in &timeline.gaps {
+            let left = (self.x(gap) - 2).clamp(PLOT.0, PLOT.2 - 4);
+            self.backend.draw_rect((left, BAND.0 - 3), (left + 4, BAND.1 + 3), &GAP, true)?;
+        }
         self.text("cover", (PLOT.0 - 6, (BAND.0 + BAND.1) / 2), HPos::Right, TEXT)
     }
 
@@ -146,13 +153,16 @@ impl Chart<'_> {
         let per = format!("changes per {}", self.timeline.unit);
         let y = SIZE.1 - 12;
         self.text(&per, (PLOT.0, y), HPos::Left, TEXT)?;
-        let entries = [
+        let mut entries = vec![
             (IN_FORCE, "in force"),
             (UNDONE, "undone"),
             (DECLARED, "cover declared"),
             (ASSUMED, "cover assumed"),
             (NO_COVER, "no cover"),
         ];
+        if !self.timeline.gaps.is_empty() {
+            entries.push((GAP, "records missing"));
+        }
         let mut x = PLOT.0 + 150;
         for (colour, word) in entries {
             self.backend.draw_rect((x, y - 5), (x + 10, y + 5), &colour, true)?;

@@ -119,6 +119,10 @@ pub struct Timeline {
     pub complete_to: Option<i64>,
     /// Whether the start of completeness was declared.
     pub declared: bool,
+    /// When transactions were committed of which records are known to be missing. Sorted.
+    pub gaps: Vec<i64>,
+    /// Gaps of which nothing says when they were.
+    pub gaps_untimed: u64,
     /// Changes without a time.
     pub untimed: u64,
     /// Initial reads, which are no changes and in no bar.

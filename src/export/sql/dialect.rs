@@ -146,10 +146,14 @@ impl Dialect {
             Self::MySql | Self::MariaDb if text => format!(
                 "CAST(CONVERT({column} USING utf8mb4) AS BINARY) = CAST(CONVERT({literal} USING utf8mb4) AS BINARY)"
             ),
+            // Bytes of different length may count as equal where zeros fill them up.
             Self::SqlServer if text => format!(
                 "CAST(CAST({column} AS nvarchar(max)) AS varbinary(max)) = CAST(CAST({literal} AS nvarchar(max)) AS \
-                 varbinary(max))"
+                 varbinary(max)) AND DATALENGTH(CAST({column} AS nvarchar(max))) = DATALENGTH(CAST({literal} AS nvarchar(max)))"
             ),
+            Self::SqlServer if bytes(array, row).is_some() => {
+                format!("{column} = {literal} AND DATALENGTH({column}) = DATALENGTH({literal})")
+            }
             Self::Sqlite if text => format!("{column} = {literal} COLLATE BINARY"),
             _ => format!("{column} = {literal}"),
         })
@@ -337,7 +341,74 @@ pub(super) fn nanoseconds(unit: TimeUnit) -> i128 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{
+        BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray,
+        TimestampMicrosecondArray,
+    };
+
     use super::*;
+
+    fn guard(dialect: Dialect, array: impl Array + 'static) -> Result<String, String> {
+        let array: ArrayRef = Arc::new(array);
+        dialect.equals("c", array.as_ref(), 0)
+    }
+
+    /// Nothing here was ever run on SQL Server: the text is what its reference says that it takes.
+    #[test]
+    fn guards_of_sql_server_compare_numbers_as_numbers_and_text_by_its_bytes() {
+        let guard = |array: ArrayRef| Dialect::SqlServer.equals("[c]", array.as_ref(), 0).unwrap();
+        let text = |text: &str| guard(Arc::new(StringArray::from(vec![text])));
+        let bytes_of = |literal: &str| {
+            format!(
+                "CAST(CAST([c] AS nvarchar(max)) AS varbinary(max)) = CAST(CAST({literal} AS nvarchar(max)) AS \
+                 varbinary(max)) AND DATALENGTH(CAST([c] AS nvarchar(max))) = DATALENGTH(CAST({literal} AS nvarchar(max)))"
+            )
+        };
+        // Neither collation nor blanks at the end make two texts equal.
+        assert_eq!(text("Müller "), bytes_of("N'Müller '"));
+        assert_eq!(text("O'Brien"), bytes_of("N'O''Brien'"));
+        assert_eq!(text("a\n"), bytes_of("CAST(0x61000a00 AS nvarchar(max))"));
+        let decimal = Decimal128Array::from(vec![-1_050]).with_precision_and_scale(12, 2).unwrap();
+        assert_eq!(guard(Arc::new(decimal)), "[c] = -10.50", "an exact literal, no float");
+        assert_eq!(guard(Arc::new(Int64Array::from(vec![i64::MIN]))), "[c] = -9223372036854775808");
+        assert_eq!(guard(Arc::new(Float64Array::from(vec![0.1]))), "[c] = 1e-1");
+        assert_eq!(guard(Arc::new(BooleanArray::from(vec![true]))), "[c] = 1");
+        assert_eq!(guard(Arc::new(Int64Array::from(vec![None]))), "[c] IS NULL");
+        let bytes: ArrayRef = Arc::new(BinaryArray::from(vec![&b"\x00\xff"[..]]));
+        assert_eq!(guard(bytes), "[c] = 0x00ff AND DATALENGTH([c]) = DATALENGTH(0x00ff)");
+        // Without a type, some languages read the day of a datetime first.
+        assert_eq!(guard(Arc::new(Date32Array::from(vec![20_454]))), "[c] = CAST('2026-01-01' AS date)");
+        let instant = TimestampMicrosecondArray::from(vec![1_767_225_600_000_001]);
+        let expected = "[c] = CAST('2026-01-01T00:00:00.000001' AS datetime2(7))";
+        assert_eq!(guard(Arc::new(instant.clone())), expected);
+        let zoned = guard(Arc::new(instant.with_timezone("UTC")));
+        assert_eq!(zoned, "[c] = CAST('2026-01-01T00:00:00.000001+00:00' AS datetimeoffset(7))");
+    }
+
+    /// MySQL's are MariaDB's, which the integration tests run.
+    #[test]
+    fn guards_of_mysql_are_those_of_mariadb() {
+        let text = || StringArray::from(vec!["Straße "]);
+        let expected =
+            "CAST(CONVERT(c USING utf8mb4) AS BINARY) = CAST(CONVERT('Straße ' USING utf8mb4) AS BINARY)";
+        assert_eq!(guard(Dialect::MySql, text()).unwrap(), expected);
+        assert_eq!(guard(Dialect::MySql, text()), guard(Dialect::MariaDb, text()));
+        let number = || Int64Array::from(vec![7]);
+        let expected =
+            "IF(CHARSET(c) = 'binary', c = 7, CAST(CONVERT(c USING utf8mb4) AS BINARY) IN (_binary'7'))";
+        assert_eq!(guard(Dialect::MySql, number()).unwrap(), expected);
+        assert_eq!(guard(Dialect::MySql, number()), guard(Dialect::MariaDb, number()));
+    }
+
+    #[test]
+    fn what_a_dialect_cannot_hold_has_no_literal() {
+        let float = |value: f64| Float64Array::from(vec![value]);
+        assert!(guard(Dialect::SqlServer, float(f64::NAN)).unwrap_err().contains("SQL Server has no NaN"));
+        assert!(guard(Dialect::SqlServer, float(-0.0)).unwrap_err().contains("sign of −0.0"));
+        assert!(guard(Dialect::MySql, float(f64::INFINITY)).unwrap_err().contains("MySQL has no Infinity"));
+    }
 
     #[test]
     fn a_number_has_the_texts_that_it_can_be_read_from() {

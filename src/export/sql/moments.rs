@@ -20,11 +20,11 @@ pub(super) fn literal(dialect: Dialect, array: &dyn Array, row: usize) -> Result
     match array.data_type() {
         DataType::Date32 => {
             let days = i128::from(array.as_primitive::<Date32Type>().value(row));
-            Ok(format!("'{}'", at(days * DAY)?.format("%Y-%m-%d")))
+            date(dialect, days * DAY)
         }
         DataType::Date64 => {
             let ms = i128::from(array.as_primitive::<Date64Type>().value(row));
-            Ok(format!("'{}'", at(ms * 1_000_000)?.format("%Y-%m-%d")))
+            date(dialect, ms * 1_000_000)
         }
         DataType::Time32(unit) | DataType::Time64(unit) => {
             let of_day = i128::from(time_of_day(array, row, *unit)) * nanoseconds(*unit);
@@ -36,6 +36,15 @@ pub(super) fn literal(dialect: Dialect, array: &dyn Array, row: usize) -> Result
         }
         other => Err(format!("type {other} has no literal")),
     }
+}
+
+fn date(dialect: Dialect, nanoseconds: i128) -> Result<String, String> {
+    let text = at(nanoseconds)?.format("%Y-%m-%d").to_string();
+    Ok(match dialect {
+        // Beside an old datetime, a text is read in the order of the session's language.
+        Dialect::SqlServer => format!("CAST('{text}' AS date)"),
+        _ => format!("'{text}'"),
+    })
 }
 
 fn stamp(dialect: Dialect, instant: NaiveDateTime, zoned: bool) -> Result<String, String> {

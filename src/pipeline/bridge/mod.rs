@@ -35,9 +35,10 @@ use super::coverage;
 use super::inputs::DatasetInput;
 use super::progress::Progress;
 use super::rebuild::Rebuilt;
-use super::request::{BridgeRequest, BridgeSpan};
+use super::request::{BridgeRequest, BridgeSpan, Trust};
 use super::run::{Run, RunPlan};
 use super::series::Shared;
+use super::snapshot::refuse_disowned_copies;
 use super::window;
 use crate::error::{Error, Result, nearest};
 use crate::export::RowsFile;
@@ -65,6 +66,7 @@ struct End<'a> {
     run: &'a Run,
     shared: &'a [Shared],
     moment: &'a Moment,
+    trust: Trust,
 }
 
 fn run(request: &BridgeRequest, progress: &dyn Progress) -> Result<BridgeOutcome> {
@@ -86,7 +88,7 @@ fn run(request: &BridgeRequest, progress: &dyn Progress) -> Result<BridgeOutcome
         // Without moments the whole ledger is looked at: what a change rests on may lie before both ends.
         let options = RunPlan {
             plan,
-            verify: false,
+            verify: request.trust == Trust::Ledger,
             now: request.options.now,
             moments: &[],
             memory_limit: None,
@@ -99,7 +101,8 @@ fn run(request: &BridgeRequest, progress: &dyn Progress) -> Result<BridgeOutcome
     let shared = shared.collect::<Result<Vec<_>>>()?;
     let ends = [0, 1].map(|end: usize| {
         let run = end.min(runs.len() - 1);
-        End { run: &runs[run], shared: &shared[run], moment: moments[end.min(moments.len() - 1)] }
+        let moment = moments[end.min(moments.len() - 1)];
+        End { run: &runs[run], shared: &shared[run], moment, trust: request.trust }
     });
     let money = money(&runs[0].inputs.datasets);
     let mut list = changes.as_ref().map(|file| ChangeList::create(&file.inside(), money)).transpose()?;
@@ -262,12 +265,14 @@ impl End<'_> {
         let (input, analysed) = (&run.inputs.datasets[number], &run.analysed[number]);
         progress.stage(&format!("rebuild {}", input.plan.name), None);
         let timeline = run.timeline_of(number, analysed);
+        let distrusted = (self.trust == Trust::Ledger).then_some(analysed.distrusted.as_slice());
+        refuse_disowned_copies(input, analysed, distrusted.is_some())?;
         let mut rebuilt = Rebuilt::new(
             input,
             &analysed.histories,
             &analysed.standing,
             (timeline, cut),
-            None,
+            distrusted,
             (&self.shared[number], progress),
         )?;
         rebuilt.set_unborn(super::drift::unborn(input, &run.order(number).order, cut)?);

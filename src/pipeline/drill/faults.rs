@@ -208,13 +208,15 @@ fn in_table(
         }
         _ => {
             let measures = &plan.datasets[number].measures;
-            let found = (0..batch.num_columns()).find_map(|at| {
-                Some((
-                    at,
-                    with_other_figure(batch.schema().field(at).name(), batch.column(at), row, measures)?,
-                ))
-            });
-            let Some((at, column)) = found else { return Ok(None) };
+            let other = |at: usize| {
+                let schema = batch.schema();
+                Some((at, with_other_figure(schema.field(at).name(), batch.column(at), row, measures)?))
+            };
+            let mut found: Vec<(usize, ArrayRef)> = (0..batch.num_columns()).filter_map(other).collect();
+            if found.is_empty() {
+                return Ok(None);
+            }
+            let (at, column) = found.swap_remove(random.below(found.len()));
             let mut columns = batch.columns().to_vec();
             columns[at] = column;
             RecordBatch::try_new(batch.schema(), columns)

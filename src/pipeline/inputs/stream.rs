@@ -2,12 +2,21 @@
 
 use std::path::Path;
 
-use super::{SourceInput, Streamed};
+use super::SourceInput;
 use crate::error::{At, Error};
 use crate::ledger::order::{Identity, OrderRules};
-use crate::ledger::{self, Clock, Format, PositionIdentity, PositionKind};
+use crate::ledger::{self, Clock, Format, PositionIdentity, PositionKind, TextEncoding};
 use crate::plan::LedgerClock;
 use crate::read::InputFile;
+
+/// What the records of a stream told about themselves.
+pub(in crate::pipeline) struct Streamed {
+    /// The tables that they name, each with the number of its dataset within the source.
+    pub tables: Vec<(String, usize)>,
+    /// How decimals and bytes are written, if something proved it.
+    pub decimals: Option<TextEncoding>,
+    pub binary: Option<TextEncoding>,
+}
 
 /// What a decoded stream told about its order and its clock.
 pub(super) fn source_of(

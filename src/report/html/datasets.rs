@@ -44,6 +44,15 @@ fn picture(dataset: &DatasetView, page: &mut Page) {
         0 => "Nothing was undone.".to_owned(),
         n => format!("{} undone: {}.", counted(n, "change"), ops.join(", ")),
     };
+    let holes = dataset.timeline.gaps.len() as u64;
+    if holes > 0 {
+        let transactions = counted(holes, "transaction");
+        caption += &format!(" Records of {transactions} are missing: marked in the cover (sequence-gap).");
+    }
+    if dataset.timeline.gaps_untimed > 0 {
+        let gaps = counted(dataset.timeline.gaps_untimed, "gap");
+        caption += &format!(" {gaps} of which nothing says when, not shown (sequence-gap).");
+    }
     if dataset.timeline.undone_only {
         caption += " Without verification, changes before the as-of are not shown.";
     }
