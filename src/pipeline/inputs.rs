@@ -15,7 +15,7 @@ use arrow::datatypes::DataType;
 
 use self::parse::{Parse, parse};
 pub(super) use self::stream::Streamed;
-use self::stream::{lacks_zone, source_of};
+use self::stream::{lacks_zone, source_of, take_notes};
 use super::columnar;
 use super::opening;
 use super::postings::ReadPostings;
@@ -26,10 +26,10 @@ use crate::ledger::order::OrderRules;
 use crate::ledger::store::{ChangeSpooler, ChangeStore};
 use crate::ledger::want::{Columns, Want};
 use crate::ledger::{
-    self, Contested, DriftFinder, Format, Note, PositionKind, Shape, TableTarget, Texts, TwiceTime,
+    self, Contested, DriftFinder, Format, PositionKind, Shape, TableTarget, Texts, TwiceTime,
 };
 use crate::model::lanes::{LaneFinder, Lanes};
-use crate::model::{ChangeBatch, Discrepancy, DiscrepancyKind, LedgerPlace, Op, TableSchema, canon};
+use crate::model::{ChangeBatch, Discrepancy, DiscrepancyKind, Op, TableSchema, canon};
 use crate::plan::{Dataset, LedgerClock, LedgerFormat, Normalisation, Plan};
 use crate::read::{InputFile, Packing, Spool, Table};
 
@@ -467,41 +467,6 @@ impl Intake {
             contested: Vec::new(),
             postings: None,
         })
-    }
-}
-
-fn take_notes(intakes: &mut [Intake], plans: &[&Dataset], notes: &[Note], path: &Path) {
-    for note in notes {
-        // What concerns no dataset in particular is told of the first.
-        let target = note.target.unwrap_or(0);
-        let Some(intake) = intakes.get_mut(target) else { continue };
-        let same = |d: &&mut Discrepancy| {
-            d.kind == note.kind
-                && d.message == note.message
-                && d.cells.first().map(|c| &c.column) == note.column.as_ref()
-        };
-        if let Some(known) = intake.discrepancies.iter_mut().rev().take(64).find(same) {
-            known.count += note.count;
-            continue;
-        }
-        let mut discrepancy = Discrepancy::new(note.kind, plans[target].name.clone(), note.message.clone());
-        discrepancy.count = note.count;
-        discrepancy.ledger = Some(LedgerPlace {
-            file: path.display().to_string(),
-            record: note.record,
-            transaction: note.transaction.clone(),
-            ..LedgerPlace::default()
-        });
-        discrepancy.cells = note
-            .column
-            .iter()
-            .map(|column| crate::model::CellDifference {
-                column: column.clone(),
-                expected: None,
-                found: None,
-            })
-            .collect();
-        intake.discrepancies.push(discrepancy);
     }
 }
 

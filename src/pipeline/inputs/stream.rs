@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::SourceInput;
+use super::{Intake, SourceInput};
 use crate::error::{At, Error};
 use crate::ledger::order::{Identity, OrderRules};
-use crate::ledger::{self, Clock, Format, PositionIdentity, PositionKind, TextEncoding};
-use crate::plan::LedgerClock;
+use crate::ledger::{self, Clock, Format, Note, PositionIdentity, PositionKind, TextEncoding};
+use crate::model::{CellDifference, Discrepancy, LedgerPlace};
+use crate::plan::{Dataset, LedgerClock};
 use crate::read::InputFile;
 
 /// What the records of a stream told about themselves.
@@ -60,5 +61,37 @@ pub(super) fn lacks_zone(path: &Path, record: u64) -> Error {
         expected: "a commit time with an offset".to_owned(),
         found: "a local time, and no declared zone".to_owned(),
         hint: Some("declare the ledger's `time_zone` in the plan".to_owned()),
+    }
+}
+
+/// What reading told, as discrepancies of the datasets that it concerns.
+pub(super) fn take_notes(intakes: &mut [Intake], plans: &[&Dataset], notes: &[Note], path: &Path) {
+    for note in notes {
+        // What concerns no dataset in particular is told of the first.
+        let target = note.target.unwrap_or(0);
+        let Some(intake) = intakes.get_mut(target) else { continue };
+        let same = |d: &&mut Discrepancy| {
+            d.kind == note.kind
+                && d.message == note.message
+                && d.cells.first().map(|c| &c.column) == note.column.as_ref()
+        };
+        if let Some(known) = intake.discrepancies.iter_mut().rev().take(64).find(same) {
+            known.count += note.count;
+            continue;
+        }
+        let mut discrepancy = Discrepancy::new(note.kind, plans[target].name.clone(), note.message.clone());
+        discrepancy.count = note.count;
+        discrepancy.ledger = Some(LedgerPlace {
+            file: path.display().to_string(),
+            record: note.record,
+            transaction: note.transaction.clone(),
+            ..LedgerPlace::default()
+        });
+        discrepancy.cells = note
+            .column
+            .iter()
+            .map(|column| CellDifference { column: column.clone(), expected: None, found: None })
+            .collect();
+        intake.discrepancies.push(discrepancy);
     }
 }
