@@ -9,15 +9,15 @@
 //! file without header (`header = false`) has its values in the table's order; they go as a list, for names are the
 //! decoder's business.
 
-use std::path::Path;
-
 use arrow::array::Array;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::read::{JsonChunk, JsonRecord, Spool, Table, TableFormat, TableSource};
+use crate::read::{
+    InputFile, JsonChunk, JsonRecord, Spool, Table, TableFormat, TableSource, columns_of, table_format,
+};
 
 /// Whether columns can only be those of a file of changes: `Op` is the first, and no other column says what a change is,
 /// as images beside each other or a position do.
@@ -43,18 +43,17 @@ pub(super) struct DmsTables {
 
 impl DmsTables {
     /// The file of a ledger declared as `declared`.
-    pub(super) fn open(path: &Path, declared: &TableSource) -> Result<Self> {
-        let spool = Spool::new(None);
+    pub(super) fn open(file: &InputFile, declared: &TableSource) -> Result<Self> {
+        let (path, spool) = (&file.path, Spool::new(None));
         let mut source = TableSource { pattern: path.to_owned(), ..declared.clone() };
         // What DMS writes for null unless it is told otherwise.
         source.csv.null.get_or_insert_with(|| "NULL".to_owned());
-        let mut table = Table::open(&source, &spool)?;
-        if matches!(table.format(), TableFormat::Csv | TableFormat::Tsv) {
+        if matches!(table_format(file)?, TableFormat::Csv | TableFormat::Tsv) {
             // The text as it stands: the current table knows the types.
-            let names = table.schema().fields().iter().map(|field| field.name().clone());
-            source.types = names.map(|name| (name, DataType::Utf8)).collect();
-            table = Table::open(&source, &spool)?;
+            let columns = columns_of(file, &source)?;
+            source.types = columns.fields().iter().map(|f| (f.name().clone(), DataType::Utf8)).collect();
         }
+        let table = Table::open(&source, &spool)?;
         let header = source.csv.header || table.format() == TableFormat::Parquet;
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let op = match header {

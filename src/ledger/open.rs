@@ -83,7 +83,7 @@ pub fn chunks(
         Format::Binlog => Box::new(BinlogChunks::open(file)?),
         // DMS writes tables to S3, and messages everywhere else.
         Format::Dms if crate::read::table_format(file)? != TableFormat::Ndjson => {
-            Box::new(DmsTables::open(&file.path, declared)?)
+            Box::new(DmsTables::open(file, declared)?)
         }
         Format::TiCdc if is_ticdc_csv(file)? => Box::new(TicdcTables::open(file, declared)?),
         _ => Box::new(JsonChunks::open(file)?),

@@ -159,8 +159,11 @@ impl TicdcTables {
         // Without quotes, characters that mean something else stand behind a backslash.
         let escape = if head.starts_with('"') { CsvEscape::Quotes } else { CsvEscape::Backslash };
         source.csv.escape.get_or_insert(escape);
-        let table = Table::open(&source, &spool)?;
-        let names: Vec<String> = table.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let names: Vec<String> = crate::read::columns_of(file, &source)?
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect();
         let columns = match source.csv.header {
             true => Some(names.iter().filter(|name| !name.starts_with("ticdc-meta$")).cloned().collect()),
             false => columns_of(&file.path),
