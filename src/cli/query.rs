@@ -17,7 +17,7 @@ use super::failure::{Failure, Status};
 #[command(after_long_help = "\
 EXAMPLES
     asof query year-end.toml --as-of 2025-12-31 queries/trial-balance.sql
-    asof query year-end.toml --as-of 2025-12-31 queries/cut-off.sql --set days=10 --out cut-off.csv
+    asof query year-end.toml --as-of 2025-12-31 queries/cut-off.sql --set span=10d --out cut-off.csv
     asof query year-end.toml --as-of 2025-12-31 --sql 'SELECT count(*) AS n FROM accounts'
 
 PARAMETERS
