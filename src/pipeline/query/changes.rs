@@ -6,7 +6,7 @@
 //! | `undone` | whether it lies behind the moment |
 //! | `op`, `key`, `transaction`, `position`, `actor`, `file`, `record` | |
 //! | `committed_at`, `committed_local` | the time of the commit (of the entry of a posting); on the clocks of the plan's zone |
-//! | `effective_at` | the posting date, for postings |
+//! | `effective_at`, `effective_local` | the posting date, for postings; on the clocks of the plan's zone |
 //! | `before_…`, `after_…` | the images; a cell that the record does not state is null |
 //!
 //! Initial reads are evidence and no changes, and redelivered records were dropped: neither is here.
@@ -76,6 +76,7 @@ fn schema(input: &DatasetInput) -> SchemaRef {
         ("committed_at", utc.clone()),
         ("committed_local", DataType::Timestamp(TimeUnit::Nanosecond, None)),
         ("effective_at", utc),
+        ("effective_local", DataType::Timestamp(TimeUnit::Nanosecond, None)),
         ("actor", DataType::Utf8),
         ("file", DataType::Utf8),
         ("record", DataType::UInt64),
@@ -115,6 +116,7 @@ impl Rows<'_> {
             Arc::new(instants(&committed).with_timezone("UTC")),
             Arc::new(self.local(&committed)),
             Arc::new(instants(&effective).with_timezone("UTC")),
+            Arc::new(self.local(&effective)),
             texts(changes.actor.as_ref(), changes.len()),
             Arc::new(std::iter::repeat_n(file.as_deref(), changes.len()).collect::<StringArray>()),
             Arc::new(UInt64Array::from(changes.record.clone())),
