@@ -107,13 +107,18 @@ fn links(
             links.push(Link {
                 hash: digest(array(hash), row),
                 previous: digest(array(previous), row),
-                group: xxhash_rust::xxh3::xxh3_128(format!("{parts:?}").as_bytes()),
+                group: if per.is_empty() { 0 } else { group_of(&parts) },
                 file: number,
                 record: table.record(group, row),
             });
         }
     }
     Ok(links)
+}
+
+/// A number for the values that tell one chain from another; other than 0, as good as surely.
+fn group_of(parts: &[Option<String>]) -> u128 {
+    xxhash_rust::xxh3::xxh3_128(format!("{parts:?}").as_bytes())
 }
 
 /// The text of a hash as a number; 0 for none. Hexadecimal digits are the same in either case, with or without `0x`.

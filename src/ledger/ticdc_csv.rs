@@ -111,30 +111,61 @@ pub fn sink_of(path: &Path) -> Option<(PathBuf, bool)> {
     Some((folder.to_owned(), false))
 }
 
-/// The names of a file's columns by the schema file of its table version.
-fn columns_of(path: &Path) -> Option<Vec<String>> {
-    let mut version = path.parent()?;
-    for _ in 0..4 {
-        let meta = version.parent()?.join("meta");
-        let own = format!("schema_{}_", name(version));
-        let listed = std::fs::read_dir(&meta).into_iter().flatten().flatten();
-        let mut found: Vec<PathBuf> =
-            listed.map(|entry| entry.path()).filter(|path| name(path).starts_with(&own)).collect();
-        found.sort();
-        // A link may lead anywhere.
-        let inside = |path: &PathBuf| {
-            let (path, meta) = (path.canonicalize().ok(), meta.canonicalize().ok());
-            path.zip(meta).is_some_and(|(path, meta)| path.starts_with(meta))
+/// The names of a file's columns by the schema file of its table version; `None` if there is none.
+///
+/// A schema file that is there and cannot be used is an error: in the table's own order, values could pass for
+/// those of other columns.
+fn columns_of(path: &Path) -> Result<Option<Vec<String>>> {
+    for version in path.ancestors().skip(1).take(4) {
+        let Some(meta) = version.parent().map(|folder| folder.join("meta")).filter(|meta| meta.is_dir())
+        else {
+            continue;
         };
-        if let Some(schema) = found.iter().find(|path| inside(path)) {
-            let text = std::fs::read_to_string(schema).ok()?;
-            let schema: Value = serde_json::from_str(&text).ok()?;
-            let columns = schema.get("TableColumns")?.as_array()?;
-            return columns.iter().map(|c| Some(c.get("ColumnName")?.as_str()?.to_owned())).collect();
+        let own = format!("schema_{}_", name(version));
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&meta).map_err(Error::io(&meta, "read"))? {
+            let file = entry.map_err(Error::io(&meta, "read"))?.path();
+            found.extend(name(&file).starts_with(&own).then_some(file));
         }
-        version = version.parent()?;
+        found.sort();
+        let Some((first, others)) = found.split_first() else { continue };
+        let columns = columns_in(first, &meta)?;
+        for other in others {
+            if columns_in(other, &meta)? != columns {
+                return Err(unusable(other, format!("other columns than {}", name(first))));
+            }
+        }
+        return Ok(Some(columns));
     }
-    None
+    Ok(None)
+}
+
+/// The columns that a schema file names.
+fn columns_in(schema: &Path, meta: &Path) -> Result<Vec<String>> {
+    let (inside, folder) = (schema.canonicalize(), meta.canonicalize());
+    let (inside, folder) =
+        (inside.map_err(Error::io(schema, "open"))?, folder.map_err(Error::io(meta, "open"))?);
+    if !inside.starts_with(folder) {
+        return Err(unusable(schema, "a link that leads out of its folder".to_owned()));
+    }
+    let text = std::fs::read_to_string(schema).map_err(Error::io(schema, "read"))?;
+    let file: Value = serde_json::from_str(&text).map_err(|error| unusable(schema, error.to_string()))?;
+    let name = |column: &Value| Some(column.get("ColumnName")?.as_str()?.to_owned());
+    let columns = file.get("TableColumns").and_then(Value::as_array);
+    let names = columns.and_then(|columns| columns.iter().map(name).collect());
+    names.ok_or_else(|| unusable(schema, "no names of columns under TableColumns".to_owned()))
+}
+
+fn unusable(schema: &Path, found: String) -> Error {
+    Error::Malformed {
+        path: schema.to_owned(),
+        at: At::default(),
+        expected: "the schema file of a table version".to_owned(),
+        found,
+        hint: Some(
+            "deliver the file as the sink wrote it: its order of columns is that of the rows".to_owned(),
+        ),
+    }
 }
 
 /// The rows of one file, as messages.
@@ -166,7 +197,7 @@ impl TicdcTables {
             .collect();
         let columns = match source.csv.header {
             true => Some(names.iter().filter(|name| !name.starts_with("ticdc-meta$")).cloned().collect()),
-            false => columns_of(&file.path),
+            false => columns_of(&file.path)?,
         };
         // The text as it stands: the current table knows the types.
         source.types = names.into_iter().map(|name| (name, DataType::Utf8)).collect();

@@ -254,6 +254,17 @@ impl ParquetFile {
         Ok(())
     }
 
+    /// Whether a column of a group, or a field of one, can be read alone.
+    pub(crate) fn has_leaf(&self, group: usize, (column, field): (usize, Option<usize>)) -> bool {
+        self.leaf(group, (column, field)).is_some()
+    }
+
+    fn leaf(&self, group: usize, (column, field): (usize, Option<usize>)) -> Option<Flat> {
+        let data_type = self.packed.schema().field(column).data_type();
+        let flat = Flat::of(self.metadata(), (group, column), data_type)?;
+        (flat.is_struct() == field.is_some()).then_some(flat)
+    }
+
     /// Reads a column of a group, or a field of one, in parts of so many rows; `false` if it cannot be read
     /// alone. `take` is told where the struct around the field is there, if it is not there everywhere.
     pub(crate) fn read_leaf_parts(
@@ -264,9 +275,7 @@ impl ParquetFile {
         take: &mut dyn FnMut(&ArrayRef, Option<&NullBuffer>),
     ) -> Result<bool> {
         let metadata = self.metadata().row_group(group);
-        let data_type = self.packed.schema().field(column).data_type();
-        let flat = Flat::of(self.metadata(), (group, column), data_type);
-        let Some(flat) = flat.filter(|flat| flat.is_struct() == field.is_some()) else { return Ok(false) };
+        let Some(flat) = self.leaf(group, (column, field)) else { return Ok(false) };
         let path = &self.file.path;
         let mut leaf = guarded(path, || {
             let mut file = self.file.handle()?;

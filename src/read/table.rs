@@ -215,6 +215,17 @@ impl Table {
         }
     }
 
+    /// Whether a column of a group, or a field of one, can be read alone.
+    pub fn has_leaf(&self, group: usize, (column, field): (usize, Option<usize>)) -> bool {
+        let place = &self.groups[group];
+        match &self.body {
+            Body::Parquet(files) if !self.inner(&[column]).is_empty() => {
+                files[place.file].has_leaf(place.index, (column, field))
+            }
+            _ => false,
+        }
+    }
+
     /// Reads a column of a group, or a field of one, packed and in parts of so many rows; `false` if it cannot be
     /// read alone. `take` is told where the struct around the field is there, if it is not there everywhere.
     ///
