@@ -12,13 +12,14 @@
 mod alone;
 mod clock;
 mod exact;
+mod images;
 mod one_key;
 mod unknown;
 mod words;
 
 use std::collections::{BTreeMap, HashMap};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::buffer::ScalarBuffer;
 use arrow::datatypes::DataType;
 use parquet::file::statistics::Statistics;
@@ -27,10 +28,10 @@ use rayon::prelude::*;
 use self::clock::{positions, times};
 pub(super) use self::exact::{empty_by_type, exact, same_values};
 pub use self::one_key::RisingMarks;
-use self::words::{OpWords, image_words};
+use self::words::OpWords;
 use super::columns::{Cell, ColumnMap};
 use super::mapping::OpWord;
-use super::want::{Columns, SegmentRange, Want};
+use super::want::{SegmentRange, Want};
 use crate::error::{At, Error, Result};
 use crate::model::lanes::{LaneFinder, Lanes};
 use crate::model::{
@@ -461,124 +462,35 @@ impl MappedTable {
         let (table, group) = self.segments[segment];
         let root = |column: usize| columns.binary_search(&column).ok().map(|at| batch.column(at));
         let count = batch.num_rows();
-        // The order alone does not depend on ops, unless initial reads are among them.
-        let codes = match root(self.map.op) {
-            Some(words) => self.words.read(words),
-            None => vec![Some(OpWord { op: Op::Update, before: None }); count],
-        };
-        let sides = self.sides(&codes, &root);
         let (file, _) = self.tables[table].place(group);
         let ordered = want.order || want.provenance;
         let optional = |column: Option<usize>| column.filter(|_| ordered).and_then(root);
         let first_file: usize = self.tables[..table].iter().map(|t| t.files().len()).sum();
+        let (ops, before, after) = match root(self.map.op) {
+            Some(words) => self.ops_and_images(want, words, &root),
+            // The order alone does not depend on ops, unless initial reads are among them.
+            None => (vec![Op::Update as u8; count], Images::default(), Images::default()),
+        };
+        // Whoever asks for images alone is spared a vector of each.
+        let numbered = if ordered { numbers } else { &[] };
         Ok(ChangeBatch {
-            before: self.images(Side::Before, (want.before, want.packed), &sides, &codes, &root),
-            after: self.images(Side::After, (want.after, want.packed), &sides, &codes, &root),
+            ops,
+            before,
+            after,
             committed_at: match optional(self.map.committed_at) {
                 Some(times) => self.times(times, segment, rows)?.0,
-                None => vec![NO_TIME; count],
+                None => vec![NO_TIME; numbered.len()],
             },
             transaction: optional(self.map.transaction).cloned(),
             commit_position: optional(self.map.commit_position)
                 .map(|p| self.positions(p, segment, rows))
                 .transpose()?,
             position: optional(self.map.position).map(|p| self.positions(p, segment, rows)).transpose()?,
-            record: numbers.iter().map(|&n| self.tables[table].record(group, n as usize)).collect(),
+            record: numbered.iter().map(|&n| self.tables[table].record(group, n as usize)).collect(),
             file: (first_file + file) as u32,
-            stream: numbers.iter().map(|&n| self.bases[segment] + u64::from(n)).collect(),
+            stream: numbered.iter().map(|&n| self.bases[segment] + u64::from(n)).collect(),
             actor: self.map.actor.filter(|_| want.provenance).and_then(root).cloned(),
-            // An unknown op changes nothing: a read without an image.
-            ops: codes.into_iter().map(|word| word.map_or(Op::Read, |w| w.op) as u8).collect(),
         })
-    }
-
-    /// Which images each row has.
-    fn sides<'a>(
-        &self,
-        codes: &[Option<OpWord>],
-        root: &impl Fn(usize) -> Option<&'a ArrayRef>,
-    ) -> Vec<(bool, bool)> {
-        let Some(rows) = self.map.rows else {
-            return codes.iter().map(|word| of_op(word.map(|w| w.op))).collect();
-        };
-        let images = rows.image.and_then(root).map(image_words);
-        let side = |(row, word): (usize, &Option<OpWord>)| {
-            let stated = word.and_then(|w| w.before).or_else(|| images.as_ref().and_then(|i| i[row]));
-            match (word.map(|w| w.op), stated) {
-                (Some(Op::Update), Some(before)) => (before, !before),
-                (op, _) => of_op(op),
-            }
-        };
-        codes.iter().enumerate().map(side).collect()
-    }
-
-    fn images<'a>(
-        &self,
-        side: Side,
-        (wanted, packed): (Columns, bool),
-        sides: &[(bool, bool)],
-        codes: &[Option<OpWord>],
-        root: &impl Fn(usize) -> Option<&'a ArrayRef>,
-    ) -> Images {
-        let (cells, structs) = match side {
-            Side::Before => (&self.map.before, self.map.before_struct),
-            Side::After => (&self.map.after, self.map.after_struct),
-        };
-        let nulls = structs.and_then(root).and_then(|s| s.logical_nulls());
-        let has = |row: usize| if side == Side::Before { sides[row].0 } else { sides[row].1 };
-        let present =
-            (0..codes.len()).map(|row| has(row) && nulls.as_ref().is_none_or(|n| n.is_valid(row))).collect();
-        let mut images = Images {
-            columns: vec![None; cells.len()],
-            present: Some(present),
-            states: vec![None; cells.len()],
-        };
-        // A row of an update that does not say which image it is holds the after image.
-        let blank =
-            |row: usize| self.map.rows.is_some() && side == Side::Before && sides[row] == (true, true);
-        for (column, cell) in cells.iter().enumerate().filter(|(c, _)| wanted.includes(&self.schema, *c)) {
-            self.image_column(column, *cell, (codes, root, packed), &mut images);
-            if !self.schema.is_key(column) && (0..codes.len()).any(blank) {
-                blank_out(&mut images, column, (0..codes.len()).filter(|&row| blank(row)), codes.len());
-            }
-        }
-        images
-    }
-
-    fn image_column<'a>(
-        &self,
-        column: usize,
-        cell: Option<Cell>,
-        (codes, root, packed): (&[Option<OpWord>], &impl Fn(usize) -> Option<&'a ArrayRef>, bool),
-        images: &mut Images,
-    ) {
-        let (data_type, count) = (self.schema.data_type(column), codes.len());
-        let Some(array) = cell.and_then(|cell| cell.array(root)) else {
-            images.columns[column] = Some(new_null_array(data_type, count));
-            images.states[column] = Some(ScalarBuffer::from(vec![CellState::Absent as u8; count]));
-            return;
-        };
-        let array = if self.empties_by_type { empty_by_type(array, data_type) } else { array };
-        let stays = packed && !self.schema.is_key(column) && same_values(array.data_type(), data_type);
-        let (array, misfits) = if stays { (array, Vec::new()) } else { exact(&array, data_type) };
-        let mut states: Option<Vec<u8>> = None;
-        if let (Some(missing), false) = (self.missing, self.schema.is_key(column)) {
-            let state = |row: usize| {
-                let update = codes[row].is_some_and(|w| w.op == Op::Update);
-                match (array.is_null(row), missing) {
-                    (false, _) => CellState::Known as u8,
-                    // Without a row on the other side, nothing could have stayed as it was.
-                    (true, MissingCells::Unchanged) if update => CellState::Unchanged as u8,
-                    (true, _) => CellState::Absent as u8,
-                }
-            };
-            states = Some((0..count).map(state).collect());
-        }
-        for row in misfits {
-            states.get_or_insert_with(|| vec![0; count])[row] = CellState::Absent as u8;
-        }
-        images.columns[column] = Some(array);
-        images.states[column] = states.map(ScalarBuffer::from);
     }
 
     /// The place of the row with this number among those that were asked for.
@@ -621,30 +533,6 @@ impl MappedTable {
             }
         })
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Before,
-    After,
-}
-
-/// The images that a change of this op has, before and after.
-fn of_op(op: Option<Op>) -> (bool, bool) {
-    match op {
-        None | Some(Op::Truncate) => (false, false),
-        Some(Op::Insert | Op::Read) => (false, true),
-        Some(Op::Delete) => (true, false),
-        Some(Op::Update | Op::Upsert) => (true, true),
-    }
-}
-
-/// Makes the cells of a column absent in these rows.
-fn blank_out(images: &mut Images, column: usize, rows: impl Iterator<Item = usize>, count: usize) {
-    let stated = images.states[column].take();
-    let mut states = stated.map_or_else(|| vec![0; count], |states| states.to_vec());
-    rows.for_each(|row| states[row] = CellState::Absent as u8);
-    images.states[column] = Some(ScalarBuffer::from(states));
 }
 
 /// Which table each row of a segment names: a few texts, and a number of one of them per row.

@@ -283,7 +283,8 @@ pub fn take_changes(batch: &ChangeBatch, rows: &[u32]) -> Result<ChangeBatch, ar
         })
     };
     fn pick<T: Copy>(rows: &[u32], values: &[T]) -> Vec<T> {
-        rows.iter().map(|&r| values[r as usize]).collect()
+        // What was not asked for is not there.
+        rows.iter().take_while(|_| !values.is_empty()).map(|&r| values[r as usize]).collect()
     }
     Ok(ChangeBatch {
         ops: pick(rows, &batch.ops),

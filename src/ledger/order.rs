@@ -154,6 +154,7 @@ pub struct OrderBuilder {
     has_positions: bool,
     /// Every mark, once the source is known to need sorting (or has several datasets).
     marks: Option<Vec<Mark>>,
+    first: Option<Mark>,
     last: Option<Mark>,
     /// Whether every transaction id so far is greater than the one before.
     ids_rise: bool,
@@ -217,6 +218,7 @@ impl OrderBuilder {
             has_commits: false,
             has_positions: false,
             marks,
+            first: None,
             last: None,
             ids_rise: true,
             highest: 0,
@@ -260,19 +262,15 @@ impl OrderBuilder {
 
     fn follow(&mut self, mark: Mark) -> Result<(), NotInOrder> {
         let Some(last) = self.last.replace(mark) else {
+            self.first = Some(mark);
             self.highest = mark.transaction;
-            self.open(mark);
+            self.open(opened(&mark, mark.index));
             return Ok(());
         };
-        let same = self.same_transaction(&last, &mark);
-        if self.has_positions || self.has_commits {
-            let rising = (last.commit, last.position) < (mark.commit, mark.position);
-            let unplaced = !self.has_positions && last.commit <= mark.commit;
-            if !rising && !unplaced {
-                return Err(NotInOrder);
-            }
+        if !self.may_follow(&last, &mark) {
+            return Err(NotInOrder);
         }
-        if same {
+        if self.same_transaction(&last, &mark) {
             if let Some(open) = self.transactions.last_mut() {
                 extend(open, &mark);
             }
@@ -281,8 +279,60 @@ impl OrderBuilder {
         if self.was_seen(mark.transaction) {
             return Err(NotInOrder);
         }
-        self.open(mark);
+        self.open(opened(&mark, mark.index));
         Ok(())
+    }
+
+    /// Adds the changes that another builder in order has taken, all of which stand behind those taken here.
+    ///
+    /// # Errors
+    /// [`NotInOrder`] if they do not go on in order.
+    pub fn join(&mut self, next: Self) -> Result<(), NotInOrder> {
+        debug_assert!(self.marks.is_none() && next.marks.is_none(), "builders that sort take every batch");
+        let (Some(first), Some(last)) = (next.first, next.last) else { return Ok(()) };
+        self.has_transactions |= next.has_transactions;
+        self.has_commits |= next.has_commits;
+        self.has_positions |= next.has_positions;
+        let shift = self.counts[0];
+        self.counts[0] += next.counts[0];
+        let moved = |t: &Transaction| Transaction { first: t.first + shift, ..*t };
+        let Some(before) = self.last.replace(last) else {
+            self.transactions.extend(next.transactions.iter().map(moved));
+            (self.first, self.highest) = (next.first, next.highest);
+            (self.ids_rise, self.seen) = (next.ids_rise, next.seen);
+            return Ok(());
+        };
+        if !self.may_follow(&before, &first) {
+            return Err(NotInOrder);
+        }
+        let goes_on = self.same_transaction(&before, &first);
+        if let (true, Some(open)) = (goes_on, self.transactions.last_mut()) {
+            widen(open, &next.transactions[0], first.commit == 0);
+        }
+        let new = &next.transactions[usize::from(goes_on)..];
+        let ids_rise = self.ids_rise && next.ids_rise && new.first().is_none_or(|t| t.id > self.highest);
+        if ids_rise {
+            self.highest = self.highest.max(next.highest);
+            self.transactions.extend(new.iter().map(moved));
+            return Ok(());
+        }
+        for transaction in new {
+            if self.was_seen(transaction.id) {
+                return Err(NotInOrder);
+            }
+            self.open(moved(transaction));
+        }
+        Ok(())
+    }
+
+    /// Whether a change may stand behind another by their positions.
+    fn may_follow(&self, last: &Mark, mark: &Mark) -> bool {
+        if !self.has_positions && !self.has_commits {
+            return true;
+        }
+        let rising = (last.commit, last.position) < (mark.commit, mark.position);
+        let unplaced = !self.has_positions && last.commit <= mark.commit;
+        rising || unplaced
     }
 
     /// Whether a transaction id comes back. Ids that only ever rise need not be remembered.
@@ -302,11 +352,11 @@ impl OrderBuilder {
         self.seen.contains_key(&mixed(id))
     }
 
-    fn open(&mut self, mark: Mark) {
+    fn open(&mut self, transaction: Transaction) {
         if self.has_transactions && !self.has_commits && !self.ids_rise {
-            self.seen.insert(mixed(mark.transaction), ());
+            self.seen.insert(mixed(transaction.id), ());
         }
-        self.transactions.push(opened(&mark, mark.index));
+        self.transactions.push(transaction);
     }
 
     fn same_transaction(&self, last: &Mark, mark: &Mark) -> bool {
@@ -423,6 +473,18 @@ fn extend(open: &mut Transaction, mark: &Mark) {
     }
 }
 
+/// Adds to a transaction the rest of it, which stands behind.
+fn widen(open: &mut Transaction, rest: &Transaction, is_placed_by_changes: bool) {
+    if rest.earliest != NO_TIME {
+        let both = open.earliest != NO_TIME;
+        open.earliest = if both { open.earliest.min(rest.earliest) } else { rest.earliest };
+    }
+    open.time = open.time.max(rest.time);
+    if is_placed_by_changes {
+        open.position = open.position.max(rest.position);
+    }
+}
+
 /// Where a cut by time falls.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cut {
@@ -468,3 +530,6 @@ pub fn cut(transactions: &[Transaction], in_force: impl Fn(i64) -> bool) -> Cut 
     ambiguous.dedup();
     Cut { transaction: at, ambiguous }
 }
+
+#[cfg(test)]
+mod tests;

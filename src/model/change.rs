@@ -132,7 +132,8 @@ pub struct ChangeBatch {
     pub before: Images,
     /// Images after each change.
     pub after: Images,
-    /// Commit time in nanoseconds since the epoch, or [`NO_TIME`].
+    /// Commit time in nanoseconds since the epoch, or [`NO_TIME`]. Like [`record`](Self::record) and
+    /// [`stream`](Self::stream) empty where neither order nor provenance was asked for.
     pub committed_at: Vec<i64>,
     /// Transaction id as the ledger writes it: any integer or text array.
     pub transaction: Option<ArrayRef>,
@@ -172,9 +173,9 @@ impl ChangeBatch {
         };
         images(&self.before)
             && images(&self.after)
-            && self.committed_at.len() == n
-            && self.record.len() == n
-            && self.stream.len() == n
+            && [self.committed_at.len(), self.record.len(), self.stream.len()]
+                .iter()
+                .all(|len| [0, n].contains(len))
             && self.transaction.as_ref().is_none_or(|t| t.len() == n)
             && self.actor.as_ref().is_none_or(|t| t.len() == n)
             && self.position.as_ref().is_none_or(|p| p.len() == n)

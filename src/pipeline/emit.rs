@@ -3,10 +3,12 @@
 //! A column of a group that no change touched is a chunk of the current state
 //! and never decoded. One whose rows stand where they stood is decoded, and is
 //! still the same chunk if every cell that a record supplies equals the current
-//! one. Only what is left is put together and encoded anew.
+//! one; until a column has shown a change, the rows that records are for are all
+//! that is decoded of it. Only what is left is put together and encoded anew.
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{ArrayRef, new_null_array};
@@ -25,6 +27,8 @@ use crate::snapshot::{Assembly, CanCopy, Cells, ChunkOfInput, Gathering, GroupSo
 
 /// Groups under way at a time need no more than this.
 const RECENT_MAX: usize = 16;
+/// Cells of no more than one row in so many are compared alone.
+const SINGLED_OUT_SHARE: usize = 2;
 
 /// Pieces of output groups and lanes, made once for all columns of a lane.
 #[derive(Debug, Default)]
@@ -225,6 +229,27 @@ impl Rebuilt<'_> {
         Ok(Some(Assembly { arrays, pieces: Arc::clone(&of.pieces) }))
     }
 
+    /// Whether every cell that a record supplies is the one of the row that it stands over, all rows standing
+    /// where they stood. Only those rows are decoded; `None` where that spares too little.
+    fn repeats_own(&self, group: usize, column: usize) -> Result<Option<bool>> {
+        let layout = &self.layouts[group];
+        let Some(from) = layout.group.filter(|_| !self.shared.keeps_columns()) else { return Ok(None) };
+        let lane = self.lane(column);
+        let images = self.images(group, lane)?;
+        let of = self.recent.of((group, lane), || self.pieces(&images, layout, lane));
+        if of.pieces.supplied().len() > layout.len() / SINGLED_OUT_SHARE {
+            return Ok(None);
+        }
+        let (rows, alone) = of.pieces.singled_out();
+        let own = self.input.read_current_cells((from, &rows), column, Packing::Packed)?;
+        let failed = Error::arrow(self.input.current_path());
+        let own = unpacked(&own, &self.types[column]).map_err(failed)?;
+        let null = new_null_array(&self.types[column], 1);
+        let arrays = self.arrays(&images, column, Some(&own), (&of.named, &null));
+        let is_own = Gathering::new(arrays, &alone).and_then(|cells| cells.is_array_0());
+        is_own.map(Some).map_err(Error::arrow(self.input.current_path()))
+    }
+
     /// The images that cells of a lane of an output group come from.
     fn images(&self, group: usize, lane: usize) -> Result<Fetched> {
         match self.bands.of(group).filter(|_| lane > 0) {
@@ -323,6 +348,13 @@ impl GroupSource for Rebuilt<'_> {
         if let Some(chunk) = chunk.filter(|_| self.layouts[group].is_untouched() || self.is_identity(column))
         {
             return Ok(Cells::Chunk(chunk));
+        }
+        if let (Some(chunk), false) = (chunk, self.has_changed[column].load(Ordering::Relaxed)) {
+            match self.repeats_own(group, column)? {
+                Some(true) => return Ok(Cells::Chunk(chunk)),
+                Some(false) => self.has_changed[column].store(true, Ordering::Relaxed),
+                None => {}
+            }
         }
         let own = self.own(group, column)?;
         let Some(parts) = self.assembly(group, column, own.as_ref())? else {

@@ -496,6 +496,23 @@ impl DatasetInput {
         arrow::compute::filter_record_batch(&batch, &mask).map_err(Error::arrow(self.current_path()))
     }
 
+    /// A column of the rows with these rising numbers, as [`Self::read_current`] numbers them.
+    pub(super) fn read_current_cells(
+        &self,
+        (group, rows): (usize, &[u32]),
+        column: usize,
+        packing: Packing,
+    ) -> Result<ArrayRef> {
+        if self.scope.is_none() {
+            let batch = self.table.read_as(group, &[column], Some(rows), packing)?;
+            return Ok(ArrayRef::clone(batch.column(0)));
+        }
+        let batch = self.read_current_as(group, &[column], packing)?;
+        let rows = arrow::array::UInt32Array::from(rows.to_vec());
+        let cells = arrow::compute::take(batch.column(0), &rows, None);
+        cells.map_err(Error::arrow(self.current_path()))
+    }
+
     /// Columns of a group of the current state, packed, one behind the other and in parts that stay in the
     /// cache; `take` is told the column and the first row.
     pub(super) fn current_parts(

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -78,6 +79,8 @@ pub(super) struct Rebuilt<'a> {
     pub(super) unborn: Vec<bool>,
     pub(super) schema: SchemaRef,
     pub(super) recent: RecentPieces,
+    /// Per column, whether some cell of it was seen to differ from the current one.
+    pub(super) has_changed: Vec<AtomicBool>,
     /// What this moment has in common with others.
     pub(super) shared: &'a Shared,
 }
@@ -223,6 +226,7 @@ impl<'a> Rebuilt<'a> {
             never_mentioned,
             schema: Arc::clone(input.schema.arrow()),
             recent: RecentPieces::default(),
+            has_changed: (0..input.schema.len()).map(|_| AtomicBool::new(false)).collect(),
             shared,
         };
         rebuilt.resolve()?;

@@ -14,7 +14,7 @@ use super::passes::Passes;
 use super::prefix::Prefix;
 use super::progress::Progress;
 use crate::error::{Error, Result};
-use crate::ledger::order::{NotInOrder, Order, OrderBuilder};
+use crate::ledger::order::{NotInOrder, Order, OrderBuilder, OrderRules};
 use crate::ledger::store::ChangeStore;
 use crate::ledger::want::Want;
 use crate::model::canon::{self, Seed};
@@ -28,6 +28,8 @@ use crate::replay::shard::{Shard, Sieve};
 /// Facts per shard aimed at: a shard's sort should stay in the cache.
 const FACTS_PER_SHARD: usize = 1 << 16;
 const SHARDS_MAX: usize = 256;
+/// Changes whose marks are read at a time: they should stay in the cache.
+const ORDER_ROWS: usize = 1 << 14;
 
 /// A position seen twice, after the values were compared.
 #[derive(Debug, Clone, Copy)]
@@ -86,9 +88,9 @@ fn as_read(source: &SourceInput, store: &ChangeStore, prefix: Prefix) -> Result<
     let goes_on = || is_in_order.load(Ordering::Relaxed);
     in_order::in_order(
         (prefix.segments..store.segments()).take_while(|_| goes_on()).map(Ok),
-        |&segment| store.read(segment, Want::ORDER, None),
-        |_, batch| {
-            if goes_on() && follow(&mut builder, &batch?)?.is_err() {
+        |&segment| order_of_segment(source.rules, store, segment),
+        |_, part| {
+            if goes_on() && part?.and_then(|part| builder.join(part)).is_err() {
                 is_in_order.store(false, Ordering::Relaxed);
             }
             Ok(())
@@ -97,9 +99,22 @@ fn as_read(source: &SourceInput, store: &ChangeStore, prefix: Prefix) -> Result<
     Ok(goes_on().then(|| builder.finish()))
 }
 
-fn follow(builder: &mut OrderBuilder, batch: &ChangeBatch) -> Result<Result<(), NotInOrder>> {
-    let ids = transaction_ids(batch);
-    Ok(builder.push(0, batch, ids.as_deref()))
+/// The order of one segment alone, unless it needs sorting.
+fn order_of_segment(
+    rules: OrderRules,
+    store: &ChangeStore,
+    segment: usize,
+) -> Result<Result<OrderBuilder, NotInOrder>> {
+    let mut part = Ok(OrderBuilder::in_order(rules));
+    store.read_parts(segment, Want::ORDER, ORDER_ROWS, &mut |_, batch| {
+        if let Ok(builder) = &mut part
+            && let Err(unsorted) = builder.push(0, &batch, transaction_ids(&batch).as_deref())
+        {
+            part = Err(unsorted);
+        }
+        Ok(())
+    })?;
+    Ok(part)
 }
 
 fn sorted(source: &SourceInput, members: &[&DatasetInput]) -> Result<Order> {

@@ -85,6 +85,11 @@ impl Shared {
         Ok(shared)
     }
 
+    /// Whether columns that one moment decodes are kept for the others.
+    pub(super) fn keeps_columns(&self) -> bool {
+        self.room.load(Ordering::Relaxed) > 0
+    }
+
     /// A column of a group of the current state, as `read` gives it.
     pub(super) fn column(
         &self,

@@ -505,7 +505,12 @@ mod tests {
             pieces.supply(u32::from(row % 3 == 1), row);
         }
         let other = differing.unwrap_or(own);
-        Gathering::new(vec![Some(own), Some(other)], &pieces).unwrap().is_array_0().unwrap()
+        let whole = Gathering::new(vec![Some(own), Some(other)], &pieces).unwrap().is_array_0().unwrap();
+        let (rows, alone) = pieces.singled_out();
+        let own = arrow::compute::take(own.as_ref(), &arrow::array::UInt32Array::from(rows), None).unwrap();
+        let alone = Gathering::new(vec![Some(&own), Some(other)], &alone).unwrap().is_array_0().unwrap();
+        assert_eq!(whole, alone, "of the rows that cells are supplied for");
+        whole
     }
 
     #[test]

@@ -98,6 +98,15 @@ impl Pieces {
         &self.supplied
     }
 
+    /// The rows of the output that single cells are at, and those cells over these rows alone, taken together as
+    /// array 0.
+    pub fn singled_out(&self) -> (Vec<u32>, Self) {
+        let rows: Vec<u32> = self.supplied.iter().map(|cell| cell.at).collect();
+        let mut alone = Self::whole(rows.len());
+        alone.supplied = (0..).zip(&self.supplied).map(|(at, cell)| Supplied { at, ..*cell }).collect();
+        (rows, alone)
+    }
+
     /// All rows in order, as runs that do not overlap.
     pub fn in_order(&self) -> impl Iterator<Item = Run> {
         InOrder { kept: &self.kept, supplied: &self.supplied, at: 0, rows: self.rows as u32 }

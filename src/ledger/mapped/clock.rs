@@ -28,6 +28,9 @@ pub(super) type Twice = (usize, i64, i64);
 /// Commit times in nanoseconds since the epoch. A local time that occurs twice is taken as the
 /// earlier instant and listed.
 pub(super) fn times(array: &ArrayRef, zone: Option<Tz>) -> Result<(Vec<i64>, Vec<Twice>), NoTime> {
+    if let Some(times) = instants(array) {
+        return Ok((times, Vec::new()));
+    }
     let mut twice = Vec::new();
     let times = (0..array.len()).map(reader(array, zone)?);
     let times = times
@@ -44,6 +47,14 @@ pub(super) fn times(array: &ArrayRef, zone: Option<Tz>) -> Result<(Vec<i64>, Vec
         })
         .collect::<Result<_, _>>()?;
     Ok((times, twice))
+}
+
+/// The times of a column that holds nothing but instants.
+fn instants(array: &ArrayRef) -> Option<Vec<i64>> {
+    let DataType::Timestamp(unit, Some(_)) = array.data_type() else { return None };
+    let whole = arrow::compute::cast(array, &DataType::Int64).ok().filter(|_| array.null_count() == 0)?;
+    let nanoseconds = |&value: &i64| value.checked_mul(scale(unit)).filter(|&time| time != NO_TIME);
+    whole.as_primitive::<Int64Type>().values().iter().map(nanoseconds).collect()
 }
 
 /// Whether some times of this column depend on the declared zone.
@@ -138,7 +149,10 @@ pub(in super::super) fn epoch(value: i64) -> Option<i64> {
 pub(super) fn positions(array: &ArrayRef) -> Result<Vec<u128>, usize> {
     if let (DataType::Int64, 0) = (array.data_type(), array.null_count()) {
         let values = array.as_primitive::<Int64Type>().values();
-        return values.iter().enumerate().map(|(row, &v)| u128::try_from(v).map_err(|_| row)).collect();
+        return match values.iter().position(|&v| v < 0) {
+            Some(row) => Err(row),
+            None => Ok(values.iter().map(|&v| v as u128).collect()),
+        };
     }
     if let (DataType::UInt64, 0) = (array.data_type(), array.null_count()) {
         return Ok(array.as_primitive::<UInt64Type>().values().iter().map(|&v| u128::from(v)).collect());
