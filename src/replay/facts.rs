@@ -333,6 +333,9 @@ fn push_fact(
     facts.key.push(key);
     facts.index.push(index);
     facts.kind.push(kind);
+    if before.is_bare {
+        return;
+    }
     for lane in 0..facts.lanes {
         if let (Some(b), Some(a)) = (before.hashes.get(lane), after.hashes.get(lane)) {
             facts.before.push(b[row]);
@@ -353,6 +356,8 @@ struct Side<'a> {
     keys: Rc<Vec<u128>>,
     null_keys: Vec<bool>,
     hashes: Vec<Cow<'a, [u64]>>,
+    /// Whether facts are told nothing of lanes.
+    is_bare: bool,
 }
 
 impl<'a> Side<'a> {
@@ -390,7 +395,8 @@ impl<'a> Side<'a> {
             }
             None => Vec::new(),
         };
-        Self { images, options, keys, null_keys, hashes }
+        let is_bare = hashes.is_empty() && !options.lanes.is_partial();
+        Self { images, options, keys, null_keys, hashes, is_bare }
     }
 
     fn key(&self, row: usize) -> Option<u128> {

@@ -14,3 +14,4 @@ pub mod history;
 pub mod multiset;
 pub mod select;
 pub mod shard;
+mod straight;

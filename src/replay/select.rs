@@ -22,6 +22,7 @@
 use super::facts::{ARRIVES, Facts, HAS_AFTER, HAS_BEFORE, LEAVES, shard_of};
 use super::history::{self, Life, Step, Timeline};
 use super::shard::Shard;
+use super::straight;
 use crate::model::{CellState, Op};
 
 /// Which record supplies a lane (or the key columns) of one row of the snapshot.
@@ -49,7 +50,7 @@ pub struct Choice {
 impl Choice {
     const NOTHING: Self = Self { source: Source::Nothing, inferred: false };
 
-    fn exact(source: Source) -> Self {
+    pub(super) fn exact(source: Source) -> Self {
         Self { source, inferred: false }
     }
 
@@ -170,6 +171,7 @@ pub fn select<'a>(world: World<'_>, shard: usize, cuts: impl Into<Cuts<'a>>) -> 
     let mut selection = Selection::default();
     let mut steps = Vec::new();
     let this = &world.shards[shard];
+    let is_straight = straight::may_be(world, this);
     for key in 0..this.keys() {
         let slot = world.bases[shard] + key as u32;
         let cut = cuts.of(slot);
@@ -183,21 +185,25 @@ pub fn select<'a>(world: World<'_>, shard: usize, cuts: impl Into<Cuts<'a>>) -> 
         {
             continue;
         }
-        history::steps(this, key, world.stands(slot), world.timeline, &mut steps);
-        steps.retain(|s| s.rank < world.timeline.end);
-        let walk = Walk { world, shard: this, slot, steps: std::mem::take(&mut steps), place: 0 };
-        select_key(walk, cut, distrusted, &mut selection, &mut steps);
+        let of = (key, slot);
+        if !(is_straight && !distrusted && straight::select(world, this, of, cut, &mut selection)) {
+            walked((world, this), of, (cut, distrusted), &mut selection, &mut steps);
+        }
     }
     selection
 }
 
-fn select_key(
-    mut walk: Walk<'_>,
-    cut: u32,
-    distrusted: bool,
+/// Selects for one key by a walk through its history.
+pub(super) fn walked(
+    (world, shard): (World<'_>, &Shard),
+    (key, slot): (usize, u32),
+    (cut, distrusted): (u32, bool),
     selection: &mut Selection,
     steps: &mut Vec<Step>,
 ) {
+    history::steps(shard, key, world.stands(slot), world.timeline, steps);
+    steps.retain(|s| s.rank < world.timeline.end);
+    let mut walk = Walk { world, shard, slot, steps: std::mem::take(steps), place: 0 };
     walk.place = walk.steps.partition_point(|s| s.rank < cut);
     while walk.steps.get(walk.place).is_some_and(|&s| walk.is_read(s)) {
         walk.place += 1;

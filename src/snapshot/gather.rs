@@ -205,10 +205,11 @@ impl<'a> Gathering<'a> {
         let Some(numbers) = numbered(&concat(&entries)?) else {
             return Ok(self.cell_by_cell()?.to_data() == own.to_data());
         };
-        let number = |array: usize, row: usize| {
-            of[array].map(|d| numbers[(d.keys().value(row) + bases[array]) as usize])
-        };
-        Ok(self.same(own, |s, array| number(array, s.row as usize), |at| number(0, at)))
+        let number = |(keys, base): &(&[i32], i32), row: usize| numbers[(keys[row] + base) as usize];
+        let keys =
+            |d: &Option<&'a DictionaryArray<Int32Type>>| d.map_or(&[] as &[i32], |d| d.keys().values());
+        let of: Vec<(&[i32], i32)> = of.iter().map(keys).zip(bases).collect();
+        Ok(self.same(own, |s, array| number(&of[array], s.row as usize), |at| number(&of[0], at)))
     }
 
     /// The general kernel of Arrow, for layouts without a path here.
@@ -378,7 +379,7 @@ fn bases(of: &[Option<&DictionaryArray<Int32Type>>]) -> Vec<i32> {
 }
 
 /// A number per entry, the same for equal ones; `None` if entries are neither text nor bytes.
-fn numbered(entries: &ArrayRef) -> Option<Vec<usize>> {
+fn numbered(entries: &ArrayRef) -> Option<Vec<u32>> {
     let texts: Vec<Option<&[u8]>> = match entries.data_type() {
         DataType::Utf8 => entries.as_string::<i32>().iter().map(|entry| entry.map(str::as_bytes)).collect(),
         DataType::Binary => entries.as_binary::<i32>().iter().collect(),
@@ -387,7 +388,7 @@ fn numbered(entries: &ArrayRef) -> Option<Vec<usize>> {
     let mut known = HashMap::with_capacity_and_hasher(texts.len(), Xxh3DefaultBuilder);
     let mut numbers = Vec::with_capacity(texts.len());
     for text in texts {
-        let next = known.len();
+        let next = known.len() as u32;
         numbers.push(*known.entry(text).or_insert(next));
     }
     Some(numbers)

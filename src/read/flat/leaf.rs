@@ -249,8 +249,8 @@ impl Leaf {
                     taken.around.all(rows.len());
                     places.extend(rows.iter().map(|r| r - from as u32));
                 } else {
-                    rows.iter().for_each(|r| taken.valid.one(valid.get(*r as usize - from)));
-                    rows.iter().for_each(|r| taken.around.one(around.get(*r as usize - from)));
+                    taken.valid.chosen(valid, (rows, from));
+                    taken.around.chosen(around, (rows, from));
                     ranked(valid, before);
                     places.extend(rows.iter().map(|r| place(valid, before, *r as usize - from)));
                 }
@@ -303,12 +303,18 @@ impl Validity {
         self.rows += rows;
     }
 
-    fn one(&mut self, valid: bool) {
-        if valid {
-            return self.all(1);
+    /// Of these rows, whose numbers begin at `from`.
+    fn chosen(&mut self, valid: &Bits, (rows, from): (&[u32], usize)) {
+        for rows in rows.chunks(64) {
+            let bit = |(at, row): (usize, &u32)| u64::from(valid.get(*row as usize - from)) << at;
+            let word = rows.iter().enumerate().map(bit).fold(0, |word, bit| word | bit);
+            if word.count_ones() as usize == rows.len() {
+                self.all(rows.len());
+            } else {
+                self.kept().push(word, rows.len());
+                self.rows += rows.len();
+            }
         }
-        self.kept().push(0, 1);
-        self.rows += 1;
     }
 
     fn append(&mut self, valid: &Bits) {
