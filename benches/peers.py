@@ -17,7 +17,7 @@ from pathlib import Path
 # The default truth of gen.py.
 AS_OF = "2025-09-30T23:59:59.999999Z"
 MONTHS = [f"2025-{month:02}" for month in range(1, 13)]
-JOBS = ["snapshot", "verify", "file", "folder", "series", "history", "ndjson"]
+JOBS = ["snapshot", "verify", "file", "folder", "series", "folders", "history", "ndjson"]
 
 
 def arguments():
@@ -26,7 +26,8 @@ def arguments():
   verify    the whole ledger against itself and the current state
   file      verification and snapshot in one run into one file, beside the peer's two
   folder    the same with the whole output folder, digests included
-  series    12 month ends in one run, without verification
+  series    12 month ends in one run, without verification, into one file each
+  folders   the same into evidence folders
   history   every version of one key
   ndjson    the rebuild alone from the ledger as Debezium events; needs --ndjson""")
     p.add_argument("--asof", required=True)
@@ -39,7 +40,7 @@ def arguments():
     p.add_argument("--dir", type=Path, default=Path("target/peers"))
     p.add_argument("--bench", type=Path, default=Path("../shared/bench"))
     a = p.parse_args()
-    a.jobs = a.jobs or [job for job in JOBS if job != "ndjson" or a.ndjson]
+    a.jobs = a.jobs or [job for job in JOBS if job != "folders" and (job != "ndjson" or a.ndjson)]
     return a
 
 
@@ -126,11 +127,13 @@ def jobs(a, data):
         if "(0, 0)" not in printed[0]:
             sys.exit(f"the peer found breaks where there are none: {printed}")
 
-    def months(*_):
-        ends = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
-        for number, (month, day) in enumerate(zip(MONTHS, ends)):
-            end = f"{month}-{day}T23:59:59.999999Z"
-            check(folder / month / "current.parquet", f"{theirs}.{number}", data, end)
+    def months(of_month):
+        def checked(*_):
+            ends = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+            for number, (month, day) in enumerate(zip(MONTHS, ends)):
+                end = f"{month}-{day}T23:59:59.999999Z"
+                check(of_month(month), f"{theirs}.{number}", data, end)
+        return checked
 
     def versions(ours, printed):
         changes = len(json.loads(ours)["changes"])
@@ -139,7 +142,8 @@ def jobs(a, data):
 
     both = [peer("snapshot"), peer("verify")]
     alone = [*snapshot, "--no-verify", "--out", ours]
-    series = [a.asof, "snapshot", *keyed, *parquet, "--as-of", "2025-01..2025-12", "--no-verify", "--out", folder]
+    series = [a.asof, "snapshot", *keyed, *parquet, "--as-of", "2025-01..2025-12", "--no-verify", "--out"]
+    each = data / "asof-{moment}.parquet"
     one = [a.asof, "history", *table, *parquet, "--json", "--key"]
     ndjson = ["--ledger", data / "ledger.ndjson", "--format", "debezium", "--table", "accounts"]
     events = [a.asof, "snapshot", *keyed, *ndjson, "--as-of", AS_OF, "--no-verify", "--out", ours]
@@ -148,13 +152,14 @@ def jobs(a, data):
         "verify": ([a.asof, "verify", *keyed, *parquet], [peer("verify")], breaks),
         "file": ([*snapshot, "--out", ours], both, files(ours)),
         "folder": ([*snapshot, "--out", folder], both, files(folder / "current.parquet")),
-        "series": (series, [peer("series")], months),
+        "series": ([*series, each], [peer("series")], months(lambda m: data / f"asof-{m}.parquet")),
+        "folders": ([*series, folder], [peer("series")], months(lambda m: folder / m / "current.parquet")),
         "history": ([*one, f"account_id={key.read_text().strip()}"] if key.exists() else one,
                     [peer("history", key.read_text().strip() if key.exists() else "0")], versions),
         "ndjson": (events, [peer("ndjson")], files(ours)),
     }
     for job in a.jobs:
-        yield job, *known[job], [ours, folder, theirs]
+        yield job, *known[job], [ours, folder, theirs, *(data / f"asof-{month}.parquet" for month in MONTHS)]
 
 
 KEY = '''
@@ -168,13 +173,14 @@ def run(a, name, ours, theirs, checked, outputs):
     """Runs both sides in turn and prints the medians."""
     measured = {"asof": [], "duckdb": []}
     # Long jobs are measured fewer times and checked once.
-    runs = min(a.runs, 3) if name == "series" else a.runs
+    is_series = name in ("series", "folders")
+    runs = min(a.runs, 3) if is_series else a.runs
     for number in range(runs + 1):
         for output in outputs:
             remove(output)
         mine = measure(ours)
         others = [measure(command) for command in theirs]
-        if number == 0 or name != "series":
+        if number == 0 or not is_series:
             checked(mine[2], [text for _, _, text in others])
         # The first round only brings the inputs into memory.
         if number:

@@ -151,6 +151,46 @@ fn a_series_is_one_folder_per_moment() {
 }
 
 #[test]
+fn a_series_of_files_is_one_per_moment_and_all_or_none() {
+    let folder = folder(false);
+    let run = |more: &[&str]| {
+        let mut all = vec!["snapshot", "plan.toml", "--as-of", "2025-01-03,2025-01-05"];
+        all.extend(more);
+        folder.run(&all)
+    };
+    let text = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap();
+    let one = run(&["--out", "items.csv"]);
+    assert_eq!(one.status, 2);
+    assert!(one.stderr.contains("2 moments") && one.stderr.contains("{moment}"), "{}", one.stderr);
+    assert_eq!(run(&["--out", "then/of-{moment}.csv"]).status, 0);
+    let of_both = ["id,qty\n1,5\n2,7\n", "id,qty\n1,9\n2,7\n"];
+    assert_eq!([text("then/of-2025-01-03.csv"), text("then/of-2025-01-05.csv")], of_both);
+    // One of the places is taken: neither is written.
+    std::fs::remove_file(folder.join("then/of-2025-01-03.csv")).unwrap();
+    std::fs::write(folder.join("then/of-2025-01-05.csv"), "other").unwrap();
+    assert_eq!(run(&["--out", "then/of-{moment}.csv"]).status, 2);
+    let names = || {
+        let entries = std::fs::read_dir(folder.join("then")).unwrap();
+        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(
+        (names(), text("then/of-2025-01-05.csv")),
+        (vec!["of-2025-01-05.csv".to_owned()], "other".into())
+    );
+    assert_eq!(run(&["--out", "then/of-{moment}.csv", "--replace"]).status, 0);
+    assert_eq!([text("then/of-2025-01-03.csv"), text("then/of-2025-01-05.csv")], of_both);
+    assert_eq!(names(), ["of-2025-01-03.csv", "of-2025-01-05.csv"]);
+    // What stands in the way of the second is no file: the first is what it was.
+    std::fs::remove_file(folder.join("then/of-2025-01-05.csv")).unwrap();
+    std::fs::write(folder.join("then/of-2025-01-03.csv"), "mine").unwrap();
+    std::fs::create_dir(folder.join("then/of-2025-01-05.csv")).unwrap();
+    assert_eq!(run(&["--out", "then/of-{moment}.csv", "--replace"]).status, 2);
+    assert_eq!(text("then/of-2025-01-03.csv"), "mine");
+}
+
+#[test]
 fn one_file_is_just_the_snapshot() {
     let folder = folder(false);
     let arguments = [

@@ -35,6 +35,10 @@ EXAMPLES
     The twelve month ends of a year, each in a folder of its own:
         asof snapshot year-end.toml --as-of 2025-01..2025-12 --out evidence
 
+    The same as one plain file each, accounts-2025-01.parquet to accounts-2025-12.parquet:
+        asof snapshot --current accounts.parquet --ledger changes.ndjson.gz --key id \\
+            --as-of 2025-01..2025-12 --time-zone Europe/Berlin --out 'accounts-{moment}.parquet'
+
 OUTPUT
     DIR/<dataset>.parquet            the table as it stood
     DIR/verdicts.parquet             every touched row and every cell that is not exact
@@ -56,8 +60,8 @@ pub(crate) struct Args {
 
     /// Folder to write, or a .parquet, .csv, .arrow or .xlsx file for just the snapshot
     ///
-    /// A file needs a single dataset and a single moment. With several moments the
-    /// folder holds one evidence folder for each, named by its date.
+    /// A file needs a single dataset; with several moments its name needs `{moment}`, for
+    /// which each one's date stands. A folder then holds one evidence folder for each.
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
 
@@ -325,14 +329,19 @@ fn request(args: &Args) -> Result<SnapshotRequest, Failure> {
     let moments = args.as_of.moments(&plan)?;
     let output = output(&args.out, args.inputs.output_format())?;
     if let Output::File { path, .. } = &output {
+        let is_one_each = path.file_name().is_some_and(|name| name.to_string_lossy().contains("{moment}"));
         let several = match (plan.datasets.len(), moments.len()) {
             (1, 1) => None,
-            (1, moments) => Some(format!("{moments} moments")),
-            (datasets, _) => Some(format!("{datasets} datasets")),
+            (1, _) if is_one_each => None,
+            (1, moments) => Some((
+                format!("{moments} moments"),
+                "name a folder with --out, or put {moment} into the file's name",
+            )),
+            (datasets, _) => Some((format!("{datasets} datasets"), "name a folder with --out")),
         };
-        if let Some(several) = several {
+        if let Some((several, hint)) = several {
             let message = format!("{} is one file, and the request has {several}", path.display());
-            return Err(Failure::usage(message, "name a folder with --out"));
+            return Err(Failure::usage(message, hint));
         }
     }
     let digest = match args.digest {

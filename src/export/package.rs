@@ -29,21 +29,29 @@ const PARTIAL: &str = ".partial";
 const REPLACED: &str = ".replaced";
 
 impl Staged {
-    /// Prepares a folder (or, with `file`, the folder that a file is written in).
+    /// Prepares a folder.
     ///
     /// # Errors
     /// The place is taken and `replace` is not given, or its parent cannot be written.
     pub fn folder(place: &Path, replace: bool) -> Result<Self> {
-        if place.exists() && !replace {
-            return Err(Error::OutputExists { path: place.to_owned() });
-        }
+        check_free(place, replace)?;
+        Self::beside(place)
+    }
+
+    /// Prepares files that are written together, all into the folder of the first.
+    ///
+    /// # Errors
+    /// A place is taken and `replace` is not given, or the folder cannot be written.
+    pub fn files(places: &[PathBuf], replace: bool) -> Result<Self> {
+        places.iter().try_for_each(|place| check_free(place, replace))?;
+        Self::beside(&places[0])
+    }
+
+    fn beside(place: &Path) -> Result<Self> {
         let parent = match place.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         };
-        if replace {
-            check_replaceable(place)?;
-        }
         fs::create_dir_all(&parent).map_err(Error::io(&parent, "write"))?;
         remove_litter(&parent, place);
         // It gets its name when it is locked, as without a lock it would be litter.
@@ -94,12 +102,57 @@ impl Staged {
     /// # Errors
     /// It cannot be renamed.
     pub fn publish_file(self, name: &str) -> Result<()> {
-        let from = self.staging.join(name);
-        if self.place.is_dir() {
-            return Err(Error::OutputExists { path: self.place.clone() });
-        }
-        fs::rename(from, &self.place).map_err(Error::io(&self.place, "write"))
+        let place = self.place.clone();
+        self.publish_files(&[(PathBuf::from(name), place)])
     }
+
+    /// Puts files of the folder, by their names in it, in their places and drops the rest.
+    ///
+    /// # Errors
+    /// One cannot be renamed; then what stood in the places stands there again.
+    pub fn publish_files(self, files: &[(PathBuf, PathBuf)]) -> Result<()> {
+        let aside = |number: usize| self.staging.join(format!("{number}{REPLACED}"));
+        for (number, (name, place)) in files.iter().enumerate() {
+            let Err(error) = put(&self.staging.join(name), place, &aside(number)) else { continue };
+            for (number, (_, place)) in files[..number].iter().enumerate().rev() {
+                take_back(place, &aside(number))?;
+            }
+            return Err(error);
+        }
+        Ok(())
+    }
+}
+
+/// Puts a file in its place; what stood there goes aside.
+fn put(file: &Path, place: &Path, aside: &Path) -> Result<()> {
+    if place.is_dir() {
+        return Err(Error::OutputExists { path: place.to_owned() });
+    }
+    let replaced = place.exists();
+    if replaced {
+        fs::rename(place, aside).map_err(Error::io(place, "replace"))?;
+    }
+    let Err(error) = fs::rename(file, place) else { return Ok(()) };
+    if replaced {
+        fs::rename(aside, place).map_err(Error::io(place, "replace"))?;
+    }
+    Err(Error::io(place, "write")(error))
+}
+
+/// Takes a file out of its place, for what stood there before.
+fn take_back(place: &Path, aside: &Path) -> Result<()> {
+    if aside.exists() {
+        return fs::rename(aside, place).map_err(Error::io(place, "replace"));
+    }
+    fs::remove_file(place).map_err(Error::io(place, "remove"))
+}
+
+/// A place may be taken only where an earlier output shall be replaced.
+fn check_free(place: &Path, replace: bool) -> Result<()> {
+    if !replace && place.exists() {
+        return Err(Error::OutputExists { path: place.to_owned() });
+    }
+    if replace { check_replaceable(place) } else { Ok(()) }
 }
 
 /// Staging folders are private; the finished one is as readable as any other.

@@ -128,23 +128,49 @@ fn stage(request: &SnapshotRequest) -> Result<Option<Staged>> {
     }
     match &request.output {
         Output::Memory => Ok(None),
-        Output::Folder { path, .. } | Output::File { path, .. } => {
-            Staged::folder(path, request.replace).map(Some)
+        Output::Folder { path, .. } => Staged::folder(path, request.replace).map(Some),
+        Output::File { path, .. } => {
+            let places: Vec<PathBuf> = request.moments.iter().map(|m| file_of(path, m)).collect();
+            let mut distinct = places.clone();
+            distinct.sort();
+            distinct.dedup();
+            if distinct.len() < places.len().max(1) {
+                return Err(Error::Plan {
+                    place: "--out".to_owned(),
+                    message: format!(
+                        "{} is one file, but {} moments are asked for",
+                        path.display(),
+                        places.len()
+                    ),
+                    hint: Some(format!("name a folder, or put {MOMENT} into the name of the file")),
+                });
+            }
+            Staged::files(&places, request.replace).map(Some)
         }
+    }
+}
+
+/// What stands for the moment in the name of a file.
+const MOMENT: &str = "{moment}";
+
+/// The file of a moment.
+fn file_of(path: &Path, moment: &Moment) -> PathBuf {
+    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    if name.contains(MOMENT) {
+        path.with_file_name(name.replace(MOMENT, &moment.label))
+    } else {
+        path.to_owned()
     }
 }
 
 /// Puts what was written in its place.
 fn publish(request: &SnapshotRequest, staged: Staged) -> Result<()> {
     let Output::File { path, format } = &request.output else { return staged.publish() };
-    if request.moments.len() > 1 {
-        return Err(Error::Plan {
-            place: "--out".to_owned(),
-            message: format!("{} is one file, but several moments are asked for", path.display()),
-            hint: Some("name a folder".to_owned()),
-        });
-    }
-    staged.publish_file(&format.file_name(&request.plan.datasets[0].name))
+    let name = format.file_name(&request.plan.datasets[0].name);
+    let is_series = request.moments.len() > 1;
+    let written = |m: &Moment| if is_series { Path::new(&m.label).join(&name) } else { PathBuf::from(&name) };
+    let files: Vec<_> = request.moments.iter().map(|m| (written(m), file_of(path, m))).collect();
+    staged.publish_files(&files)
 }
 
 /// One moment on its way into a folder, or into memory.
@@ -218,7 +244,8 @@ impl Writing<'_> {
         let batches = self.deliver(&found, &datasets, (parts.tables, verdicts))?;
         let path = match &self.request.output {
             Output::Folder { path, .. } if self.request.moments.len() > 1 => path.join(&self.moment.label),
-            Output::Folder { path, .. } | Output::File { path, .. } => path.clone(),
+            Output::Folder { path, .. } => path.clone(),
+            Output::File { path, .. } => file_of(path, self.moment),
             Output::Memory => PathBuf::new(),
         };
         let mut discrepancies = found.summary();
