@@ -228,14 +228,34 @@ struct Laid {
     key: Option<Vec<usize>>,
 }
 
+/// The raw values of an object, in the order in which they stand there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LaidValues<'a> {
+    /// The object.
+    pub(super) text: &'a str,
+    /// Where each begins and ends in it.
+    pub(super) places: &'a [[u32; 2]],
+    /// Of each, whether it is another than that of the image before.
+    pub(super) fresh: &'a [bool],
+}
+
+impl<'a> LaidValues<'a> {
+    pub(super) fn get(&self, number: usize) -> &'a str {
+        let [start, end] = self.places[number];
+        &self.text[start as usize..end as usize]
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'a str> + '_ {
+        (0..self.places.len()).map(|number| self.get(number))
+    }
+}
+
 /// An image that states every column, by the values of a known list of names.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LaidImage<'a> {
     /// The place of the list of names.
     laid: usize,
-    pub(super) values: &'a [&'a str],
-    /// Of each value, whether it is another than that of the image before.
-    pub(super) fresh: &'a [bool],
+    pub(super) values: LaidValues<'a>,
 }
 
 /// A record that has no usable key, or none of the images that its op needs.
@@ -334,12 +354,12 @@ impl<'o> Rows<'o> {
     pub(super) fn image_laid<'a>(
         &mut self,
         (number, names): (usize, &[String]),
-        values: &[&'a str],
+        values: LaidValues<'a>,
         missing: Stated<'a>,
     ) -> Vec<Stated<'a>> {
         let laid = self.place_of_names(number, names);
         let mut cells = self.blank(missing);
-        for (column, raw) in self.laid[laid].columns.iter().zip(values) {
+        for (column, raw) in self.laid[laid].columns.iter().zip(values.iter()) {
             if let Some(column) = column {
                 cells[*column] = Stated::raw(raw);
             }
@@ -375,10 +395,16 @@ impl<'o> Rows<'o> {
     pub(super) fn laid_whole<'a>(
         &mut self,
         (number, names): (usize, &[String]),
-        (values, fresh): (&'a [&'a str], &'a [bool]),
+        values: LaidValues<'a>,
     ) -> Option<LaidImage<'a>> {
         let laid = self.place_of_names(number, names);
-        self.laid[laid].key.as_ref().map(|_| LaidImage { laid, values, fresh })
+        self.laid[laid].key.as_ref().map(|_| LaidImage { laid, values })
+    }
+
+    /// The columns of a numbered list of names, if these are every column once.
+    pub(super) fn columns_of_names(&mut self, number: usize, names: &[String]) -> Option<&[Option<usize>]> {
+        let laid = self.place_of_names(number, names);
+        self.laid[laid].key.as_ref().map(|_| self.laid[laid].columns.as_slice())
     }
 
     /// The column that each value of an image is of.
@@ -419,7 +445,7 @@ impl<'o> Rows<'o> {
                 continue;
             };
             for (&column, &at) in key.iter().zip(places) {
-                push_value(&mut side.columns[column], column, image.values[at], writer, &mut place);
+                push_value(&mut side.columns[column], column, image.values.get(at), writer, &mut place);
             }
             if !std::mem::replace(&mut side.stated, true) {
                 side.columns.iter_mut().for_each(|column| column.stated = true);

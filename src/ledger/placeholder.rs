@@ -38,6 +38,11 @@ impl Placeholder {
         Self { strings: vec![plain, quoted(&STANDARD.encode(&bytes)), quoted(&map)], nested }
     }
 
+    /// Its forms that are JSON strings.
+    pub(super) fn strings(&self) -> &[String] {
+        &self.strings
+    }
+
     /// Whether a raw JSON value is the placeholder.
     pub(super) fn is(&self, raw: &str) -> bool {
         match raw.as_bytes().first() {

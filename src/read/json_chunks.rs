@@ -399,18 +399,9 @@ fn string_end(text: &[u8], start: usize) -> Ends {
     Ends::Beyond
 }
 
-/// The first place of a byte at or behind `from`, 32 bytes at a time.
+/// The first place of a byte at or behind `from`.
 pub(crate) fn find(text: &[u8], from: usize, byte: u8) -> Option<usize> {
-    let mut blocks = text[from..].chunks_exact(32);
-    let mut at = from;
-    for block in &mut blocks {
-        // Without a branch per byte, so that it becomes vector code.
-        if block.iter().fold(false, |found, b| found | (*b == byte)) {
-            return block.iter().position(|b| *b == byte).map(|i| at + i);
-        }
-        at += 32;
-    }
-    blocks.remainder().iter().position(|b| *b == byte).map(|i| at + i)
+    memchr::memchr(byte, &text[from..]).map(|at| from + at)
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ mod hostile_tests;
 mod infer;
 mod input;
 mod ipc;
+pub(crate) mod json_bytes;
 mod json_chunks;
 pub(crate) mod json_scan;
 mod json_table;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::super::image::LaidValues;
 use super::super::json::{self, Member, raw_members, raw_text};
 use super::layout::Frame;
 use super::source::{Connector, Source};
@@ -69,9 +70,8 @@ pub(super) struct Image<'a> {
 pub(super) enum Members<'a> {
     /// Each with its name.
     Named(&'a [Member<'a>]),
-    /// The values alone, and of each whether it is another than that of the record's image before;
-    /// the names are those of a frame.
-    Laid(&'a Frame, &'a [&'a str], &'a [bool]),
+    /// The values alone; the names are those of a frame.
+    Laid(&'a Frame, LaidValues<'a>),
 }
 
 impl<'a> Parts<'a> {
@@ -129,6 +129,18 @@ pub(super) struct Event<'a> {
     /// The schema of the value, as raw JSON.
     pub(super) schema: Option<&'a str>,
     pub(super) transaction: Option<&'a str>,
+    /// What has been seen of its images already.
+    pub(super) sighted: Option<Sighted<'a>>,
+}
+
+/// Of both images of an event, it is known that every value surely goes into its column, or is null
+/// outside the key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sighted<'a> {
+    /// The target whose columns those are.
+    pub(super) target: usize,
+    /// The columns that are null in some image.
+    pub(super) nulls: &'a [usize],
 }
 
 /// What a JSON value turns out to be.
@@ -210,6 +222,7 @@ fn classify<'a>(
             key: wrapping.key,
             schema: wrapping.schema,
             transaction: raw(envelope.transaction),
+            sighted: None,
         };
         return found(Opened::Event(&event));
     }

@@ -87,6 +87,9 @@ fn read(chunk: &JsonChunk, targets: &[TableTarget], options: &DecodeOptions, lea
             && let Some(event) = layouts.event(text, key)
         {
             decoder.event(&event);
+            if let Some(target) = decoder.unchecked.take() {
+                layouts.check(|images| decoder.checks(target, images));
+            }
             continue;
         }
         let wrapping = Wrapping { key, ..Wrapping::default() };
@@ -113,6 +116,8 @@ struct Decoder<'o> {
     fields: [u64; 2],
     /// Columns that are null in an image of the event at hand, if it can be left in the text at sight.
     nulls: Vec<usize>,
+    /// The target of an event that was left in the text at sight, but not while it was taken apart.
+    unchecked: Option<usize>,
     last: Option<Last>,
     index: usize,
     record: u64,
@@ -188,6 +193,7 @@ impl<'o> Decoder<'o> {
             searched: Modes { decimals: options.decimals.is_some(), binary: options.binary.is_some() },
             fields: [0; 2],
             nulls: Vec::new(),
+            unchecked: None,
             last: None,
             index: 0,
             record: 0,
@@ -510,7 +516,7 @@ fn image<'r>(
     let Some(stated) = stated else { return Ok(None) };
     let image = match stated.members {
         Some(Members::Named(members)) => Some(rows.image_of(members, Stated::Absent)),
-        Some(Members::Laid(frame, values, _)) => {
+        Some(Members::Laid(frame, values)) => {
             Some(rows.image_laid((frame.number, &frame.names), values, Stated::Absent))
         }
         None => rows.image(stated.text, Stated::Absent),

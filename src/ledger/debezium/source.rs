@@ -22,7 +22,7 @@ raw_members! {
         ts_ns = "ts_ns",
         commit_ts_ms = "commit_ts_ms",
         sequence = "sequence",
-        lsn = "lsn",
+        pub(super) lsn = "lsn",
         tx_id = "txId",
         tx_seq = "txSeq",
         server_id = "server_id",

@@ -207,19 +207,3 @@ fn mutated_records() {
     }
     assert!((3_000..25_000).contains(&valid), "{valid} of the texts are JSON");
 }
-
-#[test]
-fn texts_share_what_they_begin_with_alike() {
-    let text = "0123456789".repeat(12);
-    for from in [0, 1, 7, 50] {
-        for length in 0..=text.len() - from {
-            let mut other = text[from..from + length].to_owned();
-            let mut scan = Scan::new(&text);
-            scan.skip(0, from).unwrap();
-            assert_eq!(scan.shared(&other), length);
-            other.push('x');
-            assert_eq!(scan.shared(&other), length);
-        }
-    }
-    assert_eq!(Scan::new("").shared("a"), 0);
-}
