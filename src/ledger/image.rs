@@ -460,6 +460,47 @@ impl<'o> Rows<'o> {
         self.push_meta(meta, key_lost);
     }
 
+    /// Adds a change whose cells are all values of their columns, or null outside the key.
+    pub(super) fn push_plain(
+        &mut self,
+        meta: &Meta<'_>,
+        images: &[Option<LaidImage<'_>>; 2],
+        writer: &mut impl Writer,
+        notes: &mut Notes,
+    ) {
+        self.shapes.end_record(true);
+        let mut place = Place {
+            index: self.index,
+            target: self.target,
+            record: meta.record,
+            notes,
+            key_lost: false,
+            doubtful: false,
+        };
+        for (side, image) in [&mut self.before, &mut self.after].into_iter().zip(images) {
+            side.present.push(image.is_some());
+            if side.skipped {
+                continue;
+            }
+            let Some(image) = image else {
+                side.columns.iter_mut().for_each(|column| column.null(KNOWN));
+                continue;
+            };
+            for (column, raw) in self.laid[image.laid].columns.iter().zip(image.values.iter()) {
+                let Some(index) = *column else { continue };
+                let column = &mut side.columns[index];
+                if raw == "null" {
+                    column.stated = true;
+                    column.null(KNOWN);
+                } else {
+                    push_value(column, index, raw, writer, &mut place);
+                }
+            }
+        }
+        let key_lost = place.key_lost;
+        self.push_meta(meta, key_lost);
+    }
+
     /// Fills key cells that one image leaves out from the other one.
     pub(super) fn share_key(&self, staged: &mut Staged<'_>) {
         let (Some(before), Some(after)) = (&mut staged.before, &mut staged.after) else { return };

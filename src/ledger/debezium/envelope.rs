@@ -133,12 +133,13 @@ pub(super) struct Event<'a> {
     pub(super) sighted: Option<Sighted<'a>>,
 }
 
-/// Of both images of an event, it is known that every value surely goes into its column, or is null
-/// outside the key.
+/// What has been seen of both images of an event.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sighted<'a> {
-    /// The target whose columns those are.
+    /// The target whose columns they were looked at for.
     pub(super) target: usize,
+    /// Every value surely goes into its column, or is null outside the key.
+    pub(super) is_plain: bool,
     /// The columns that are null in some image.
     pub(super) nulls: &'a [usize],
 }

@@ -135,7 +135,9 @@ impl<'a> Layouts<'a> {
             let values = LaidValues { text, places: &found.places, fresh: &found.fresh };
             Some(Image { text, members: Some(Members::Laid(&layout.images[side], values)) })
         };
-        let sighted = |checks: &Checks| Sighted { target: checks.target, nulls: &parts.sight.nulls };
+        let sight = &parts.sight;
+        let sighted =
+            |checks: &Checks| Sighted { target: checks.target, is_plain: sight.plain, nulls: &sight.nulls };
         Some(Event {
             op: crate::ledger::json::text(parts.op?)?,
             before: image(0),
@@ -145,7 +147,7 @@ impl<'a> Layouts<'a> {
             key,
             schema: None,
             transaction: raw_text(parts.transaction),
-            sighted: layout.checks.as_ref().filter(|_| parts.sight.plain).map(sighted),
+            sighted: layout.checks.as_ref().map(sighted),
         })
     }
 
@@ -230,7 +232,7 @@ impl Layout {
         let text = record.as_bytes();
         (parts.op, parts.transaction) = (None, None);
         parts.images.iter_mut().for_each(|image| image.at = None);
-        parts.sight.plain = self.checks.is_some();
+        parts.sight.plain = true;
         parts.sight.nulls.clear();
         let mut at = blanks_end(text, 0);
         for (gap, what) in &self.members {

@@ -114,9 +114,9 @@ struct Decoder<'o> {
     searched: Modes<bool>,
     /// The fields of both images of the event at hand, as hashes.
     fields: [u64; 2],
-    /// Columns that are null in an image of the event at hand, if it can be left in the text at sight.
+    /// Columns that are null in an image of the event at hand, if it is plain at sight.
     nulls: Vec<usize>,
-    /// The target of an event that was left in the text at sight, but not while it was taken apart.
+    /// The target of an event that turned out to be plain, which was not seen while it was taken apart.
     unchecked: Option<usize>,
     last: Option<Last>,
     index: usize,
@@ -258,7 +258,7 @@ impl<'o> Decoder<'o> {
                 && matches!(op, Op::Update | Op::Delete)
                 && !keyless,
         };
-        if self.leave(target, event, &meta, connector) {
+        if self.push_at_sight(target, event, &meta, connector) {
             return;
         }
         match self.stage(target, event, op, connector) {

@@ -1,9 +1,9 @@
-//! Changes whose images can be left in the text at sight: most records of most ledgers.
+//! Changes that are plain at sight: most records of most ledgers.
 //!
 //! Every column of the table is stated by an object laid out as an earlier one, and every cell is
 //! null or surely goes into its column. Such a change says nothing about encodings, placeholders or cells
-//! that it did not touch, so nothing has to be staged: its key is written, and the rest stays where it is.
-//! Cells that equal those of the image before are not looked at twice.
+//! that it did not touch, so nothing has to be staged: its cells are written, or its key alone where the
+//! rest is left in the text. Cells that equal those of the image before are not looked at twice.
 //!
 //! Limits: of any other record nothing is done here; it takes the long way.
 
@@ -17,8 +17,8 @@ use crate::ledger::image::Writer as _;
 use crate::model::Op;
 
 impl Decoder<'_> {
-    /// Adds a change whose images can be left in the text at sight; `false`: it is none, and nothing was done.
-    pub(super) fn leave(
+    /// Adds a change that is plain at sight; `false`: it is none, and nothing was done.
+    pub(super) fn push_at_sight(
         &mut self,
         target: usize,
         event: &Event<'_>,
@@ -32,7 +32,7 @@ impl Decoder<'_> {
             _ => return false,
         };
         let count = if meta.op == Some(Op::Update) { 2 } else { 1 };
-        if event.schema.is_some() || event.key.is_some() || self.rows[target].left.is_none() {
+        if event.schema.is_some() || event.key.is_some() {
             return false;
         }
         // What a delete shows of a table's before images is in its cells.
@@ -48,7 +48,8 @@ impl Decoder<'_> {
         let sighted = event
             .sighted
             .filter(|sighted| sighted.target == target && stated == sides.map(|side| side.is_some()));
-        if sighted.is_none() && !self.are_plain(target, &images) {
+        let is_plain = sighted.map(|sighted| sighted.is_plain);
+        if !is_plain.unwrap_or_else(|| self.are_plain(target, &images)) {
             return false;
         }
         for (side, image) in images.iter().enumerate() {
@@ -60,8 +61,6 @@ impl Decoder<'_> {
             self.rows[target].facts.whole_update = true;
         }
         note_shapes(&mut self.rows[target], event, (meta.op, self.fields), None);
-        let record = &self.chunk.records[self.index];
-        let place = [record.start as u32, record.end as u32];
         let mut values = Values {
             assuming: false,
             encodings: &self.tables[target].encodings,
@@ -70,8 +69,15 @@ impl Decoder<'_> {
             variable: &mut [],
             assumed: &mut [],
         };
+        let (rows, notes) = (&mut self.rows[target], &mut self.notes);
+        if rows.left.is_none() {
+            rows.push_plain(meta, &images, &mut values, notes);
+            return true;
+        }
+        let record = &self.chunk.records[self.index];
+        let place = [record.start as u32, record.end as u32];
         let nulls = sighted.map_or(self.nulls.as_slice(), |sighted| sighted.nulls);
-        self.rows[target].push_left(meta, (&images, nulls), place, &mut values, &mut self.notes);
+        rows.push_left(meta, (&images, nulls), place, &mut values, notes);
         true
     }
 
@@ -243,9 +249,9 @@ mod tests {
                 nulls
             };
             if number > 0 {
-                assert_eq!(event.sighted.is_some(), plain, "{text}");
-                let of_event = event.sighted.map(|sighted| nulls(sighted.nulls));
-                assert_eq!(of_event, plain.then(|| nulls(&decoder.nulls)), "{text}");
+                let sighted = event.sighted.unwrap();
+                assert_eq!(sighted.is_plain, plain, "{text}");
+                assert!(!plain || nulls(sighted.nulls) == nulls(&decoder.nulls), "{text}");
                 seen[usize::from(plain)] += 1;
             }
             layouts.check(|images| decoder.checks(0, images));

@@ -225,6 +225,12 @@ impl<T: Counted> Cells for Dates<T> {
         days.and_then(|d| self.push(i64::from(d))).ok_or_else(|| Misfit::text(self.expected(), text))
     }
     fn json(&mut self, raw: &str) -> Result<(), Misfit> {
+        // What most dates look like, told by its length.
+        let date =
+            raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).filter(|date| date.len() == 10);
+        if date.and_then(parse_days).and_then(|days| self.push(i64::from(days))).is_some() {
+            return Ok(());
+        }
         json(self, raw)
     }
     fn epoch(&mut self, value: i64, unit: TimeUnit) -> Result<(), Misfit> {

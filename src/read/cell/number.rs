@@ -104,6 +104,35 @@ impl<'a> Written<'a> {
     }
 }
 
+/// The number that a literal without exponent denotes, times `10^scale`, if it has few digits and no more than that
+/// behind the point: what most numbers look like.
+fn short(literal: &str, scale: usize) -> Option<i64> {
+    let (negative, bytes) = match literal.as_bytes() {
+        [b'-', rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
+    if bytes.len() > 18 || scale > 18 {
+        return None;
+    }
+    let (mut value, mut digits, mut fraction) = (0_i64, 0, None);
+    for byte in bytes {
+        match byte {
+            b'0'..=b'9' => {
+                value = value * 10 + i64::from(byte - b'0');
+                digits += 1;
+            }
+            b'.' if fraction.is_none() => fraction = Some(digits),
+            _ => return None,
+        }
+    }
+    let shift = scale.checked_sub(fraction.map_or(0, |whole| digits - whole))?;
+    if digits == 0 || digits + shift > 18 {
+        return None;
+    }
+    let value = value * 10_i64.pow(shift as u32);
+    Some(if negative { -value } else { value })
+}
+
 fn digits(bytes: &[u8]) -> (&[u8], &[u8]) {
     bytes.split_at(bytes.iter().position(|b| !b.is_ascii_digit()).unwrap_or(bytes.len()))
 }
@@ -304,6 +333,10 @@ where
         self.literal(text).ok_or_else(|| Misfit::text(self.expected(), text))
     }
     fn json(&mut self, raw: &str) -> Result<(), Misfit> {
+        if let Some(value) = short(raw, 0).and_then(narrow) {
+            self.0.push(value);
+            return Ok(());
+        }
         match scalar(raw, || self.expected())? {
             json_text::Scalar::Bool(b) => self.bool(b),
             s => self.literal(&s.text()).ok_or_else(|| Misfit::new(self.expected(), raw)),
@@ -367,6 +400,11 @@ where
         self.literal(text).ok_or_else(|| Misfit::text(self.expected(), text))
     }
     fn json(&mut self, raw: &str) -> Result<(), Misfit> {
+        let scale = usize::try_from(self.scale).ok();
+        let value = scale.and_then(|scale| short(raw, scale)).and_then(narrow);
+        if value.and_then(|value| self.checked(value)).is_some() {
+            return Ok(());
+        }
         let literal = match scalar(raw, || self.expected())? {
             json_text::Scalar::Bool(_) => None,
             s => self.literal(&s.text()),
