@@ -81,7 +81,7 @@ pub(super) fn column_hash(name: &str, kind: Option<&str>) -> u64 {
 }
 
 /// The shape of an image, and what it proves.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Carried {
     /// 0 for no image, else one more than the number of the shape.
     shape: u16,
@@ -249,20 +249,35 @@ impl DriftFinder {
         }
         debug_assert!(shapes.rows.is_empty() || shapes.rows.len() == batch.len(), "one entry per change");
         let numbers: Vec<usize> = shapes.shapes.iter().map(|shape| self.number(shape)).collect();
-        for (row, carried) in shapes.rows.iter().enumerate() {
+        let position = |row: usize| {
             let own = batch.position.as_ref().map_or(0, |p| p[row]);
-            let place = Place {
-                position: (batch.commit_position.as_ref().map_or(own, |p| p[row]), own),
-                stream: batch.stream[row],
-                file,
-                record: batch.record[row],
-            };
-            for image in carried.iter().filter(|image| image.shape > 0) {
-                let seen = &mut self.seen[numbers[usize::from(image.shape) - 1]];
-                seen.add(0, place);
-                if image.whole != Whole::No {
-                    seen.add(image.whole as usize, place);
-                }
+            (batch.commit_position.as_ref().map_or(own, |p| p[row]), own)
+        };
+        let placed = batch.position.is_some() || batch.commit_position.is_some();
+        let rises = |row: usize| {
+            batch.stream[row - 1] < batch.stream[row] && (!placed || position(row - 1) < position(row))
+        };
+        let mut from = 0;
+        // Of changes that carry the same and follow each other, the first and the last say all.
+        while let Some(carried) = shapes.rows.get(from) {
+            let goes_on = |row: &usize| shapes.rows[*row] == *carried && rises(*row);
+            let next = from + 1 + (from + 1..shapes.rows.len()).take_while(goes_on).count();
+            for row in std::iter::once(from).chain((next - 1 > from).then_some(next - 1)) {
+                let (stream, record) = (batch.stream[row], batch.record[row]);
+                let place = Place { position: position(row), stream, file, record };
+                self.add(carried, &numbers, place);
+            }
+            from = next;
+        }
+    }
+
+    /// A change at a place carries this.
+    fn add(&mut self, carried: &[Carried; 2], numbers: &[usize], place: Place) {
+        for image in carried.iter().filter(|image| image.shape > 0) {
+            let seen = &mut self.seen[numbers[usize::from(image.shape) - 1]];
+            seen.add(0, place);
+            if image.whole != Whole::No {
+                seen.add(image.whole as usize, place);
             }
         }
     }
@@ -397,7 +412,64 @@ fn parts(kind: &str) -> (String, &str) {
 
 #[cfg(test)]
 mod tests {
+    use arrow::datatypes::DataType;
+
     use super::*;
+
+    #[test]
+    fn runs_of_changes_say_what_each_of_them_says() {
+        let table =
+            crate::ledger::testing::target("t", &[("id!", DataType::Int64), ("a", DataType::Int64)]).schema;
+        let shape = |names: &[&'static str]| Shape::new(&table, names.iter().map(|name| (*name, None)));
+        let mut random = crate::testing::Prng::new(3);
+        for round in 0..400_u64 {
+            let (mut whole, mut single) = (DriftFinder::default(), DriftFinder::default());
+            let mut stream = 0;
+            for chunk in 0..3 {
+                let rows = 1 + random.index(12);
+                let carried = |random: &mut crate::testing::Prng| Carried {
+                    shape: if random.below(6) == 0 { 1 + random.below(3) as u16 } else { 1 },
+                    whole: if random.below(3) == 0 { Whole::No } else { Whole::Yes },
+                };
+                let shapes = Shapes {
+                    shapes: vec![shape(&["id", "a"]), shape(&["id"]), shape(&["id", "b"])],
+                    rows: (0..rows).map(|_| [carried(&mut random), Carried::default()]).collect(),
+                    crowded: false,
+                };
+                let positions =
+                    (0..rows as u128).map(|n| 10 * chunk + n + u128::from(random.below(2))).collect();
+                let batch = ChangeBatch {
+                    ops: vec![0; rows],
+                    committed_at: vec![0; rows],
+                    stream: (stream..stream + rows as u64).collect(),
+                    record: (stream..stream + rows as u64).collect(),
+                    position: (round % 3 > 0).then_some(positions),
+                    ..ChangeBatch::default()
+                };
+                stream += rows as u64;
+                whole.observe(&batch, &shapes, 0);
+                for row in 0..rows {
+                    let batch = ChangeBatch {
+                        ops: vec![0],
+                        committed_at: vec![0],
+                        stream: vec![batch.stream[row]],
+                        record: vec![batch.record[row]],
+                        position: batch.position.as_ref().map(|p| vec![p[row]]),
+                        ..ChangeBatch::default()
+                    };
+                    let shapes = Shapes {
+                        shapes: shapes.shapes.clone(),
+                        rows: vec![shapes.rows[row]],
+                        crowded: false,
+                    };
+                    single.observe(&batch, &shapes, 0);
+                }
+            }
+            for (a, b) in whole.seen.iter().zip(&single.seen) {
+                assert_eq!(format!("{a:?}"), format!("{b:?}"), "{round}");
+            }
+        }
+    }
 
     #[test]
     fn types_are_the_same_under_their_long_and_short_names() {

@@ -211,11 +211,9 @@ fn positions(positions: Option<&[u128]>, rows: usize) -> Result<ArrayRef, ArrowE
     let Some(positions) = positions else {
         return Ok(new_null_array(&DataType::FixedSizeBinary(16), rows));
     };
-    let bytes = positions.iter().map(|p| p.to_be_bytes());
-    if rows == 0 {
-        return Ok(new_null_array(&DataType::FixedSizeBinary(16), 0));
-    }
-    Ok(Arc::new(FixedSizeBinaryArray::try_from_iter(bytes)?))
+    let mut bytes = vec![0; 16 * positions.len()];
+    bytes.chunks_exact_mut(16).zip(positions).for_each(|(to, p)| to.copy_from_slice(&p.to_be_bytes()));
+    Ok(Arc::new(FixedSizeBinaryArray::try_new(16, bytes.into(), None)?))
 }
 
 fn present(images: &Images, rows: usize) -> ArrayRef {

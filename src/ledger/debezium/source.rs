@@ -231,11 +231,19 @@ fn sequence(raw: &str) -> Option<[Option<u64>; 2]> {
 
 /// The same where both are there and written as connectors write them: `"[\"24\",\"32\"]"`.
 fn two_numbers(raw: &str) -> Option<[Option<u64>; 2]> {
-    let inner = raw.strip_prefix(r#""[\""#)?.strip_suffix(r#"\"]""#)?;
-    let (commit, own) = inner.split_at(inner.bytes().position(|b| b == b'\\')?);
-    let own = own.strip_prefix(r#"\",\""#)?;
-    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-    Some([Some(number(commit)?), Some(number(own)?)])
+    let (commit, rest) = leading_number(raw.as_bytes().strip_prefix(br#""[\""#)?)?;
+    let (own, rest) = leading_number(rest.strip_prefix(br#"\",\""#)?)?;
+    (rest == br#"\"]""#).then_some([Some(commit), Some(own)])
+}
+
+/// The number that a text begins with, and what follows it.
+fn leading_number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let (mut number, mut digits) = (0_u64, 0);
+    while let Some(digit) = text.get(digits).filter(|byte| byte.is_ascii_digit()) {
+        number = number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+        digits += 1;
+    }
+    (digits > 0).then(|| (number, &text[digits..]))
 }
 
 #[cfg(test)]
