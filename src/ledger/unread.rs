@@ -351,4 +351,60 @@ mod tests {
         }
         assert!(left > 20 && with_notes > 60, "{left} left, {with_notes} with notes");
     }
+
+    #[test]
+    fn damaged_records_are_found_whichever_way_they_are_read() {
+        let mut random = crate::testing::Prng::new(23);
+        let targets = [items()];
+        let pieces = [
+            "\"", "\\", "{", "}", "]", ",", ":", " ", "0", "7", "-", ".", "e", "null", "\"id\":", "ä", "d",
+            "t",
+        ];
+        let (mut left, mut unparsable, mut sound) = (0, 0, 0);
+        for number in 0..600_u64 {
+            let mut records: Vec<String> =
+                (1..4 + number % 7).map(|n| record(30 * number + n, &mut random)).collect();
+            // The first one shows how records follow each other.
+            let damaged = 1 + random.index(records.len() - 1);
+            let text = &mut records[damaged];
+            for _ in 0..=random.below(2) {
+                let places: Vec<usize> = (0..text.len()).filter(|&at| text.is_char_boundary(at)).collect();
+                let first = random.index(places.len());
+                let last = (first + random.index(3)).min(places.len() - 1);
+                let piece = if random.below(3) == 0 { "" } else { pieces[random.index(pieces.len())] };
+                text.replace_range(places[first]..places[last], piece);
+            }
+            let of = |records: &[String], depth| {
+                let options = DecodeOptions { depth, ..DecodeOptions::default() };
+                decode(
+                    Format::Debezium,
+                    &crate::ledger::testing::chunk(&records.join("\n")),
+                    &targets,
+                    &options,
+                )
+            };
+            let wrapped: Vec<String> = records.iter().map(|r| format!("{{\"payload\":{r}}}")).collect();
+            let [fast, keys] = [Depth::Whole, Depth::Keys].map(|depth| of(&records, depth));
+            let slow = of(&wrapped, Depth::Whole);
+            // Of a text that is no JSON, the message says where it is not.
+            let said = |d: &crate::ledger::Decoded| {
+                let notes: Vec<_> =
+                    d.notes.iter().map(|n| (n.kind, n.target, n.record, n.column.clone(), n.count)).collect();
+                let changes = &d.changes[0];
+                let order = (&changes.ops, &changes.committed_at, &changes.position, &changes.record);
+                format!("{:?}", (notes, &d.facts, &d.shapes, &d.tables, order, &changes.before.columns[1]))
+            };
+            assert_eq!(said(&fast), said(&slow), "{}", records.join("\n"));
+            assert_eq!(said(&keys), said(&slow), "{}", records.join("\n"));
+            let [shown, expected] = [&fast, &slow].map(|d| show(&d.changes[0], &targets[0].schema));
+            assert_eq!(shown, expected, "{}", records.join("\n"));
+            left += usize::from(!keys.texts.is_empty());
+            let found = fast.notes.iter().any(|n| n.kind == crate::model::DiscrepancyKind::UnparsableRecord);
+            *if found { &mut unparsable } else { &mut sound } += 1;
+        }
+        assert!(
+            left > 60 && unparsable > 200 && sound > 60,
+            "{left} left, {unparsable} unparsable, {sound} sound"
+        );
+    }
 }

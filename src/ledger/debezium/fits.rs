@@ -23,7 +23,7 @@ pub(super) enum Plain {
     Decimal { whole: usize, fraction: usize },
     /// `true` or `false`.
     Bool,
-    /// `"YYYY-MM-DD"`, a day that every month has.
+    /// `"YYYY-MM-DD"`, a day that its month has in every year.
     Date,
 }
 
@@ -102,13 +102,20 @@ fn number_end(text: &[u8], at: usize, whole: usize, fraction: usize) -> Option<u
 /// How many bytes a date has.
 const DATE: usize = 12;
 
-/// `"YYYY-MM-DD"`, a day that every month has.
+/// `"YYYY-MM-DD"`, a day that its month has in every year.
 fn is_date(bytes: &[u8]) -> bool {
     let &[b'"', y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'"'] = bytes else { return false };
+    if ![y1, y2, y3, y4, m1, m2, d1, d2].iter().all(u8::is_ascii_digit) {
+        return false;
+    }
     let two = |a: u8, b: u8| (a - b'0') * 10 + (b - b'0');
-    [y1, y2, y3, y4, m1, m2, d1, d2].iter().all(u8::is_ascii_digit)
-        && (1..=12).contains(&two(m1, m2))
-        && (1..=28).contains(&two(d1, d2))
+    let days = match two(m1, m2) {
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return false,
+    };
+    (1..=days).contains(&two(d1, d2))
 }
 
 /// What the values of both images of a layout have to be, so that images can be left in the text at sight.
@@ -211,6 +218,20 @@ mod tests {
     }
 
     #[test]
+    fn days_of_every_month_are_dates() {
+        let mut fitting = 0;
+        for day in 0..=32 {
+            for month in 0..=13 {
+                let raw = format!("\"2023-{month:02}-{day:02}\"");
+                let fits = fits(Encoding::Days, &DataType::Date32, &raw);
+                assert_eq!(fits, is_written(&DataType::Date32, &raw), "{raw}");
+                fitting += usize::from(fits);
+            }
+        }
+        assert_eq!(fitting, 365);
+    }
+
+    #[test]
     fn what_fits_is_written() {
         let raws = [
             "1",
@@ -238,7 +259,9 @@ mod tests {
             "\"\\ud800\"",
             "\"12\"",
             "\"2024-02-28\"",
+            "\"2024-02-29\"",
             "\"2024-02-30\"",
+            "\"2024-06-31\"",
             "\"2024-13-01\"",
             "\"2024-00-01\"",
             "\"0000-01-01\"",
