@@ -246,6 +246,40 @@ fn partial_images_agree_with_the_twin() {
     }
 }
 
+/// A rebuild alone does not scan all of the past; with verification all of it is scanned. Whatever is wrong with
+/// the data, both must return the same.
+#[test]
+fn gaps_ask_of_the_past_what_they_depend_on() {
+    let faults = || Fault::ALL.into_iter().map(Some).chain([None]);
+    for (number, fault) in faults().enumerate() {
+        for seed in seeds(2) {
+            let mut prng = Prng::new(seed * 100 + number as u64);
+            let images = ImageMode::ALL[1 + (number + seed as usize) % 3];
+            let truncates = prng.index(4) == 0;
+            let options = Options { key_changes: false, truncates, ..Options::new(seed, KeyShape::Int) };
+            let history = generate(&options);
+            let shape = Shape { images, ..Shape::default() };
+            let mut delivery = history.deliver(&shape);
+            let planted = fault.map(|fault| fault.plant(&mut delivery, 0, &mut prng));
+            if planted.is_some_and(|planted| planted.is_none()) {
+                continue;
+            }
+            let files = Files::write(delivery, Format::Mapped, &shape, truncates);
+            let rows = format!("{}.parquet", files.delivery.tables[0].name);
+            for (as_of, _) in moments(&history, &mut prng, 3) {
+                let [whole, narrow] =
+                    [("whole", &[][..]), ("narrow", &["--no-verify"])].map(|(out, flags)| {
+                        let out = files.snapshot(as_of, out, flags);
+                        (std::fs::read(out.join(&rows)).unwrap(), cell_verdicts(&out))
+                    });
+                let context = format!("seed {seed}, {fault:?}, {images:?}, as-of {}", format_instant(as_of));
+                assert_lines(&narrow.1, &whole.1, &format!("{context}: verdicts of cells"));
+                assert!(narrow.0 == whole.0, "{context}: rows differ");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_twin_claims_only_what_is_true() {
     for seed in seeds(60) {

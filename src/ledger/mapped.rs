@@ -13,6 +13,7 @@ mod alone;
 mod clock;
 mod exact;
 mod images;
+mod missing;
 mod one_key;
 mod unknown;
 mod words;
@@ -177,7 +178,6 @@ impl MappedTable {
     /// Looks once at ops and commit times (and, where nulls can be gaps, at images), so
     /// that what is wrong with them is known before anything is replayed.
     fn look_over(&mut self, plan: &Dataset) -> Result<()> {
-        let mut finder = LaneFinder::new(&self.schema);
         let mut unknown: HashMap<String, (u64, u64, String)> = HashMap::new();
         let words: Vec<Result<Vec<(usize, String)>>> =
             (0..self.segments.len()).into_par_iter().map(|segment| self.unknown_words(segment)).collect();
@@ -185,9 +185,6 @@ impl MappedTable {
             for (row, text) in words? {
                 let place = self.place(segment, row);
                 unknown.entry(text).or_insert((0, place.1, place.0)).0 += 1;
-            }
-            if self.missing.is_some() {
-                finder.observe(&self.read(segment, Want::IMAGES, None)?);
             }
             self.note_twice(segment)?;
         }
@@ -204,7 +201,7 @@ impl MappedTable {
             self.discrepancies.push(discrepancy);
         }
         self.note_unknown(&plan.name);
-        self.lanes = Some(if self.missing.is_some() { finder.finish() } else { self.lanes_by_shape() });
+        self.lanes = Some(if self.missing.is_some() { self.lanes_by_gaps()? } else { self.lanes_by_shape() });
         Ok(())
     }
 

@@ -164,11 +164,8 @@ impl ChangeStore {
     /// # Errors
     /// The file cannot be read or decoded.
     pub fn read(&self, segment: usize, want: Want, rows: Option<&[u32]>) -> Result<ChangeBatch> {
-        let by_values = matches!(self.segments, Segments::Mapped(_)) || segment >= self.own;
-        let want = match want.states && by_values {
-            true => Want { before: Columns::All, after: Columns::All, ..want },
-            false => want,
-        };
+        let is_by_values = matches!(self.segments, Segments::Mapped(_)) || segment >= self.own;
+        let want = if is_by_values { by_values(want) } else { want };
         if let (Some(opening), Some(behind)) = (&self.opening, segment.checked_sub(self.own)) {
             return opening.read(behind, want, rows);
         }
@@ -197,8 +194,8 @@ impl ChangeStore {
         take: &mut dyn FnMut(usize, ChangeBatch) -> Result<()>,
     ) -> Result<()> {
         match &self.segments {
-            Segments::Mapped(table) if segment < self.own && !want.states => {
-                table.read_parts(segment, want, rows, take)
+            Segments::Mapped(table) if segment < self.own => {
+                table.read_parts(segment, by_values(want), rows, take)
             }
             _ => take(0, self.read(segment, want, None)?),
         }
@@ -233,6 +230,11 @@ impl ChangeStore {
     pub fn is_whole_by_format(&self) -> bool {
         matches!(self.segments, Segments::Mapped(_))
     }
+}
+
+/// The same where what is known of a cell is told by its value.
+fn by_values(want: Want) -> Want {
+    if want.states { Want { before: Columns::All, after: Columns::All, ..want } } else { want }
 }
 
 fn firsts(rows: impl Iterator<Item = usize>) -> Result<Vec<u32>> {

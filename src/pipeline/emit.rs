@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arrow::array::{ArrayRef, new_null_array};
 use arrow::datatypes::SchemaRef;
@@ -30,12 +30,25 @@ const RECENT_MAX: usize = 16;
 /// Cells of no more than one row in so many are compared alone.
 const SINGLED_OUT_SHARE: usize = 2;
 
+/// Groups whose sources are kept: columns are made group by group.
+const RECENT_GROUPS: usize = 4;
+
 /// Pieces of output groups and lanes, made once for all columns of a lane.
 #[derive(Debug, Default)]
-pub(super) struct RecentPieces(Mutex<VecDeque<OfLane>>);
+pub(super) struct RecentPieces {
+    pieces: Mutex<VecDeque<OfLane>>,
+    sources: Mutex<VecDeque<OfGroup>>,
+}
 
 /// Group, lane, and their pieces.
 type OfLane = ((usize, usize), Arc<GroupPieces>);
+
+/// Group, and what supplies its patches.
+type OfGroup = (usize, Arc<OnceLock<GroupSources>>);
+
+/// Per lane, what supplies the cells of the patches of a group: place among them, and source. Cells that the row
+/// supplies over which their patch stands, mostly nearly all of them, are left out.
+type GroupSources = Vec<Vec<(u32, Source)>>;
 
 /// Where the cells of some rows come from.
 #[derive(Debug, Default)]
@@ -50,7 +63,7 @@ struct GroupPieces {
 impl RecentPieces {
     /// The pieces of a group and lane, made if they are not known.
     fn of(&self, key: (usize, usize), make: impl FnOnce() -> GroupPieces) -> Arc<GroupPieces> {
-        let lock = || self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let lock = || self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, known)) = lock().iter().find(|(k, _)| *k == key) {
             return Arc::clone(known);
         }
@@ -62,6 +75,28 @@ impl RecentPieces {
         recent.push_back((key, Arc::clone(&made)));
         made
     }
+
+    /// What supplies the patches of a group, in a place for it that whoever comes first fills.
+    fn sources(&self, group: usize) -> Arc<OnceLock<GroupSources>> {
+        let mut recent = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = recent.iter().find(|(of, _)| *of == group) {
+            return Arc::clone(known);
+        }
+        if recent.len() >= RECENT_GROUPS {
+            recent.pop_front();
+        }
+        let place = Arc::default();
+        recent.push_back((group, Arc::clone(&place)));
+        place
+    }
+}
+
+/// The patches among the rows of a layout, in order: number, the row each stands over, what supplies its first lane.
+fn patches(layout: &Layout) -> impl Iterator<Item = (u32, Option<u32>, Source)> {
+    layout.runs().filter_map(|part| match part {
+        Part::Patch { number, over, source } => Some((number, over, source)),
+        Part::Keep(_) => None,
+    })
 }
 
 impl Rebuilt<'_> {
@@ -83,27 +118,52 @@ impl Rebuilt<'_> {
         }
     }
 
-    fn pieces(&self, images: &Fetched, layout: &Layout, lane: usize) -> GroupPieces {
-        let group = layout.group.unwrap_or(0);
-        let own = |row: Option<u32>| row.map_or(NO_ROW, |row| locator(group, row as usize));
-        let patches = layout.runs().filter_map(|part| match part {
-            Part::Patch { number, over, source } => Some((number, over, source)),
-            Part::Keep(_) => None,
-        });
+    fn pieces(&self, images: &Fetched, group: usize, lane: usize) -> GroupPieces {
+        let layout = &self.layouts[group];
+        let from = layout.group.unwrap_or(0);
+        let own = |row: Option<u32>| row.map_or(NO_ROW, |row| locator(from, row as usize));
         let cells: Vec<Reference> = if self.has_one_source {
             let of_row = self.is_key_of_row(lane);
             let cell = |(_, over, source)| match over {
                 Some(row) if of_row => (0, row),
                 over => self.cell(images, (source, own(over))),
             };
-            patches.map(cell).collect()
-        } else {
+            patches(layout).map(cell).collect()
+        } else if self.is_whole {
             // Choices lie all over memory: a loop of nothing else has many of them under way at a time.
-            let sources = patches.map(|(number, over, _)| (self.source(number, lane), own(over)));
+            let sources = patches(layout).map(|(number, over, _)| (self.source(number, lane), own(over)));
             let sources: Vec<(Source, u64)> = sources.collect();
             sources.into_iter().map(|source| self.cell(images, source)).collect()
+        } else {
+            let sources = self.recent.sources(group);
+            let listed = &sources.get_or_init(|| self.group_sources(layout))[lane];
+            let mut listed = listed.iter().copied().peekable();
+            let cell = |(place, (_, over, _)): (u32, (u32, Option<u32>, Source))| {
+                let source = listed.next_if(|(at, _)| *at == place).map(|(_, source)| source);
+                match (source, over) {
+                    (None, Some(row)) => (0, row),
+                    (source, over) => self.cell(images, (source.unwrap_or(Source::Nothing), own(over))),
+                }
+            };
+            (0..).zip(patches(layout)).map(cell).collect()
         };
         self.pieces_of(images, layout.runs(), cells)
+    }
+
+    /// What supplies the patches of a group, all lanes of a patch at a time: choices lie all over memory, but
+    /// those of one patch together.
+    fn group_sources(&self, layout: &Layout) -> GroupSources {
+        let mut sources = vec![Vec::new(); 1 + self.input.lanes.count()];
+        for (place, (number, over, _)) in (0..).zip(patches(layout)) {
+            let own = Source::Current(self.slot(number));
+            for (lane, listed) in sources.iter_mut().enumerate() {
+                let source = self.source(number, lane);
+                if over.is_none() || source != own {
+                    listed.push((place, source));
+                }
+            }
+        }
+        sources
     }
 
     /// The pieces of rows, given where the cells of the patches among them are.
@@ -222,7 +282,7 @@ impl Rebuilt<'_> {
         }
         let lane = self.lane(column);
         let images = self.images(group, lane)?;
-        let of = self.recent.of((group, lane), || self.pieces(&images, layout, lane));
+        let of = self.recent.of((group, lane), || self.pieces(&images, group, lane));
         let null = new_null_array(&self.types[column], 1);
         let arrays = self.arrays(&images, column, own, (&of.named, &null));
         let arrays = arrays.into_iter().map(|array| array.cloned()).collect();
@@ -236,7 +296,7 @@ impl Rebuilt<'_> {
         let Some(from) = layout.group.filter(|_| !self.shared.keeps_columns()) else { return Ok(None) };
         let lane = self.lane(column);
         let images = self.images(group, lane)?;
-        let of = self.recent.of((group, lane), || self.pieces(&images, layout, lane));
+        let of = self.recent.of((group, lane), || self.pieces(&images, group, lane));
         if of.pieces.supplied().len() > layout.len() / SINGLED_OUT_SHARE {
             return Ok(None);
         }

@@ -33,8 +33,11 @@ const RECORDS: usize = 1 << 17;
 struct Case<'a> {
     conflict: &'a Conflict,
     /// The changes that it is judged by, the latest first.
-    indices: Vec<u32>,
-    records: &'a Records,
+    records: Vec<(&'a ChangeBatch, usize)>,
+    /// Of these, all but the one at which it shows.
+    earlier: Vec<(&'a ChangeBatch, usize)>,
+    /// The one at which it shows.
+    shown: Option<(&'a ChangeBatch, usize)>,
     /// The current row, if there is one.
     current: Option<(&'a RecordBatch, usize)>,
 }
@@ -203,7 +206,15 @@ impl Evidence<'_> {
             let (group, row) = place(standing);
             discrepancy.current = Some(self.input.current_place(group, row));
         }
-        let case = Case { conflict, indices: self.indices(conflict), records, current };
+        let indices = self.indices(conflict);
+        let earlier: Vec<u32> = indices.iter().copied().filter(|&index| index != conflict.index).collect();
+        let case = Case {
+            conflict,
+            records: self.found(&indices, records),
+            earlier: self.found(&earlier, records),
+            shown: Some(conflict.index).filter(|&i| i != u32::MAX).and_then(|i| records.find(self, i)),
+            current,
+        };
         let compared = !matches!(
             conflict.kind,
             DiscrepancyKind::UpdateOfAbsent
@@ -223,22 +234,20 @@ impl Evidence<'_> {
 
     /// Compares the last known cell with what the conflicting record or row says.
     fn compare(&self, column: usize, case: &Case<'_>, discrepancy: &mut Discrepancy) {
-        let Case { conflict, records, .. } = *case;
-        let (array, row): (&ArrayRef, usize) = if conflict.index == u32::MAX {
+        let (array, row): (&ArrayRef, usize) = if case.conflict.index == u32::MAX {
             match case.current {
                 Some((batch, row)) => (batch.column(column), row),
                 None => return,
             }
         } else {
-            let Some((batch, row)) = records.find(self, conflict.index) else { return };
+            let Some((batch, row)) = case.shown else { return };
             let images = if batch.before.is_present(row) { &batch.before } else { &batch.after };
             match images.column(column) {
                 Some(array) if known(images.state(column, row)) => (array, row),
                 _ => return,
             }
         };
-        let earlier: Vec<u32> = case.indices.iter().copied().filter(|&i| i != conflict.index).collect();
-        let Some((held, held_row)) = self.last_known(column, &earlier, records) else { return };
+        let Some((held, held_row)) = latest_stated(column, &case.earlier) else { return };
         let loose = self.input.lanes.is_ambiguous(column);
         let open = |a: &ArrayRef, r| a.is_null(r) || canon::is_non_finite(a.as_ref(), r);
         let number =
@@ -268,15 +277,12 @@ impl Evidence<'_> {
         indices: &[u32],
         records: &'r Records,
     ) -> Option<(&'r ArrayRef, usize)> {
-        for &index in indices {
-            let (batch, row) = records.find(self, index)?;
-            for images in [&batch.after, &batch.before] {
-                if images.is_present(row) && known(images.state(column, row)) {
-                    return images.column(column).map(|array| (array, row));
-                }
-            }
-        }
-        None
+        latest_stated(column, &self.found(indices, records))
+    }
+
+    /// Where these changes are, up to the first that was not read.
+    fn found<'r>(&self, indices: &[u32], records: &'r Records) -> Vec<(&'r ChangeBatch, usize)> {
+        indices.iter().map_while(|&index| records.find(self, index)).collect()
     }
 
     /// A row that is there on one side only differs by all of its measures.
@@ -284,8 +290,7 @@ impl Evidence<'_> {
         for name in &self.input.plan.measures {
             let Some(column) = self.input.schema.column(name) else { continue };
             let amount = match (case.conflict.kind, case.current) {
-                (DiscrepancyKind::CurrentMissing, _) => self
-                    .last_known(column, &case.indices, case.records)
+                (DiscrepancyKind::CurrentMissing, _) => latest_stated(column, &case.records)
                     .filter(|(array, row)| array.is_valid(*row))
                     .map(|(array, row)| differing(measured(array, row), Some(Amount::ZERO))),
                 (DiscrepancyKind::CurrentUnexpected, Some((batch, row))) => Some(batch.column(column))
@@ -447,6 +452,18 @@ impl Evidence<'_> {
 fn differing(expected: Option<Amount>, found: Option<Amount>) -> String {
     let Some((expected, found)) = expected.zip(found) else { return UNKNOWN.to_owned() };
     found.minus(expected).map_or_else(|| "overflow".to_owned(), |amount| amount.to_string())
+}
+
+/// The first cell of a column that is stated among changes given from the latest back.
+fn latest_stated<'r>(column: usize, changes: &[(&'r ChangeBatch, usize)]) -> Option<(&'r ArrayRef, usize)> {
+    for &(batch, row) in changes {
+        for images in [&batch.after, &batch.before] {
+            if images.is_present(row) && known(images.state(column, row)) {
+                return images.column(column).map(|array| (array, row));
+            }
+        }
+    }
+    None
 }
 
 fn known(state: CellState) -> bool {

@@ -604,6 +604,16 @@ impl DatasetInput {
         })
     }
 
+    /// As [`Self::scan_parts`], of keys alone.
+    pub(super) fn scan_keys(&self, segment: usize, take: &mut dyn FnMut(usize, ChangeBatch)) -> Result<()> {
+        let want = Want { packed: true, ..Want::KEYS };
+        self.store.read_parts(segment, want, SCAN_ROWS, &mut |from, mut batch| {
+            self.normalise_keys(&mut batch);
+            take(from, batch);
+            Ok(())
+        })
+    }
+
     fn wanted_by_scan(&self, verify: bool) -> Want {
         // Without hashes, a fact still says which cells its images know.
         let keys = Want { states: self.lanes.is_partial(), ..Want::KEYS };

@@ -49,6 +49,7 @@ mod one_key;
 mod opening;
 mod outcome;
 mod passes;
+mod past;
 mod postings;
 mod prefix;
 pub mod progress;

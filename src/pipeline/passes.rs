@@ -48,6 +48,9 @@ impl Run {
         let input = &self.inputs.datasets[dataset];
         let ranks = self.order(dataset).order.ranks(input.member);
         let facts = FactOptions { seed: self.seed, verify: false, from_rank };
+        if input.lanes.is_partial() {
+            return self.narrow_with_gaps(dataset, (options, facts), progress);
+        }
         let passes = self.passes(dataset, options, facts);
         let Some(first) = passes.as_ref().and_then(|passes| passes.ranges.first()) else {
             let histories = scan::histories(input, &ranks, facts, progress)?;

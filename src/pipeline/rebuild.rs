@@ -315,10 +315,15 @@ impl<'a> Rebuilt<'a> {
         self.lanes_of(number)[0].source
     }
 
+    /// The slot of a present patch.
+    pub(super) fn slot(&self, number: u32) -> u32 {
+        self.patches[self.present[number as usize] as usize].slot
+    }
+
     /// How a patch's cells of a lane (0: the key) were chosen.
     pub(super) fn choice_of_lane(&self, number: u32, lane: usize) -> Choice {
         if lane == 0 && self.keys_by_row {
-            let slot = self.patches[self.present[number as usize] as usize].slot;
+            let slot = self.slot(number);
             if self.standing.rows[slot as usize] != NO_ROW {
                 return Choice { source: Source::Current(slot), inferred: false };
             }

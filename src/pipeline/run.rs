@@ -10,12 +10,12 @@ use super::findings::{Collected, Findings, Found, Known};
 use super::inputs::{DatasetInput, Inputs, Scan, SourceInput};
 use super::opening::{self, Added};
 use super::passes::{later_passes, undone_by_op};
-use super::progress::Progress;
+use super::progress::{Progress, Silent};
 use super::rebuild::world;
 use super::scan::{self, FactOptions, Histories, Ordered};
 use super::standing::{self, Standing};
 use super::window::{self, Window};
-use super::{contested, copies, postings};
+use super::{contested, copies, past, postings};
 use crate::error::{Error, Result};
 use crate::model::canon::Seed;
 use crate::model::{DiscrepancyKind as Kind, Op};
@@ -197,10 +197,9 @@ impl Run {
         let facts = FactOptions { seed: self.seed, verify: hashed, from_rank: 0 };
         // What needs nothing of the past needs no opening either.
         let opening = self.openings[dataset].opening.filter(|_| narrow.is_none());
-        let mut histories = match narrow {
-            Some(histories) => histories,
-            None => self.all_histories(dataset, options, facts, progress)?,
-        };
+        let may_lack_past = narrow.is_some() && input.lanes.is_partial();
+        let all = |progress| self.all_histories(dataset, options, facts, progress);
+        let mut histories = narrow.map_or_else(|| all(progress), Ok)?;
         refuse_partial_multiset(input, &histories)?;
         let scan = ScanOptions {
             schema: &input.schema,
@@ -217,15 +216,16 @@ impl Run {
         let knows_all = input.plan.ledger.from_birth || input.covers_current || is_emptied;
         let scan_of = (scan, options.verify && knows_all);
         let mut standing = standing::read(input, &histories, scan_of, progress)?;
+        if may_lack_past && past::lacks_rows(&histories, &standing, end) {
+            histories = all(&Silent)?;
+            standing = standing::read(input, &histories, scan_of, &Silent)?;
+        }
         if let Some(passes) = histories.passes.clone() {
             later_passes(input, &passes, (&mut histories, &mut standing), scan)?;
         }
+        let (changes, keys) = (u64::from(input.store.len()), histories.slots() as u64);
         let mut analysed = Analysed {
-            counts: Counts {
-                changes: u64::from(input.store.len()),
-                keys: histories.slots() as u64,
-                agreeing: 0,
-            },
+            counts: Counts { changes, keys, agreeing: 0 },
             histories,
             standing,
             end,
@@ -263,10 +263,10 @@ impl Run {
         Ok(())
     }
 
-    /// The earliest cut, if changes before it need not become facts at all: whole images, no verification.
+    /// The earliest cut, if changes before it need not all become facts: no verification.
     pub(super) fn earliest_cut(&self, dataset: usize, options: RunPlan<'_>) -> Result<Option<u32>> {
         let input = &self.inputs.datasets[dataset];
-        let past = input.lanes.is_partial() || input.lanes.needs_hashes() || !input.contested.is_empty();
+        let past = input.lanes.needs_hashes() || !input.contested.is_empty();
         if options.verify || past || options.moments.is_empty() {
             return Ok(None);
         }

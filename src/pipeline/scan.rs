@@ -272,6 +272,34 @@ impl Histories {
         Ok(())
     }
 
+    /// Whether no change concerns rows of more than one key.
+    pub(super) fn has_rows_alone(&self) -> bool {
+        self.truncate_indices.is_empty() && self.moves.is_empty()
+    }
+
+    /// Adds facts of keys that have a history, from changes before those of it, and what became no fact.
+    pub(super) fn add(&mut self, scanned: Vec<Result<facts::Scanned>>, lanes: usize) -> Result<()> {
+        let mut parts: Vec<Vec<Facts>> = self.shards.iter().map(|_| Vec::new()).collect();
+        for part in scanned {
+            let part = part?;
+            self.moves.extend(part.moves);
+            self.null_keys.extend(part.null_keys);
+            self.lacks_before |= part.lacks_before;
+            self.truncate_indices.extend(part.truncates);
+            for (parts, facts) in parts.iter_mut().zip(part.shards).filter(|(_, f)| !f.is_empty()) {
+                parts.push(facts);
+            }
+        }
+        let joined = |(shard, mut parts): (&mut Shard, Vec<Facts>)| {
+            if !parts.is_empty() {
+                parts.push(std::mem::take(&mut shard.facts));
+                *shard = Shard::new(&Facts::joined(lanes, parts), &Ranks::AsRead);
+            }
+        };
+        self.shards.par_iter_mut().zip(parts).with_max_len(1).for_each(joined);
+        self.number_slots()
+    }
+
     /// Whether every cell of a snapshot can be selected from these changes alone: each
     /// has its before image, and no truncate asks for what stood before.
     pub(super) fn is_enough_without_the_past(&self) -> bool {

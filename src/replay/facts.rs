@@ -19,7 +19,7 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 
 use crate::model::canon::{self, Seed};
-use crate::model::lanes::Lanes;
+use crate::model::lanes::{LaneStates, Lanes};
 use crate::model::{CellState, ChangeBatch, Images, Op, TableSchema};
 
 /// Low three bits of [`Facts::kind`]: the [`Op`] code.
@@ -289,6 +289,14 @@ pub fn scan_into(
 }
 
 impl Scanned {
+    /// Adds what became no fact in another part of the changes.
+    pub fn note(&mut self, other: Self) {
+        self.truncates.extend(other.truncates);
+        self.null_keys.extend(other.null_keys);
+        self.moves.extend(other.moves);
+        self.lacks_before |= other.lacks_before;
+    }
+
     /// Nothing yet, with room for the facts of so many changes in the shards that are kept.
     pub fn with_room(changes: usize, shards: usize, kept: Range<usize>, options: ScanOptions<'_>) -> Self {
         // Keys fall evenly into shards but for chance; a hot key makes its shard grow.
@@ -336,16 +344,10 @@ fn push_fact(
     if before.is_bare {
         return;
     }
-    for lane in 0..facts.lanes {
-        if let (Some(b), Some(a)) = (before.hashes.get(lane), after.hashes.get(lane)) {
-            facts.before.push(b[row]);
-            facts.after.push(a[row]);
-        }
-        if before.options.lanes.is_partial() {
-            let state = before.options.lanes.state(before.images, lane, row)
-                | before.options.lanes.state(after.images, lane, row) << 4;
-            facts.states.push(state);
-        }
+    facts.before.extend(before.hashes.iter().map(|lane| lane[row]));
+    facts.after.extend(after.hashes.iter().map(|lane| lane[row]));
+    if before.options.lanes.is_partial() {
+        facts.states.extend(before.states.of(row).zip(after.states.of(row)).map(|(b, a)| b | a << 4));
     }
 }
 
@@ -358,6 +360,7 @@ struct Side<'a> {
     hashes: Vec<Cow<'a, [u64]>>,
     /// Whether facts are told nothing of lanes.
     is_bare: bool,
+    states: LaneStates<'a>,
 }
 
 impl<'a> Side<'a> {
@@ -395,8 +398,9 @@ impl<'a> Side<'a> {
             }
             None => Vec::new(),
         };
-        let is_bare = hashes.is_empty() && !options.lanes.is_partial();
-        Self { images, options, keys, null_keys, hashes, is_bare }
+        let (is_bare, states) =
+            (hashes.is_empty() && !options.lanes.is_partial(), options.lanes.states(images));
+        Self { images, options, keys, null_keys, hashes, is_bare, states }
     }
 
     fn key(&self, row: usize) -> Option<u128> {

@@ -193,6 +193,26 @@ pub fn select<'a>(world: World<'_>, shard: usize, cuts: impl Into<Cuts<'a>>) -> 
     selection
 }
 
+/// Whether selecting for a key may ask what lay before its first fact, at whatever cut from there on.
+///
+/// It does not where no life begins, and each change states every lane before it or leaves it untouched in a row
+/// that goes on: then the walk forward finds a before value, or ends at the current row, if there is one.
+pub fn needs_past(shard: &Shard, key: usize) -> bool {
+    let facts = &shard.facts;
+    let is_stated = |fact: usize, lane: usize| {
+        facts.state_before(fact, lane) == CellState::Known as u8
+            || facts.leaves_untouched(fact, lane) && !facts.ends(fact)
+    };
+    shard.history(key).any(|fact| {
+        let is_unsure = match facts.op(fact) {
+            Op::Read => true,
+            Op::Upsert => !facts.has(fact, HAS_BEFORE),
+            _ => facts.begins(fact),
+        };
+        is_unsure || (0..facts.lanes).any(|lane| !is_stated(fact, lane))
+    })
+}
+
 /// Selects for one key by a walk through its history.
 pub(super) fn walked(
     (world, shard): (World<'_>, &Shard),

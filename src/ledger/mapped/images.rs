@@ -8,11 +8,10 @@ use arrow::buffer::ScalarBuffer;
 use super::super::columns::Cell;
 use super::super::mapping::OpWord;
 use super::super::want::{Columns, Want};
-use super::MappedTable;
 use super::exact::{empty_by_type, exact, same_values};
 use super::words::image_words;
+use super::{MappedTable, missing};
 use crate::model::{CellState, Images, Op};
-use crate::plan::MissingCells;
 
 impl MappedTable {
     /// The op of each row, and its images before and after.
@@ -102,16 +101,7 @@ impl MappedTable {
         let (array, misfits) = if stays { (array, Vec::new()) } else { exact(&array, data_type) };
         let mut states: Option<Vec<u8>> = None;
         if let (Some(missing), false) = (self.missing, self.schema.is_key(column)) {
-            let state = |row: usize| {
-                let update = codes[row].is_some_and(|w| w.op == Op::Update);
-                match (array.is_null(row), missing) {
-                    (false, _) => CellState::Known as u8,
-                    // Without a row on the other side, nothing could have stayed as it was.
-                    (true, MissingCells::Unchanged) if update => CellState::Unchanged as u8,
-                    (true, _) => CellState::Absent as u8,
-                }
-            };
-            states = Some((0..count).map(state).collect());
+            states = Some(missing::states(missing, &array, codes));
         }
         for row in misfits {
             states.get_or_insert_with(|| vec![0; count])[row] = CellState::Absent as u8;
