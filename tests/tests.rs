@@ -30,6 +30,7 @@
 //! | `reports` | what a person opens: report and workbook, with hostile names, nothing wrong, much wrong |
 //! | `reperform` | the script that recomputes a package, under DuckDB |
 //! | `sample` | how the shipped sample is made |
+//! | `skipped_groups` | rebuilds that read nothing of row groups before the moment |
 //! | `streams` | real change streams and binary logs with independent ground truth |
 //! | `table` | text tables to Arrow and Parquet, and back |
 //! | `tidy` | the rules of layout that no compiler holds |
@@ -73,6 +74,7 @@ mod registry;
 mod reperform;
 mod reports;
 mod sample;
+mod skipped_groups;
 mod streams;
 mod table;
 mod tidy;

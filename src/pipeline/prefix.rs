@@ -46,8 +46,7 @@ impl Prefix {
         };
         let before = ranges.partition_point(|range| range.time.1 <= earliest);
         // The cut needs a transaction on either side.
-        let certain = |&segments: &usize| ids_rise(&ranges[segments - 1], &ranges[segments]);
-        let Some(segments) = (1..before).rev().find(certain) else { return Self::default() };
+        let Some(segments) = ended(&ranges, before) else { return Self::default() };
         let transactions =
             (0..segments).flat_map(|segment| stand_ins(store, segment, &ranges[segment])).collect();
         Self { segments, transactions }
@@ -58,13 +57,31 @@ fn rises(a: &SegmentRange, b: &SegmentRange) -> bool {
     a.position.1 < b.position.0 && a.time.1 <= b.time.0
 }
 
-/// Whether at most one transaction is in both: it ends in the second, which lies before the cut too.
-fn ids_rise(a: &SegmentRange, b: &SegmentRange) -> bool {
-    match (a.transaction, b.transaction) {
-        (Some(a), Some(b)) => a.1 <= b.0,
-        (None, None) => true,
-        _ => false,
+/// The most segments, fewer than `before`, none of whose transactions can reach as far as the cut. At most one of
+/// these goes on in the segment that follows, and ends there, before the cut: one that fills that segment may go on
+/// beyond it.
+fn ended(ranges: &[SegmentRange], before: usize) -> Option<usize> {
+    if ranges.iter().all(|range| range.transaction.is_none()) {
+        return (1..before).next_back();
     }
+    let ids: Vec<(i64, i64)> = ranges.iter().map(|range| range.transaction).collect::<Option<_>>()?;
+    let highest_upto: Vec<i64> = ids
+        .iter()
+        .scan(i64::MIN, |highest, ids| {
+            *highest = ids.1.max(*highest);
+            Some(*highest)
+        })
+        .collect();
+    let mut lowest_from: Vec<i64> = vec![i64::MAX; ids.len() + 1];
+    for (segment, ids) in ids.iter().enumerate().rev() {
+        lowest_from[segment] = ids.0.min(lowest_from[segment + 1]);
+    }
+    let has_ended = |&segments: &usize| {
+        let (highest, next) = (highest_upto[segments - 1], ids[segments]);
+        let goes_on = highest == next.0 && next.0 < next.1;
+        (highest < next.0 || goes_on) && highest < lowest_from[segments + 1]
+    };
+    (1..before).rev().find(has_ended)
 }
 
 fn stand_ins(store: &ChangeStore, segment: usize, range: &SegmentRange) -> [Transaction; 2] {
