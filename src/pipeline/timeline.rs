@@ -133,7 +133,7 @@ fn instant(day: NaiveDate, zone: Tz) -> i64 {
 fn count(run: &Run, dataset: usize, cut: u32, order: &Order, timeline: &mut Timeline) {
     let analysed = &run.analysed[dataset];
     let starts: Vec<i64> = timeline.bars.iter().map(|b| b.start).collect();
-    let none = starts.len();
+    let (none, undone_only) = (starts.len(), timeline.undone_only);
     let mut runs: Vec<(u32, usize)> = Vec::new();
     for transaction in &order.transactions {
         let bar = match is_time(transaction.time) {
@@ -163,7 +163,8 @@ fn count(run: &Run, dataset: usize, cut: u32, order: &Order, timeline: &mut Time
                 if rank < analysed.end && !shard.facts.has(fact, LEAVES) && !of_opening {
                     let read = shard.facts.op(fact) == Op::Read;
                     let bar = if read { none + 1 } else { bar_of(rank) };
-                    counts[bar][usize::from(rank >= cut)] += 1;
+                    // Of what is in force, only some is known without verification.
+                    counts[bar][usize::from(rank >= cut)] += u64::from(read || rank >= cut || !undone_only);
                 }
             }
             counts
