@@ -109,34 +109,40 @@ impl Staged {
     /// Puts files of the folder, by their names in it, in their places and drops the rest.
     ///
     /// # Errors
-    /// One cannot be renamed; then what stood in the places stands there again.
+    /// One cannot be put there; then what stood in the places stands there again.
     pub fn publish_files(self, files: &[(PathBuf, PathBuf)]) -> Result<()> {
-        let aside = |number: usize| self.staging.join(format!("{number}{REPLACED}"));
-        for (number, (name, place)) in files.iter().enumerate() {
-            let Err(error) = put(&self.staging.join(name), place, &aside(number)) else { continue };
-            for (number, (_, place)) in files[..number].iter().enumerate().rev() {
-                take_back(place, &aside(number))?;
-            }
-            return Err(error);
+        let Some(((name, place), earlier)) = files.split_last() else { return Ok(()) };
+        if let Some((_, folder)) = files.iter().find(|(_, place)| place.is_dir()) {
+            return Err(Error::OutputExists { path: folder.clone() });
         }
-        Ok(())
+        let kept = |number: usize| self.staging.join(format!("{number}{REPLACED}"));
+        let mut put = 0;
+        let mut all = || {
+            for (number, (name, place)) in earlier.iter().enumerate() {
+                keep(place, &kept(number))?;
+                rename(&self.staging.join(name), place)?;
+                put = number + 1;
+            }
+            // Nothing can go wrong behind the last one, so what stood there need not be kept.
+            rename(&self.staging.join(name), place)
+        };
+        let Err(error) = all() else { return Ok(()) };
+        (0..put).rev().try_for_each(|number| take_back(&earlier[number].1, &kept(number)))?;
+        Err(error)
     }
 }
 
-/// Puts a file in its place; what stood there goes aside.
-fn put(file: &Path, place: &Path, aside: &Path) -> Result<()> {
-    if place.is_dir() {
-        return Err(Error::OutputExists { path: place.to_owned() });
+/// Replaces in one step, so that no moment is without the file, and none has half of it.
+fn rename(file: &Path, place: &Path) -> Result<()> {
+    fs::rename(file, place).map_err(Error::io(place, "write"))
+}
+
+/// Keeps what stands in a place, without taking it away from there.
+fn keep(place: &Path, aside: &Path) -> Result<()> {
+    if !place.exists() || fs::hard_link(place, aside).is_ok() {
+        return Ok(());
     }
-    let replaced = place.exists();
-    if replaced {
-        fs::rename(place, aside).map_err(Error::io(place, "replace"))?;
-    }
-    let Err(error) = fs::rename(file, place) else { return Ok(()) };
-    if replaced {
-        fs::rename(aside, place).map_err(Error::io(place, "replace"))?;
-    }
-    Err(Error::io(place, "write")(error))
+    fs::copy(place, aside).map(drop).map_err(Error::io(place, "replace"))
 }
 
 /// Takes a file out of its place, for what stood there before.

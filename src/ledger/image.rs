@@ -428,14 +428,7 @@ impl<'o> Rows<'o> {
         notes: &mut Notes,
     ) {
         self.shapes.end_record(true);
-        let mut place = Place {
-            index: self.index,
-            target: self.target,
-            record: meta.record,
-            notes,
-            key_lost: false,
-            doubtful: false,
-        };
+        let mut place = Place::new((self.index, self.target), meta, notes);
         let key = self.target.schema.key();
         for (side, image) in [&mut self.before, &mut self.after].into_iter().zip(images) {
             side.present.push(image.is_some());
@@ -469,14 +462,7 @@ impl<'o> Rows<'o> {
         notes: &mut Notes,
     ) {
         self.shapes.end_record(true);
-        let mut place = Place {
-            index: self.index,
-            target: self.target,
-            record: meta.record,
-            notes,
-            key_lost: false,
-            doubtful: false,
-        };
+        let mut place = Place::new((self.index, self.target), meta, notes);
         for (side, image) in [&mut self.before, &mut self.after].into_iter().zip(images) {
             side.present.push(image.is_some());
             if side.skipped {
@@ -532,14 +518,7 @@ impl<'o> Rows<'o> {
             return Err(NoKey);
         }
         self.shapes.end_record(true);
-        let mut place = Place {
-            index: self.index,
-            target: self.target,
-            record: meta.record,
-            notes,
-            key_lost: false,
-            doubtful: false,
-        };
+        let mut place = Place::new((self.index, self.target), meta, notes);
         push_side(&mut self.before, staged.before.as_deref(), writer, &mut place);
         push_side(&mut self.after, staged.after.as_deref(), writer, &mut place);
         if let Some(left) = &mut self.left {
@@ -586,6 +565,12 @@ struct Place<'n, 'o> {
     key_lost: bool,
     /// A cell that should stay in the text is more than a value or null.
     doubtful: bool,
+}
+
+impl<'n, 'o> Place<'n, 'o> {
+    fn new((index, target): (usize, &'o TableTarget), meta: &Meta<'_>, notes: &'n mut Notes) -> Self {
+        Self { index, target, record: meta.record, notes, key_lost: false, doubtful: false }
+    }
 }
 
 fn push_side(

@@ -277,19 +277,21 @@ impl Histories {
         self.truncate_indices.is_empty() && self.moves.is_empty()
     }
 
+    /// Takes in what became no fact; facts go to those of their shards.
+    fn take_in(&mut self, scanned: facts::Scanned, parts: &mut [Vec<Facts>]) {
+        self.moves.extend(scanned.moves);
+        self.null_keys.extend(scanned.null_keys);
+        self.lacks_before |= scanned.lacks_before;
+        self.truncate_indices.extend(scanned.truncates);
+        for (part, facts) in parts.iter_mut().zip(scanned.shards).filter(|(_, facts)| !facts.is_empty()) {
+            part.push(facts);
+        }
+    }
+
     /// Adds facts of keys that have a history, from changes before those of it, and what became no fact.
     pub(super) fn add(&mut self, scanned: Vec<Result<facts::Scanned>>, lanes: usize) -> Result<()> {
         let mut parts: Vec<Vec<Facts>> = self.shards.iter().map(|_| Vec::new()).collect();
-        for part in scanned {
-            let part = part?;
-            self.moves.extend(part.moves);
-            self.null_keys.extend(part.null_keys);
-            self.lacks_before |= part.lacks_before;
-            self.truncate_indices.extend(part.truncates);
-            for (parts, facts) in parts.iter_mut().zip(part.shards).filter(|(_, f)| !f.is_empty()) {
-                parts.push(facts);
-            }
-        }
+        scanned.into_iter().try_for_each(|part| Ok(self.take_in(part?, &mut parts)))?;
         let joined = |(shard, mut parts): (&mut Shard, Vec<Facts>)| {
             if !parts.is_empty() {
                 parts.push(std::mem::take(&mut shard.facts));
@@ -412,16 +414,7 @@ pub(super) fn collect(
 ) -> Result<Histories> {
     let mut histories = Histories { held: 0..shards, ..Histories::default() };
     let mut parts: Vec<Vec<Facts>> = (0..shards).map(|_| Vec::new()).collect();
-    for part in scanned {
-        let part = part?;
-        histories.moves.extend(part.moves);
-        histories.null_keys.extend(part.null_keys);
-        histories.lacks_before |= part.lacks_before;
-        histories.truncate_indices.extend(part.truncates);
-        for (shard, facts) in part.shards.into_iter().enumerate().filter(|(_, f)| !f.is_empty()) {
-            parts[shard].push(facts);
-        }
-    }
+    scanned.into_iter().try_for_each(|part| Ok(histories.take_in(part?, &mut parts)))?;
     histories.truncates = histories.truncate_indices.iter().map(|&i| ranks.of(i)).collect();
     histories.truncates.retain(|&rank| rank != crate::model::rank::DROPPED);
     histories.truncates.sort_unstable();
