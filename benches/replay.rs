@@ -96,7 +96,7 @@ impl Kernel {
                 let Some(number) = self.shards[shard].find(facts.key[fact]) else { continue };
                 let slot = self.bases[shard] as usize + number;
                 self.standing[slot] = u64::from(facts.index[fact]);
-                self.hashes[slot] = facts.hash_after(fact, 0);
+                self.hashes[slot] = facts.hash_after(fact, 0).unwrap_or_default();
             }
         }
     }

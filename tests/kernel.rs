@@ -252,7 +252,7 @@ fn current_hashes(kernel: &Kernel) -> Vec<u64> {
             let shard = shard_of(facts.key[fact], SHARDS);
             let Some(number) = kernel.shards[shard].find(facts.key[fact]) else { continue };
             let slot = kernel.bases[shard] as usize + number;
-            (0..lanes).for_each(|lane| hashes[slot * lanes + lane] = facts.hash_after(fact, lane));
+            (0..lanes).for_each(|lane| hashes[slot * lanes + lane] = facts.hash_after(fact, lane).unwrap());
         }
     }
     hashes

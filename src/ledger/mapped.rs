@@ -108,6 +108,17 @@ impl MappedTable {
                 });
             }
         }
+        if let Some(found) = plan.ledger.missing.and_then(|m| missing::misfit(m, &map, schema)) {
+            return Err(Error::Malformed {
+                path: plan.ledger.paths[0].clone(),
+                at: At::default(),
+                expected:
+                    "old and new values of each column in one row, as missing = \"unchanged-if-both\" says"
+                        .to_owned(),
+                found: found.to_owned(),
+                hint: Some("declare missing = \"unchanged\" or \"absent\"".to_owned()),
+            });
+        }
         let op_name = first.schema().field(map.op).name().clone();
         let mut mapped = Self {
             segments: tables

@@ -67,7 +67,7 @@ pub(crate) use mapping::usual_op;
 pub use mapping::{ImageColumns, ImageSide, Mapping, MappingHints, OpWord, image_word};
 pub use open::{
     Shape, chunks, decode_options, detect, input_files, is_binlog, is_dms_table, is_ticdc_csv, mapping,
-    refuse_frames, take_changes, with_records,
+    refuse_frames, refuse_meanings_of_columns, take_changes, with_records,
 };
 pub use position::{PositionIdentity, PositionKind, format_lsn, parse_lsn, parse_position};
 pub use reads::TableReads;

@@ -235,6 +235,21 @@ pub(super) fn hints(ledger: &Ledger) -> MappingHints {
     MappingHints { columns: ledger.columns.clone(), ops: ledger.ops.clone() }
 }
 
+/// Refuses a meaning of missing cells that records have no need of, as they tell null from left out.
+///
+/// # Errors
+/// The declaration asks for it.
+pub fn refuse_meanings_of_columns(ledger: &Ledger) -> Result<()> {
+    if ledger.missing != Some(MissingCells::UnchangedIfBoth) {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        path: ledger.table.pattern.clone(),
+        feature: "missing = \"unchanged-if-both\" in records that tell null from left out".to_owned(),
+        hint: Some("declare missing = \"unchanged\"".to_owned()),
+    })
+}
+
 /// The decoding options that a ledger's declaration asks for.
 pub fn decode_options(ledger: &Ledger) -> DecodeOptions {
     let mut options = DecodeOptions {
@@ -245,7 +260,7 @@ pub fn decode_options(ledger: &Ledger) -> DecodeOptions {
         full_identity: ledger.full_images,
         epoch: ledger.timestamps,
         missing: match ledger.missing {
-            Some(MissingCells::Unchanged) => Missing::Unchanged,
+            Some(MissingCells::Unchanged | MissingCells::UnchangedIfBoth) => Missing::Unchanged,
             Some(MissingCells::Null) => Missing::Null,
             Some(MissingCells::Absent) | None => Missing::Absent,
         },

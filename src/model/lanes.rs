@@ -119,18 +119,18 @@ impl LaneFinder {
     }
 
     /// The lanes, if no unchanged or absent cell of whatever images come can make them others: each column has its
-    /// own. So it is once most columns were seen to have gaps of their own; what is spared then, to know which few
-    /// of the others go together, is a look at all images.
+    /// own. So it is once most columns of a wide table, or some of a narrow one, were seen to have gaps of their
+    /// own; what is spared then, to know which of the others go together, is a look at all images.
     pub fn settled(&self) -> Option<Lanes> {
         let lanes = &self.lanes;
         let values: Vec<usize> = (0..lanes.lane_of.len()).filter(|&c| lanes.lane_of[c].is_some()).collect();
         let is_settled = lanes.partial
-            && lanes.count * 4 >= values.len() * 3
-            && lanes.covered.iter().all(|covered| *covered)
-            && values.iter().all(|&column| lanes.unstated[column]);
+            && (lanes.count * 4 >= values.len() * 3 || lanes.count > 1 && values.len() <= NARROW)
+            && lanes.covered.iter().all(|covered| *covered);
         is_settled.then(|| {
             let mut lanes = lanes.clone();
             (0..).zip(&values).for_each(|(lane, &column)| lanes.lane_of[column] = Some(lane));
+            values.iter().for_each(|&column| lanes.unstated[column] = true);
             lanes.count = values.len();
             lanes
         })
@@ -141,6 +141,9 @@ impl LaneFinder {
         self.lanes
     }
 }
+
+/// So many columns cost less as lanes than a look at all images does.
+const NARROW: usize = 32;
 
 /// The code of [`CellState::AmbiguousNull`], the last of all.
 const AMBIGUOUS: u8 = CellState::AmbiguousNull as u8;
@@ -214,7 +217,7 @@ impl Lanes {
     }
 
     /// Whether some image before a change, or an image after it that does not leave it out as unchanged,
-    /// does not state this column.
+    /// may not state this column.
     pub fn is_unstated(&self, column: usize) -> bool {
         self.unstated[column]
     }
@@ -369,8 +372,16 @@ mod tests {
             if let Some(lanes) = finder.settled() {
                 settled += 1;
                 assert_eq!(lanes.count(), columns - 1);
-                let whole = Lanes { lane_of: lanes.lane_of.clone(), count: lanes.count, ..finder.finish() };
-                assert_eq!(lanes, whole, "all but the lanes is as it was found");
+                let found = finder.finish();
+                let are_open = (1..columns).all(|column| lanes.is_unstated(column));
+                assert!(are_open && !lanes.is_unstated(0), "what was not looked at may state nothing");
+                let whole = Lanes {
+                    lane_of: lanes.lane_of.clone(),
+                    count: lanes.count,
+                    unstated: lanes.unstated.clone(),
+                    ..found
+                };
+                assert_eq!(lanes, whole, "all else is as it was found");
             }
         }
         assert!(settled > 0, "some were settled");

@@ -25,7 +25,7 @@ use crate::verify::words;
 pub(super) const LOOK_BACK: usize = 64;
 /// Findings worked out at a time. Fewer means more passes over files whose places lie
 /// scattered, more means more memory.
-pub(super) const CHUNK: usize = 1 << 14;
+pub(super) const CHUNK: usize = 1 << 15;
 /// Records read for them at a time, but for those of one conflict.
 const RECORDS: usize = 1 << 17;
 

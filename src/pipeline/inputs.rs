@@ -300,6 +300,7 @@ fn open_json(
     let alone = plans.len() == 1;
     let mut targets: Vec<TableTarget> =
         plans.iter().zip(tables).zip(members).map(|of| target(of, alone)).collect();
+    ledger::refuse_meanings_of_columns(&plans[0].ledger)?;
     let mut options = ledger::decode_options(&plans[0].ledger);
     if format == Format::Mapped {
         options.mapping = ledger::mapping(&files, &targets, &plans[0].ledger)?;

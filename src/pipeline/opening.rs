@@ -251,6 +251,13 @@ pub(super) fn stated_lanes(input: &DatasetInput) -> Vec<usize> {
     (0..input.lanes.count()).filter(stated).collect()
 }
 
+/// The hash of a lane that is stated in every row.
+fn stated(rows: &Facts, row: usize, lane: usize) -> u64 {
+    let hash = rows.hash_after(row, lane);
+    debug_assert!(hash.is_some(), "stated lanes are known in every row");
+    hash.unwrap_or_default()
+}
+
 /// Facts of the opening's rows in a group, within the dataset's scope.
 fn scan_group(
     input: &DatasetInput,
@@ -298,7 +305,7 @@ pub(super) fn add(
                     if all || histories.shards[shard].find(facts.key[fact]).is_some() {
                         order.push(fact as u32);
                     } else if scan.verify {
-                        sums.add(facts.key[fact], row_hash(&lanes, |lane| facts.hash_after(fact, lane)));
+                        sums.add(facts.key[fact], row_hash(&lanes, |lane| stated(facts, fact, lane)));
                     }
                 }
                 kept.push(facts.reorder(&order));
@@ -396,7 +403,7 @@ fn opening_rows(
         .map(|segment| {
             let scanned = scan_group(input, segment, 1, scan)?;
             let facts = &scanned.shards[0];
-            let hash = |fact| row_hash(&lanes, |lane| facts.hash_after(fact, lane));
+            let hash = |fact| row_hash(&lanes, |lane| stated(facts, fact, lane));
             let ours = |&fact: &usize| {
                 suspect(facts.key[fact]) && evidence.histories.find(facts.key[fact]).is_none()
             };

@@ -9,6 +9,8 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use super::inputs::DatasetInput;
 use super::memory::{Held, Memory};
 use super::progress::{Progress, Silent};
@@ -128,8 +130,8 @@ pub(super) fn later_passes(
 
 /// How many changes of these ranks are facts of some shards, by op; `changes` is how many the ledger has.
 pub(super) fn undone_by_op(shards: &[Shard], ranks: Range<u32>, changes: u64) -> Vec<u64> {
-    let mut counts = vec![0; Op::ALL.len()];
-    for shard in shards {
+    let none = || vec![0; Op::ALL.len()];
+    let of_shard = |mut counts: Vec<u64>, shard: &Shard| {
         for fact in 0..shard.facts.len() {
             // A key change is two facts and one change.
             let of_opening = u64::from(shard.facts.index[fact]) >= changes;
@@ -137,6 +139,8 @@ pub(super) fn undone_by_op(shards: &[Shard], ranks: Range<u32>, changes: u64) ->
                 counts[shard.facts.op(fact) as usize] += 1;
             }
         }
-    }
-    counts
+        counts
+    };
+    let added = |a: Vec<u64>, b: Vec<u64>| a.iter().zip(b).map(|(a, b)| a + b).collect();
+    shards.par_iter().fold(none, of_shard).reduce(none, added)
 }

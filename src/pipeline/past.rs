@@ -23,24 +23,28 @@ use crate::model::lanes::Lanes;
 use crate::model::rank::Ranks;
 use crate::replay::facts::{self, Facts, ScanOptions, Scanned};
 use crate::replay::select::{NO_ROW, needs_past};
-use crate::replay::shard::Shard;
+use crate::replay::shard::{Shard, Sieve};
 
 /// Keys whose selection may ask for changes before the cut.
 struct OpenKeys<'a> {
     histories: &'a Histories,
     /// By slot.
     open: Vec<bool>,
+    sieve: Sieve,
 }
 
 impl<'a> OpenKeys<'a> {
     fn of(histories: &'a Histories) -> Self {
         let open = |shard: &'a Shard| (0..shard.keys()).into_par_iter().map(|key| needs_past(shard, key));
-        Self { histories, open: histories.shards.par_iter().flat_map(open).collect() }
+        let open: Vec<bool> = histories.shards.par_iter().flat_map(open).collect();
+        let keys = open.iter().filter(|open| **open).count();
+        let is_open = |shard: usize, key: usize| open[histories.bases[shard] as usize + key];
+        let sieve = Sieve::of(&histories.shards, keys, is_open);
+        Self { histories, open, sieve }
     }
 
     fn has(&self, key: u128) -> bool {
-        self.histories.sieve.may_hold(key)
-            && self.histories.find(key).is_some_and(|slot| self.open[slot as usize])
+        self.sieve.may_hold(key) && self.histories.find(key).is_some_and(|slot| self.open[slot as usize])
     }
 }
 

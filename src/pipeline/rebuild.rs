@@ -287,14 +287,14 @@ impl<'a> Rebuilt<'a> {
     fn held(&self) -> Held {
         let count = |of: fn(&Shard) -> usize| self.histories.shards.iter().map(|s| of(s) as u64).sum();
         let facts: u64 = count(|shard| shard.facts.len());
-        let hashes: u64 = count(|shard| shard.facts.before.len());
+        let hashes: u64 = count(|shard| shard.facts.hash_count());
         // No pass is under way while images are.
         let passes = self.histories.passes.as_ref();
         Held {
             facts,
             passed: passes
                 .map_or(0, |p| u64::from(self.input.store.len().saturating_sub(p.options.from_rank))),
-            hashed: hashes / facts.max(1),
+            hashed: hashes.div_ceil(2 * facts.max(1)),
             touched: self.histories.slots() as u64,
             choices: self.choices.len() as u64,
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
+use rayon::prelude::*;
 
 use super::checks;
 use super::dossier::{self, WrittenDataset};
@@ -38,7 +39,7 @@ use crate::export::{self, CsvStyle, ParquetStyle, TableStyle};
 use crate::model::{Discrepancy, DiscrepancyKind as Kind, NO_TIME, time};
 use crate::plan::{Bound, Moment};
 use crate::read::Spool;
-use crate::replay::select::{Fate, NO_ROW};
+use crate::replay::select::{Fate, NO_ROW, Patch};
 use crate::report;
 use crate::snapshot::GroupSource;
 
@@ -640,21 +641,23 @@ fn dataset_totals(datasets: &[DatasetOutcome]) -> Vec<DatasetTotals<'_>> {
 }
 
 fn outcome(rebuilt: &Rebuilt<'_>, verdicts: VerdictCounts, analysed: &Analysed) -> DatasetOutcome {
-    let (mut inserts_undone, mut deletes_undone, mut rows_changed) = (rebuilt.never_mentioned, 0, 0);
     let keyless = rebuilt.input.schema.is_keyless();
-    for patch in &rebuilt.patches {
+    let counted = |[inserts, deletes, changed]: [u64; 3], patch: &Patch| {
         let standing = !keyless && rebuilt.standing.rows[patch.slot as usize] != NO_ROW;
         match (patch.fate, standing || keyless) {
-            (Fate::Present, true) if !keyless => rows_changed += 1,
-            (Fate::Present, _) => deletes_undone += 1,
-            (Fate::Absent | Fate::Unknown, true) => inserts_undone += 1,
-            (Fate::Absent | Fate::Unknown, false) => {}
+            (Fate::Present, true) if !keyless => [inserts, deletes, changed + 1],
+            (Fate::Present, _) => [inserts, deletes + 1, changed],
+            (Fate::Absent | Fate::Unknown, true) => [inserts + 1, deletes, changed],
+            (Fate::Absent | Fate::Unknown, false) => [inserts, deletes, changed],
         }
-    }
+    };
+    let added = |a: [u64; 3], b: [u64; 3]| [a[0] + b[0], a[1] + b[1], a[2] + b[2]];
+    let counts = rebuilt.patches.par_iter().fold(|| [0; 3], counted).reduce(|| [0; 3], added);
+    let [inserts_undone, deletes_undone, rows_changed] = counts;
     DatasetOutcome {
         name: rebuilt.input.plan.name.clone(),
         current_rows: rebuilt.standing.count,
-        inserts_undone,
+        inserts_undone: rebuilt.never_mentioned + inserts_undone,
         deletes_undone,
         rows_changed,
         rows: rebuilt.count(),

@@ -1,6 +1,6 @@
 //! The current state as the kernel sees it: which keys stand, where, and with what hash.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::datatypes::{DataType, Int64Type};
@@ -16,6 +16,7 @@ use crate::model::canon;
 use crate::read::{Packing, unpacked};
 use crate::replay::facts::{self, ScanOptions, shard_of};
 use crate::replay::select::NO_ROW;
+use crate::replay::shard::Shard;
 
 /// A row of the current state: group in the high half, row in the low half.
 pub(super) fn locator(group: usize, row: usize) -> u64 {
@@ -326,10 +327,17 @@ fn read_group(
 
 /// The keys that have a history, in their own order: rows sorted by key meet them one after
 /// the other, without a cache miss each.
-struct SortedKeys {
+enum SortedKeys {
+    /// Of keys that lie close together: the slot of each from the first on, or [`NO_SLOT`].
+    Close(i64, Vec<u32>),
     /// Key and slot.
-    keys: Vec<(i64, u32)>,
+    Apart(Vec<(i64, u32)>),
 }
+
+/// No slot has this number.
+const NO_SLOT: u32 = u32::MAX;
+/// A key is close to the others if there is one in so many numbers.
+const CLOSE: u128 = 8;
 
 impl SortedKeys {
     /// `None` if identities of this table's keys have no order.
@@ -339,37 +347,57 @@ impl SortedKeys {
         if !is_ordered || input.normalise.iter().any(|how| !how.is_empty()) {
             return None;
         }
-        let shards = histories.shards.par_iter().zip(&histories.bases);
-        let mut keys: Vec<(i64, u32)> = shards
-            .flat_map_iter(|(shard, &base)| {
-                let starts = &shard.starts[..shard.keys()];
-                let key = |&start: &u32| shard.facts.key[start as usize] as i64;
-                starts.iter().map(key).zip(base..)
-            })
-            .collect();
-        keys.par_sort_unstable();
-        Some(Self { keys })
+        let shards = || histories.shards.par_iter().zip(&histories.bases);
+        let bounds = |of| numbered(of).fold(None, |range, (key, _)| wider(range, Some((key, key))));
+        let (least, most) = shards().map(bounds).reduce(|| None, wider)?;
+        let numbers = (i128::from(most) - i128::from(least)) as u128 + 1;
+        if numbers > CLOSE * histories.slots() as u128 {
+            let mut keys: Vec<(i64, u32)> = shards().flat_map_iter(numbered).collect();
+            keys.par_sort_unstable();
+            return Some(Self::Apart(keys));
+        }
+        let slots: Vec<AtomicU32> = (0..numbers).map(|_| AtomicU32::new(NO_SLOT)).collect();
+        shards().flat_map_iter(numbered).for_each(|(key, slot)| {
+            slots[key.wrapping_sub(least) as usize].store(slot, Ordering::Relaxed);
+        });
+        Some(Self::Close(least, slots.into_iter().map(AtomicU32::into_inner).collect()))
     }
 
     /// As [`look_up`], for rising keys without nulls.
     fn look_up(&self, found: &mut Group, group: usize, ids: &[u128], keep_unmentioned: bool) {
-        let first = ids.first().map_or(i64::MIN, |&id| id as i64);
-        let mut next = self.keys.partition_point(|&(key, _)| key < first);
-        for (row, &id) in ids.iter().enumerate() {
-            let key = id as i64;
-            while self.keys.get(next).is_some_and(|&(known, _)| known < key) {
-                next += 1;
+        let keys = ids.iter().map(|&id| id as i64);
+        match self {
+            Self::Close(least, slots) => {
+                let slot = |key: i64| {
+                    let place = usize::try_from(key.checked_sub(*least)?).ok()?;
+                    slots.get(place).copied().filter(|&slot| slot != NO_SLOT)
+                };
+                found.set_slots(group, keys.map(slot), keep_unmentioned);
             }
-            match self.keys.get(next) {
-                Some(&(known, slot)) if known == key => found.found.push((slot, row as u32)),
-                _ => {
-                    found.unmentioned_count += 1;
-                    if keep_unmentioned {
-                        found.unmentioned.push(locator(group, row));
-                    }
-                }
+            Self::Apart(known) => {
+                let first = keys.clone().next().unwrap_or(i64::MIN);
+                let mut known = known[known.partition_point(|&(key, _)| key < first)..].iter().peekable();
+                let slot = |key: i64| {
+                    while known.next_if(|(known, _)| *known < key).is_some() {}
+                    known.peek().filter(|(known, _)| *known == key).map(|&&(_, slot)| slot)
+                };
+                found.set_slots(group, keys.map(slot), keep_unmentioned);
             }
         }
+    }
+}
+
+/// The keys of a shard, with their slots from this one on.
+fn numbered((shard, &base): (&Shard, &u32)) -> impl Iterator<Item = (i64, u32)> {
+    let starts = &shard.starts[..shard.keys()];
+    starts.iter().map(|&start| shard.facts.key[start as usize] as i64).zip(base..)
+}
+
+/// The smallest and largest of both.
+fn wider(a: Option<(i64, i64)>, b: Option<(i64, i64)>) -> Option<(i64, i64)> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+        (a, b) => a.or(b),
     }
 }
 
@@ -419,6 +447,21 @@ impl Group {
             last: None,
             rows,
             sums: Sums::default(),
+        }
+    }
+
+    /// Takes in the slot of each row, where its key has one.
+    fn set_slots(&mut self, group: usize, slots: impl Iterator<Item = Option<u32>>, keep_unmentioned: bool) {
+        for (row, slot) in slots.enumerate() {
+            match slot {
+                Some(slot) => self.found.push((slot, row as u32)),
+                None => {
+                    self.unmentioned_count += 1;
+                    if keep_unmentioned {
+                        self.unmentioned.push(locator(group, row));
+                    }
+                }
+            }
         }
     }
 

@@ -220,6 +220,9 @@ words! {
         Absent = "absent",
         /// The change did not touch it.
         Unchanged = "unchanged",
+        /// The change did not touch it if both images leave it out, else it is null in the one that does: so logs
+        /// are written that hold old and new values of the changed columns, as columns.
+        UnchangedIfBoth = "unchanged-if-both",
         /// It is null.
         Null = "null",
     }

@@ -210,12 +210,12 @@ impl<'a> Fold<'a> {
 
     fn known_before(&self, fact: usize, lane: usize) -> Option<u64> {
         let known = self.facts.state_before(fact, lane) == CellState::Known as u8;
-        known.then(|| self.facts.hash_before(fact, lane))
+        self.facts.hash_before(fact, lane).filter(|_| known)
     }
 
     fn known_after(&self, fact: usize, lane: usize) -> Option<u64> {
         let known = self.facts.state_after(fact, lane) == CellState::Known as u8;
-        known.then(|| self.facts.hash_after(fact, lane))
+        self.facts.hash_after(fact, lane).filter(|_| known)
     }
 
     /// What it is if a row does not fit the held one: the opening's doing if it alone stated all that differs.
@@ -353,7 +353,7 @@ impl<'a> Fold<'a> {
         if whole(this) && whole(next) {
             let lanes = 0..self.world.lanes;
             let swapped = lanes.clone().all(|lane| {
-                self.held.lanes[lane].is_none_or(|h| h == self.facts.hash_before(next, lane))
+                self.held.lanes[lane].is_none_or(|h| Some(h) == self.facts.hash_before(next, lane))
                     && self.facts.hash_after(next, lane) == self.facts.hash_before(this, lane)
             });
             if swapped {
@@ -485,7 +485,7 @@ impl<'a> Fold<'a> {
         self.held.life = Life::Alive;
         for lane in 0..self.world.lanes {
             let known = self.facts.state_before(fact, lane) == CellState::Known as u8;
-            self.held.lanes[lane] = known.then(|| self.facts.hash_before(fact, lane));
+            self.held.lanes[lane] = self.facts.hash_before(fact, lane).filter(|_| known);
         }
     }
 

@@ -33,7 +33,7 @@ pub const LEAVES: u8 = 0b0010_0000;
 /// The row came from another key: for this key, a begin of life.
 pub const ARRIVES: u8 = 0b0100_0000;
 
-/// Facts of many changes as columns. Hash and state columns hold `lanes` entries per fact.
+/// Facts of many changes as columns. States hold `lanes` entries per fact.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// Lanes per fact.
@@ -44,10 +44,11 @@ pub struct Facts {
     pub index: Vec<u32>,
     /// Op code and flags.
     pub kind: Vec<u8>,
-    /// Hash of each lane before; empty unless verifying.
-    pub before: Vec<u64>,
-    /// Hash of each lane after; empty unless verifying.
-    pub after: Vec<u64>,
+    /// Hashes of the lanes that states call known, or of all: per fact those before, then those after. Empty
+    /// unless verifying.
+    hashes: Vec<u64>,
+    /// Where the hashes of each fact begin; empty if images are whole, or there are none.
+    starts: Vec<u64>,
     /// State of each lane, before in the low and after in the high half; empty if images are whole.
     pub states: Vec<u8>,
 }
@@ -60,18 +61,17 @@ impl Facts {
 
     fn with_room(facts: usize, options: ScanOptions<'_>) -> Self {
         let lanes = options.lanes.count();
-        let (hashes, states) = (
-            if options.verify { facts * lanes } else { 0 },
-            if options.lanes.is_partial() { facts * lanes } else { 0 },
-        );
+        let is_partial = options.lanes.is_partial();
+        let room = |of: usize, is_needed: bool| if is_needed { of } else { 0 };
         Self {
             lanes,
             key: Vec::with_capacity(facts),
             index: Vec::with_capacity(facts),
             kind: Vec::with_capacity(facts),
-            before: Vec::with_capacity(hashes),
-            after: Vec::with_capacity(hashes),
-            states: Vec::with_capacity(states),
+            // Of images with gaps, how much is known is known when it is there.
+            hashes: Vec::with_capacity(room(2 * facts * lanes, options.verify && !is_partial)),
+            starts: Vec::with_capacity(room(facts, options.verify && is_partial)),
+            states: Vec::with_capacity(room(facts * lanes, is_partial)),
         }
     }
 
@@ -130,37 +130,72 @@ impl Facts {
         states & 0x0f == unchanged || states >> 4 == unchanged
     }
 
-    /// The hash of a lane before this change; meaningful where the state is known.
-    pub fn hash_before(&self, fact: usize, lane: usize) -> u64 {
-        self.before[fact * self.lanes + lane]
+    /// Whether there are hashes.
+    pub fn has_hashes(&self) -> bool {
+        !self.hashes.is_empty()
     }
 
-    /// The hash of a lane after this change; meaningful where the state is known.
-    pub fn hash_after(&self, fact: usize, lane: usize) -> u64 {
-        self.after[fact * self.lanes + lane]
+    /// How many hashes there are.
+    pub fn hash_count(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// The hash of a lane before this change, if it is known.
+    pub fn hash_before(&self, fact: usize, lane: usize) -> Option<u64> {
+        if self.states.is_empty() {
+            return self.hashes.get(fact * 2 * self.lanes + lane).copied();
+        }
+        let states = &self.states[fact * self.lanes..(fact + 1) * self.lanes];
+        is_known_before(states[lane]).then(|| {
+            let place = states[..lane].iter().filter(|&&s| is_known_before(s)).count();
+            self.hashes[self.starts[fact] as usize + place]
+        })
+    }
+
+    /// The hash of a lane after this change, if it is known.
+    pub fn hash_after(&self, fact: usize, lane: usize) -> Option<u64> {
+        if self.states.is_empty() {
+            return self.hashes.get((fact * 2 + 1) * self.lanes + lane).copied();
+        }
+        let states = &self.states[fact * self.lanes..(fact + 1) * self.lanes];
+        is_known_after(states[lane]).then(|| {
+            let before = states.iter().filter(|&&s| is_known_before(s)).count();
+            let place = states[..lane].iter().filter(|&&s| is_known_after(s)).count();
+            self.hashes[self.starts[fact] as usize + before + place]
+        })
+    }
+
+    fn hashes_of(&self, fact: usize) -> &[u64] {
+        if self.starts.is_empty() {
+            return &self.hashes[fact * 2 * self.lanes..(fact + 1) * 2 * self.lanes];
+        }
+        let end = self.starts.get(fact + 1).map_or(self.hashes.len(), |&start| start as usize);
+        &self.hashes[self.starts[fact] as usize..end]
     }
 
     fn push_from(&mut self, other: &Self, fact: usize) {
         self.key.push(other.key[fact]);
         self.index.push(other.index[fact]);
         self.kind.push(other.kind[fact]);
-        let cells = fact * other.lanes..(fact + 1) * other.lanes;
-        if !other.before.is_empty() {
-            self.before.extend_from_slice(&other.before[cells.clone()]);
-            self.after.extend_from_slice(&other.after[cells.clone()]);
+        if !other.starts.is_empty() {
+            self.starts.push(self.hashes.len() as u64);
+        }
+        if !other.hashes.is_empty() {
+            self.hashes.extend_from_slice(other.hashes_of(fact));
         }
         if !other.states.is_empty() {
-            self.states.extend_from_slice(&other.states[cells]);
+            self.states.extend_from_slice(&other.states[fact * other.lanes..(fact + 1) * other.lanes]);
         }
     }
 
     /// Appends all of `other`.
     pub fn append(&mut self, mut other: Self) {
+        let from = self.hashes.len() as u64;
         self.key.append(&mut other.key);
         self.index.append(&mut other.index);
         self.kind.append(&mut other.kind);
-        self.before.append(&mut other.before);
-        self.after.append(&mut other.after);
+        self.starts.extend(other.starts.iter().map(|start| from + start));
+        self.hashes.append(&mut other.hashes);
         self.states.append(&mut other.states);
     }
 
@@ -172,8 +207,8 @@ impl Facts {
             key: Vec::with_capacity(room(|p| p.key.len())),
             index: Vec::with_capacity(room(|p| p.index.len())),
             kind: Vec::with_capacity(room(|p| p.kind.len())),
-            before: Vec::with_capacity(room(|p| p.before.len())),
-            after: Vec::with_capacity(room(|p| p.after.len())),
+            hashes: Vec::with_capacity(room(|p| p.hashes.len())),
+            starts: Vec::with_capacity(room(|p| p.starts.len())),
             states: Vec::with_capacity(room(|p| p.states.len())),
         };
         parts.into_iter().for_each(|part| all.append(part));
@@ -186,8 +221,8 @@ impl Facts {
         sorted.key.reserve_exact(self.len());
         sorted.index.reserve_exact(self.len());
         sorted.kind.reserve_exact(self.len());
-        sorted.before.reserve_exact(self.before.len());
-        sorted.after.reserve_exact(self.after.len());
+        sorted.hashes.reserve_exact(self.hashes.len());
+        sorted.starts.reserve_exact(self.starts.len());
         sorted.states.reserve_exact(self.states.len());
         for &fact in order {
             sorted.push_from(self, fact as usize);
@@ -344,11 +379,30 @@ fn push_fact(
     if before.is_bare {
         return;
     }
-    facts.before.extend(before.hashes.iter().map(|lane| lane[row]));
-    facts.after.extend(after.hashes.iter().map(|lane| lane[row]));
-    if before.options.lanes.is_partial() {
-        facts.states.extend(before.states.of(row).zip(after.states.of(row)).map(|(b, a)| b | a << 4));
+    if !before.options.lanes.is_partial() {
+        facts.hashes.extend(before.hashes.iter().chain(&after.hashes).map(|lane| lane[row]));
+        return;
     }
+    let from = facts.states.len();
+    facts.states.extend(before.states.of(row).zip(after.states.of(row)).map(|(b, a)| b | a << 4));
+    if !before.hashes.is_empty() {
+        facts.starts.push(facts.hashes.len() as u64);
+        let states = &facts.states[from..];
+        let known = before.hashes.iter().zip(states).filter(|(_, s)| is_known_before(**s));
+        facts.hashes.extend(known.map(|(lane, _)| lane[row]));
+        let known = after.hashes.iter().zip(states).filter(|(_, s)| is_known_after(**s));
+        facts.hashes.extend(known.map(|(lane, _)| lane[row]));
+    }
+}
+
+/// Whether a lane is known before a change, by the byte of its states.
+fn is_known_before(states: u8) -> bool {
+    states & 0x0f == CellState::Known as u8
+}
+
+/// Whether a lane is known after a change, by the byte of its states.
+fn is_known_after(states: u8) -> bool {
+    states >> 4 == CellState::Known as u8
 }
 
 /// One side of a batch: key identities and lane hashes.

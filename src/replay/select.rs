@@ -324,7 +324,7 @@ impl Walk<'_> {
     fn is_null_throughout(&self, lane: usize) -> bool {
         let facts = self.facts();
         let Some(Some(null)) = self.world.null_lanes.get(lane) else { return false };
-        if facts.before.is_empty() || !self.world.stands(self.slot) {
+        if !facts.has_hashes() || !self.world.stands(self.slot) {
             return false;
         }
         self.steps[self.place..].iter().all(|step| {
@@ -334,7 +334,7 @@ impl Walk<'_> {
             step.fact.map(|f| f as usize).is_some_and(|fact| {
                 let known = facts.state_before(fact, lane) == 0 && facts.state_after(fact, lane) == 0;
                 let null_twice =
-                    || facts.hash_before(fact, lane) == *null && facts.hash_after(fact, lane) == *null;
+                    || [facts.hash_before(fact, lane), facts.hash_after(fact, lane)] == [Some(*null); 2];
                 known && !facts.begins(fact) && !facts.ends(fact) && null_twice()
             })
         })

@@ -38,12 +38,16 @@ const BITS_PER_KEY: usize = 12;
 impl Sieve {
     /// Of all keys of these shards.
     pub fn new(shards: &[Shard]) -> Self {
-        let keys: usize = shards.iter().map(Shard::keys).sum();
+        Self::of(shards, shards.iter().map(Shard::keys).sum(), |_, _| true)
+    }
+
+    /// Of so many keys of these shards: those for which `holds` says so, by shard and number in it.
+    pub fn of(shards: &[Shard], keys: usize, holds: impl Fn(usize, usize) -> bool + Sync) -> Self {
         let words = (keys * BITS_PER_KEY / 64 + 1).next_power_of_two();
         let bits: Vec<AtomicU64> = (0..words).map(|_| AtomicU64::new(0)).collect();
-        shards.par_iter().for_each(|shard| {
-            for &start in &shard.starts[..shard.keys()] {
-                let (word, bit) = place(shard.facts.key[start as usize], words - 1);
+        shards.par_iter().enumerate().for_each(|(number, shard)| {
+            for key in (0..shard.keys()).filter(|&key| holds(number, key)) {
+                let (word, bit) = place(shard.facts.key[shard.starts[key] as usize], words - 1);
                 bits[word].fetch_or(bit, Ordering::Relaxed);
             }
         });

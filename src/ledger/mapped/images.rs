@@ -58,9 +58,9 @@ impl MappedTable {
         codes: &[Option<OpWord>],
         root: &impl Fn(usize) -> Option<&'a ArrayRef>,
     ) -> Images {
-        let (cells, structs) = match side {
-            Side::Before => (&self.map.before, self.map.before_struct),
-            Side::After => (&self.map.after, self.map.after_struct),
+        let (cells, others, structs) = match side {
+            Side::Before => (&self.map.before, &self.map.after, self.map.before_struct),
+            Side::After => (&self.map.after, &self.map.before, self.map.after_struct),
         };
         let nulls = structs.and_then(root).and_then(|s| s.logical_nulls());
         let has = |row: usize| if side == Side::Before { sides[row].0 } else { sides[row].1 };
@@ -75,7 +75,9 @@ impl MappedTable {
         let blank =
             |row: usize| self.map.rows.is_some() && side == Side::Before && sides[row] == (true, true);
         for (column, cell) in cells.iter().enumerate().filter(|(c, _)| wanted.includes(&self.schema, *c)) {
-            self.image_column(column, *cell, (codes, root, packed), &mut images);
+            // Whoever reads one side alone has chosen its cells by what both sides said of them.
+            let other = others[column];
+            self.image_column(column, (*cell, other), (codes, root, packed), &mut images);
             if !self.schema.is_key(column) && (0..codes.len()).any(blank) {
                 blank_out(&mut images, column, (0..codes.len()).filter(|&row| blank(row)), codes.len());
             }
@@ -86,7 +88,7 @@ impl MappedTable {
     fn image_column<'a>(
         &self,
         column: usize,
-        cell: Option<Cell>,
+        (cell, other): (Option<Cell>, Option<Cell>),
         (codes, root, packed): (&[Option<OpWord>], &impl Fn(usize) -> Option<&'a ArrayRef>, bool),
         images: &mut Images,
     ) {
@@ -101,7 +103,11 @@ impl MappedTable {
         let (array, misfits) = if stays { (array, Vec::new()) } else { exact(&array, data_type) };
         let mut states: Option<Vec<u8>> = None;
         if let (Some(missing), false) = (self.missing, self.schema.is_key(column)) {
-            states = Some(missing::states(missing, &array, codes));
+            let other = other.and_then(|cell| cell.array(root)).map(|other| match self.empties_by_type {
+                true => empty_by_type(other, data_type),
+                false => other,
+            });
+            states = Some(missing::states(missing, (&array, other.as_ref()), codes));
         }
         for row in misfits {
             states.get_or_insert_with(|| vec![0; count])[row] = CellState::Absent as u8;

@@ -27,6 +27,7 @@ pub(super) fn open(
     let alone = plans.len() == 1;
     let targets: Vec<TableTarget> =
         plans.iter().zip(tables).zip(members).map(|of| target(of, alone)).collect();
+    ledger::refuse_meanings_of_columns(&plans[0].ledger)?;
     let mut options = ledger::decode_options(&plans[0].ledger);
     let context = context(plans[0], &tables[0], format)?;
     let opened = TabularLedger::open(format, &plans[0].ledger, &targets, &context, spool)?;
