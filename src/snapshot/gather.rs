@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayData, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, DictionaryArray,
-    GenericByteArray, PrimitiveArray, make_array, new_empty_array,
+    GenericByteArray, PrimitiveArray, StringArray, make_array, new_empty_array,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{concat, interleave};
@@ -200,6 +200,12 @@ impl<'a> Gathering<'a> {
     fn same_entries(&self, own: &ArrayRef) -> Result<bool, ArrowError> {
         let of: Vec<Option<&DictionaryArray<Int32Type>>> = self.all(|a| a.as_dictionary::<Int32Type>());
         let entries: Vec<&dyn Array> = of.iter().flatten().map(|d| d.values().as_ref()).collect();
+        // Small groups take single cells from many dictionaries.
+        if entries.iter().map(|entries| entries.len()).sum::<usize>() > self.pieces.supplied().len()
+            && let Some(same) = self.same_texts(own, &of)
+        {
+            return Ok(same);
+        }
         let bases = bases(&of);
         // Equal entries get one number, so that cells are compared as numbers.
         let Some(numbers) = numbered(&concat(&entries)?) else {
@@ -210,6 +216,20 @@ impl<'a> Gathering<'a> {
             |d: &Option<&'a DictionaryArray<Int32Type>>| d.map_or(&[] as &[i32], |d| d.keys().values());
         let of: Vec<(&[i32], i32)> = of.iter().map(keys).zip(bases).collect();
         Ok(self.same(own, |s, array| number(&of[array], s.row as usize), |at| number(&of[0], at)))
+    }
+
+    /// Dictionaries of texts cell by cell; `None` if they are of something else.
+    fn same_texts(&self, own: &ArrayRef, of: &[Option<&DictionaryArray<Int32Type>>]) -> Option<bool> {
+        let texts = |d: &DictionaryArray<Int32Type>| {
+            d.values().as_string_opt::<i32>().filter(|texts| texts.null_count() == 0).cloned()
+        };
+        let of =
+            of.iter().map(|d| d.map_or(Some(None), |d| Some(Some((d.keys().values().clone(), texts(d)?)))));
+        let of: Vec<Option<(ScalarBuffer<i32>, StringArray)>> = of.collect::<Option<_>>()?;
+        let text = |array: usize, row: usize| {
+            of[array].as_ref().map_or("", |(keys, texts)| texts.value(keys[row] as usize))
+        };
+        Some(self.same(own, |s, array| text(array, s.row as usize), |at| text(0, at)))
     }
 
     /// The general kernel of Arrow, for layouts without a path here.
@@ -536,6 +556,22 @@ mod tests {
                 let other = arrow::compute::take(own.as_ref(), &indices, None).unwrap();
                 assert!(!repeats(&own, Some(&other)), "{own:?} {other:?}");
             }
+        }
+    }
+
+    #[test]
+    fn dictionaries_of_fewer_entries_than_cells_are_told_apart_too() {
+        let to = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        let of = |changed: usize| -> ArrayRef {
+            let text = |row: usize| if row == changed { "other" } else { ["a", "b", ""][row % 3] };
+            let texts: StringArray = (0..90).map(|row| (row % 7 > 0).then(|| text(row))).collect();
+            cast(&texts, &to).unwrap()
+        };
+        let own = of(usize::MAX);
+        assert!(repeats(&own, None));
+        // Of rows 1, 4, 7 and so on single cells are supplied; row 7 is null.
+        for (changed, is_same) in [(1, false), (7, true), (8, true), (88, false)] {
+            assert_eq!(repeats(&own, Some(&of(changed))), is_same, "{changed}");
         }
     }
 }
