@@ -214,3 +214,29 @@ fn an_orphan_shows_what_it_refers_to() {
     let batch = table::read_parquet(&folder.join("out/discrepancies.parquet"));
     assert_eq!(table::column(&batch, "found"), [Some("qty=9".to_owned())]);
 }
+
+#[test]
+fn a_gap_is_placed_where_its_number_of_records_is_declared() {
+    let folder = Folder::new();
+    folder.write("t.csv", "id,qty\n1,9\n");
+    let source = r#""source":{"connector":"postgresql","name":"s","ts_ms":1736035200000,"snapshot":"false","db":"d","sequence":"[null, \"101\"]","schema":"public","table":"t","txId":7,"lsn":101}"#;
+    let within = r#""transaction":{"id":"7:101","total_order":1,"data_collection_order":1}"#;
+    let change = r#""before":{"id":1,"qty":5},"after":{"id":1,"qty":9},"op":"u","ts_ms":1736035200000"#;
+    folder.write("log/1.ndjson", format!("{{{change},{source},{within}}}\n"));
+    let declared = r#""event_count":2,"data_collections":[{"data_collection":"public.t","event_count":2}]"#;
+    folder.write(
+        "log/2.ndjson",
+        format!("{{\"status\":\"END\",\"id\":\"7:103\",{declared},\"ts_ms\":1736035200000}}\n"),
+    );
+    let flags = ["--current", "t.csv", "--ledger", "log", "--key", "id"];
+    let verified = folder.run(&[&["verify"], flags.as_slice()].concat());
+    assert_eq!(verified.status, 1, "{}", verified.stderr);
+    assert!(verified.stdout.contains("ledger: log/2.ndjson record 1, transaction 7"), "{}", verified.stdout);
+    // What the missing record did is not known, so every snapshot may be wrong by it.
+    let before = ["snapshot", "--as-of", "2025-01-04", "--out", "out"];
+    let rebuilt = folder.run(&[before.as_slice(), flags.as_slice()].concat());
+    assert_eq!(rebuilt.status, 1, "{}", rebuilt.stderr);
+    let found = csv(&folder);
+    assert!(found[0].starts_with(r#"sequence-gap,error,t,"","",log/2.ndjson,1,,7,"#), "{found:?}");
+    assert!(found[0].contains(",1,true,"), "{found:?}");
+}

@@ -112,7 +112,7 @@ impl ChangeSet {
             file.append(encoder.group(&columns)?)?;
             seq += part.rows() as u64;
         }
-        file.finish()
+        file.finish().map(drop)
     }
 
     fn image_fields(&self) -> Fields {

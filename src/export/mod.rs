@@ -27,6 +27,7 @@ pub use workbook::{ROWS_MAX, Workbook};
 use std::fs::File;
 use std::path::Path;
 
+use self::package::FileDigest;
 use crate::error::Result;
 use crate::snapshot::GroupSource;
 
@@ -45,6 +46,8 @@ pub enum TableStyle {
 
 /// Writes all groups of a table to a file. `done` is called with the rows of each finished group.
 ///
+/// Returns the file's digest where the style asks for it.
+///
 /// # Errors
 /// An input cannot be read, or the file cannot be written.
 pub fn write_table(
@@ -53,11 +56,12 @@ pub fn write_table(
     file: File,
     path: &Path,
     done: &(dyn Fn(u64) + Sync),
-) -> Result<()> {
+) -> Result<Option<FileDigest>> {
     match style {
-        TableStyle::Parquet(style) => parquet::write(source, style, file, path, done),
-        TableStyle::Csv(style) => csv::write(source, style, file, path, done),
-        TableStyle::ArrowIpc => ipc::write(source, file, path, done),
-        TableStyle::Xlsx => workbook::write(source, file, path, done),
+        TableStyle::Parquet(style) => return parquet::write(source, style, file, path, done),
+        TableStyle::Csv(style) => csv::write(source, style, file, path, done)?,
+        TableStyle::ArrowIpc => ipc::write(source, file, path, done)?,
+        TableStyle::Xlsx => workbook::write(source, file, path, done)?,
     }
+    Ok(None)
 }

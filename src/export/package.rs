@@ -5,7 +5,7 @@
 //! without a lock are litter. Where folders cannot be locked, litter stays.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -290,6 +290,54 @@ impl Drop for Staged {
     }
 }
 
+/// What identifies a file's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileDigest {
+    /// SHA-256 as lower-case hex.
+    pub sha256: String,
+    /// Size in bytes.
+    pub bytes: u64,
+}
+
+/// A file under way that takes its digest of what is written to it, so that nobody has to read it again.
+#[derive(Debug)]
+pub(crate) struct DigestWriter {
+    file: File,
+    /// `None`: nobody asks for it.
+    hasher: Option<Sha256>,
+    bytes: u64,
+}
+
+impl DigestWriter {
+    pub(crate) fn new(file: File, is_asked_for: bool) -> Self {
+        Self { file, hasher: is_asked_for.then(Sha256::new), bytes: 0 }
+    }
+
+    pub(crate) fn finish(self) -> Option<FileDigest> {
+        let hasher = self.hasher?;
+        Some(FileDigest { sha256: hex(hasher), bytes: self.bytes })
+    }
+}
+
+impl Write for DigestWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&bytes[..count]);
+        }
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn hex(hasher: Sha256) -> String {
+    hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
+
 /// The SHA-256 of a file as lower-case hex, and its size in bytes.
 ///
 /// # Errors
@@ -307,5 +355,5 @@ pub fn digest(path: &Path) -> Result<(String, u64)> {
         hasher.update(&buffer[..count]);
         size += count as u64;
     }
-    Ok((hasher.finalize().iter().map(|b| format!("{b:02x}")).collect(), size))
+    Ok((hex(hasher), size))
 }

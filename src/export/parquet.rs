@@ -37,6 +37,7 @@ use parquet::schema::types::{ColumnDescPtr, ColumnPath, SchemaDescriptor};
 use self::flat::ChunkStyle;
 use self::pages::EncodedChunk;
 use super::in_order::in_order;
+use super::package::{DigestWriter, FileDigest};
 use crate::error::{Error, Result};
 use crate::read::{leaf_count, unpacked};
 use crate::snapshot::{Cells, ChunkOfInput, GroupSource};
@@ -50,6 +51,8 @@ pub struct ParquetStyle {
     pub metadata: Vec<(String, String)>,
     /// Whether only columns that come as dictionaries are written as such.
     pub plain: bool,
+    /// Whether the digest of the file is taken while it is written.
+    pub digest: bool,
 }
 
 /// One leaf of one group, ready to be written.
@@ -75,7 +78,7 @@ pub struct EncodedGroup(Vec<Chunk>);
 
 /// A file that takes row groups one after the other.
 pub struct GroupFile {
-    writer: SerializedFileWriter<BufWriter<File>>,
+    writer: SerializedFileWriter<BufWriter<DigestWriter>>,
     encoder: Arc<GroupEncoder>,
 }
 
@@ -95,7 +98,7 @@ impl GroupFile {
         add_encoded_arrow_schema_to_metadata(&schema, &mut properties);
         let properties = Arc::new(properties);
         let leaves = Arc::new(ArrowSchemaConverter::new().convert(&schema).map_err(failed)?);
-        let file = BufWriter::with_capacity(1 << 20, file);
+        let file = BufWriter::with_capacity(1 << 20, DigestWriter::new(file, style.digest));
         let writer = SerializedFileWriter::new(file, leaves.root_schema_ptr(), Arc::clone(&properties))
             .map_err(failed)?;
         let encoder = GroupEncoder {
@@ -133,12 +136,14 @@ impl GroupFile {
         written().map_err(Error::parquet(&self.encoder.path))
     }
 
-    /// Completes the file.
+    /// Completes the file; returns its digest where the style asks for it.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn finish(self) -> Result<()> {
-        self.writer.close().map(|_| ()).map_err(Error::parquet(&self.encoder.path))
+    pub fn finish(self) -> Result<Option<FileDigest>> {
+        let file = self.writer.into_inner().map_err(Error::parquet(&self.encoder.path))?;
+        let file = file.into_inner().map_err(|e| Error::io(&self.encoder.path, "write")(e.into_error()))?;
+        Ok(file.finish())
     }
 }
 
@@ -148,7 +153,7 @@ pub(super) fn write(
     file: File,
     path: &Path,
     done: &(dyn Fn(u64) + Sync),
-) -> Result<()> {
+) -> Result<Option<FileDigest>> {
     let mut file = GroupFile::new(file, path, Arc::clone(source.schema()), style)?;
     let (encoder, columns) = (file.encoder(), source.schema().fields().len());
     if columns > 0 {

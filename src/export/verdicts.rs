@@ -190,7 +190,7 @@ impl VerdictWriter {
     /// The file cannot be written.
     pub fn finish(self) -> Result<Vec<RecordBatch>> {
         match self {
-            Self::File(file) => file.finish().map(|()| Vec::new()),
+            Self::File(file) => file.finish().map(|_| Vec::new()),
             Self::Memory(kept) => Ok(kept),
         }
     }

@@ -282,6 +282,8 @@ pub struct Note {
     pub kind: DiscrepancyKind,
     /// Which target it concerns, if one.
     pub target: Option<usize>,
+    /// Which file of the stream, from 0, for what the whole stream shows; else it is in that of its chunk.
+    pub file: usize,
     /// Number of the record in its file, from 1; the first one where `count` is more than 1.
     pub record: u64,
     /// Which column it concerns, if one.

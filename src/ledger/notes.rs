@@ -39,6 +39,7 @@ impl Notes {
             transaction: None,
             kind,
             target,
+            file: 0,
             record,
             column,
             message: message.into(),

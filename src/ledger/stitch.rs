@@ -25,6 +25,7 @@ const OPEN_TRANSACTIONS: usize = 1 << 20;
 /// What goes from chunk to chunk of one stream.
 #[derive(Debug, Default)]
 pub struct Carry {
+    file: usize,
     places: u64,
     run: Option<OpenRun>,
     ordinal: u64,
@@ -81,6 +82,11 @@ impl Carry {
     /// The state before the first chunk.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Says which file of the stream, from 0, the chunks from here on are of.
+    pub fn in_file(&mut self, file: usize) {
+        self.file = file;
     }
 
     /// Settles what a chunk leaves open. Call it once per chunk, in stream order.
@@ -237,7 +243,8 @@ impl Carry {
             for (table, changes) in &control.changes {
                 let id = (transaction.to_owned(), table.clone());
                 if !self.complete.contains(&id) {
-                    self.counts.entry(id).or_default().declared = Some(*changes);
+                    let count = self.counts.entry(id).or_default();
+                    (count.declared, count.told_at) = (Some(*changes), (self.file, control.record));
                 }
             }
         }
@@ -269,7 +276,8 @@ impl Carry {
             self.counted.contains(table).then_some(Note {
                 kind: DiscrepancyKind::SequenceGap,
                 target: None,
-                record: 0,
+                file: count.told_at.0,
+                record: count.told_at.1,
                 column: None,
                 transaction: Some(transaction.clone()),
                 message,
@@ -286,6 +294,8 @@ impl Carry {
 #[derive(Debug, Default)]
 struct Count {
     declared: Option<u64>,
+    /// File and record of the end that declares it.
+    told_at: (usize, u64),
     /// Ranges of numbers, both ends inclusive, in rising order and not touching.
     ranges: Vec<(u64, u64)>,
 }

@@ -18,7 +18,8 @@
 //! 128 bits, and a key of one integer column is represented exactly.
 
 use arrow::array::{
-    AnyDictionaryArray, Array, ArrayRef, AsArray, BooleanArray, PrimitiveArray, downcast_primitive_array,
+    AnyDictionaryArray, Array, ArrayRef, AsArray, BooleanArray, Int64Array, PrimitiveArray,
+    downcast_primitive_array,
 };
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Int32Type,
@@ -549,23 +550,34 @@ pub fn cell_text(array: &dyn Array, row: usize) -> Option<String> {
 
 /// The texts of many keys, each as [`key_text`] writes it.
 pub struct KeyTexts<'a> {
-    columns: Vec<(String, &'a dyn Array, Option<ArrayFormatter<'a>>)>,
+    columns: Vec<KeyColumn<'a>>,
+}
+
+/// A key column about to be printed.
+struct KeyColumn<'a> {
+    /// What stands before a value.
+    name: String,
+    array: &'a dyn Array,
+    /// The values, if they are numbers of the type that most keys have.
+    numbers: Option<&'a Int64Array>,
+    printed: Option<ArrayFormatter<'a>>,
 }
 
 impl<'a> KeyTexts<'a> {
     /// Of key columns with these names.
     pub fn new(names: &[&str], columns: &'a [ArrayRef]) -> Self {
         const NULL: FormatOptions<'static> = FormatOptions::new().with_null("null");
-        let column = |(name, array): (&&str, &'a ArrayRef)| {
+        let column = |(number, (name, array)): (usize, (&&str, &'a ArrayRef))| {
             // Text is taken as it is; what cannot be printed says so cell by cell.
             let printed = if array.data_type().is_string() {
                 None
             } else {
                 ArrayFormatter::try_new(array.as_ref(), &NULL).ok()
             };
-            ((*name).to_owned(), array.as_ref(), printed)
+            let name = format!("{}{name}=", if number > 0 { ", " } else { "" });
+            KeyColumn { name, array: array.as_ref(), numbers: array.as_primitive_opt(), printed }
         };
-        Self { columns: names.iter().zip(columns).map(column).collect() }
+        Self { columns: names.iter().zip(columns).enumerate().map(column).collect() }
     }
 
     /// The key of a row.
@@ -582,21 +594,20 @@ impl<'a> KeyTexts<'a> {
     /// # Errors
     /// `out` takes no more.
     pub fn write(&self, row: usize, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
-        for (number, (name, array, printed)) in self.columns.iter().enumerate() {
-            out.write_str(if number > 0 { ", " } else { "" })?;
-            out.write_str(name)?;
-            out.write_str("=")?;
-            match (printed, array.as_primitive_opt::<arrow::datatypes::Int64Type>()) {
-                (_, Some(numbers)) if numbers.is_valid(row) => write!(out, "{}", numbers.value(row))?,
-                (Some(printed), _) => {
-                    // What cannot be printed says so itself.
-                    let cell = printed.value(row).try_to_string().ok().or_else(|| cell_text(*array, row));
-                    out.write_str(cell.as_deref().unwrap_or("null"))?;
-                }
-                (None, _) => out.write_str(cell_text(*array, row).as_deref().unwrap_or("null"))?,
-            }
+        self.columns.iter().try_for_each(|column| column.write(row, out))
+    }
+}
+
+impl KeyColumn<'_> {
+    fn write(&self, row: usize, out: &mut dyn std::fmt::Write) -> std::fmt::Result {
+        out.write_str(&self.name)?;
+        if let Some(numbers) = self.numbers.filter(|numbers| numbers.is_valid(row)) {
+            return out.write_str(itoa::Buffer::new().format(numbers.value(row)));
         }
-        Ok(())
+        let cell = || cell_text(self.array, row);
+        // What cannot be printed says so itself.
+        let printed = self.printed.as_ref().and_then(|p| p.value(row).try_to_string().ok());
+        out.write_str(printed.or_else(cell).as_deref().unwrap_or("null"))
     }
 }
 

@@ -89,11 +89,11 @@ fn run(request: &HistoryRequest, progress: &dyn Progress) -> Result<HistoryOutco
     let plan = one_dataset(request)?;
     let mut candidates = None;
     let run = Run::open_with(&plan, Scan::Images, (&spool, progress), |source, inputs| {
-        let found = match inputs {
+        let found = match inputs.datasets.as_slice() {
             [input] => one_key::find(input, &wanted_key(input, &request.key)?)?,
             _ => None,
         };
-        let Some((rows, order)) = found else { return scan::order(source, inputs, &[]) };
+        let Some((rows, order)) = found else { return scan::order(source, &inputs.datasets, &[]) };
         candidates = Some(rows);
         Ok(Ordered { order, repeats: vec![Vec::new()], abridged: false })
     })?;

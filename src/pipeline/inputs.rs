@@ -1,6 +1,7 @@
 //! Opening what a plan names: tables, ledgers grouped into sources, and everything
 //! that is wrong with them before a single change is looked at.
 
+mod current;
 mod hash_chain;
 mod parse;
 mod postings;
@@ -10,9 +11,10 @@ mod tabular;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, StringArray};
 use arrow::datatypes::DataType;
 
+use self::current::KeptKeys;
 use self::parse::{Parse, parse};
 pub(super) use self::stream::Streamed;
 use self::stream::{lacks_zone, source_of, take_notes};
@@ -31,7 +33,7 @@ use crate::ledger::{
 use crate::model::lanes::{LaneFinder, Lanes};
 use crate::model::{ChangeBatch, Discrepancy, DiscrepancyKind, Op, TableSchema, canon};
 use crate::plan::{Dataset, LedgerClock, LedgerFormat, Normalisation, Plan};
-use crate::read::{InputFile, Packing, Spool, Table};
+use crate::read::{InputFile, Spool, Table};
 
 /// Changes that are decoded and hashed at a time: their cells should stay in the cache between the two.
 pub(super) const SCAN_ROWS: usize = 1 << 13;
@@ -63,6 +65,8 @@ pub(super) struct DatasetInput {
     pub recorded: Option<ScopeFilter>,
     /// What its ledger says beyond its changes, if it holds postings.
     pub postings: Option<ReadPostings>,
+    /// Key columns of the current state that were read already.
+    pub kept: KeptKeys,
 }
 
 /// Ledgers with one order and one cut.
@@ -239,6 +243,7 @@ fn dataset_input(
         scope: table.scope,
         recorded: table.recorded,
         postings: read.postings,
+        kept: KeptKeys::default(),
     }
 }
 
@@ -477,101 +482,9 @@ impl DatasetInput {
         &self.plan.current.source.pattern
     }
 
-    /// Columns of a group of the current state, within the dataset's scope.
-    pub(super) fn read_current(&self, group: usize, columns: &[usize]) -> Result<RecordBatch> {
-        self.read_current_as(group, columns, Packing::Plain)
-    }
-
-    /// As [`Self::read_current`], in a layout.
-    pub(super) fn read_current_as(
-        &self,
-        group: usize,
-        columns: &[usize],
-        packing: Packing,
-    ) -> Result<RecordBatch> {
-        let Some(filter) = &self.scope else {
-            return self.table.read_as(group, columns, None, packing);
-        };
-        let mask = self.mask(group, filter)?;
-        let batch = self.table.read_as(group, columns, None, packing)?;
-        arrow::compute::filter_record_batch(&batch, &mask).map_err(Error::arrow(self.current_path()))
-    }
-
-    /// A column of the rows with these rising numbers, as [`Self::read_current`] numbers them.
-    pub(super) fn read_current_cells(
-        &self,
-        (group, rows): (usize, &[u32]),
-        column: usize,
-        packing: Packing,
-    ) -> Result<ArrayRef> {
-        if self.scope.is_none() {
-            let batch = self.table.read_as(group, &[column], Some(rows), packing)?;
-            return Ok(ArrayRef::clone(batch.column(0)));
-        }
-        let batch = self.read_current_as(group, &[column], packing)?;
-        let rows = arrow::array::UInt32Array::from(rows.to_vec());
-        let cells = arrow::compute::take(batch.column(0), &rows, None);
-        cells.map_err(Error::arrow(self.current_path()))
-    }
-
-    /// Columns of a group of the current state, packed, one behind the other and in parts that stay in the
-    /// cache; `take` is told the column and the first row.
-    pub(super) fn current_parts(
-        &self,
-        group: usize,
-        columns: &[usize],
-        take: &mut dyn FnMut(usize, usize, &ArrayRef),
-    ) -> Result<()> {
-        if self.scope.is_some() {
-            let batch = self.read_current_as(group, columns, Packing::Packed)?;
-            columns.iter().zip(batch.columns()).for_each(|(&column, array)| take(column, 0, array));
-            return Ok(());
-        }
-        for &column in columns {
-            let mut from = 0;
-            self.table.read_parts(group, &[column], (Packing::Packed, SCAN_ROWS), &mut |batch| {
-                take(column, from, batch.column(0));
-                from += batch.num_rows();
-                Ok(())
-            })?;
-        }
-        Ok(())
-    }
-
-    /// All columns of the rows with these rising numbers, as [`Self::read_current`] numbers them.
-    pub(super) fn read_current_rows(&self, group: usize, rows: &[u32]) -> Result<RecordBatch> {
-        let all: Vec<usize> = (0..self.schema.len()).collect();
-        if self.scope.is_none() {
-            return self.table.read(group, &all, Some(rows));
-        }
-        let batch = self.read_current(group, &all)?;
-        let rows = arrow::array::UInt32Array::from(rows.to_vec());
-        arrow::compute::take_record_batch(&batch, &rows).map_err(Error::arrow(self.current_path()))
-    }
-
     /// The filters of the dataset and of its ledger: what neither keeps, the ledger says nothing of.
     pub(super) fn filters(&self) -> impl Iterator<Item = &ScopeFilter> {
         self.scope.iter().chain(&self.recorded)
-    }
-
-    fn mask(&self, group: usize, scope: &ScopeFilter) -> Result<arrow::array::BooleanArray> {
-        let batch = self.table.read(group, &scope.columns, None)?;
-        Ok(scope.filter.evaluate(&batch))
-    }
-
-    /// Which rows of a group, of those in scope, the ledger was recorded of; `None`: all.
-    pub(super) fn recorded_of(&self, group: usize) -> Result<Option<arrow::array::BooleanArray>> {
-        let Some(filter) = &self.recorded else { return Ok(None) };
-        let batch = self.read_current(group, &filter.columns)?;
-        Ok(Some(filter.filter.evaluate(&batch)))
-    }
-
-    /// How many rows of a group are in scope.
-    pub(super) fn rows_of_current(&self, group: usize) -> Result<usize> {
-        match &self.scope {
-            None => Ok(self.table.rows(group)),
-            Some(filter) => Ok(self.mask(group, filter)?.true_count()),
-        }
     }
 
     /// Changes with the dataset's scope applied.

@@ -50,6 +50,17 @@ pub(super) enum Part {
     },
 }
 
+impl Part {
+    /// Its rows, one after the other.
+    pub(super) fn rows(self) -> impl Iterator<Item = Row> {
+        let (kept, patch) = match self {
+            Self::Keep(rows) => (rows, None),
+            Self::Patch { number, .. } => (0..0, Some(Row::Patch(number))),
+        };
+        kept.map(Row::Keep).chain(patch)
+    }
+}
+
 /// What becomes of one row of a group, or a row that joins it there: sixteen bytes, as there are as many as
 /// touched keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,18 +149,8 @@ impl Layout {
     pub(super) fn rows(&self) -> Option<Vec<Row>> {
         self.edits.as_ref()?;
         let mut rows = Vec::with_capacity(self.len());
-        for run in self.runs() {
-            match run {
-                Part::Keep(kept) => rows.extend(kept.map(Row::Keep)),
-                Part::Patch { number, .. } => rows.push(Row::Patch(number)),
-            }
-        }
+        self.runs().for_each(|run| rows.extend(run.rows()));
         Some(rows)
-    }
-
-    /// What supplies the first lane of each row that is a patch, in order.
-    pub(super) fn sources(&self) -> impl Iterator<Item = Source> {
-        self.edits.iter().flatten().filter(|edit| edit.is_row()).map(|edit| edit.source)
     }
 }
 

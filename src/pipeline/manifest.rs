@@ -1,5 +1,6 @@
 //! `manifest.json`: what went in, what was assumed, what came out, with digests of both.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -13,22 +14,21 @@ use super::request::{OutputFormat, SnapshotRequest};
 use super::run::Run;
 use crate::check;
 use crate::error::{Error, Result};
-use crate::export::package::digest;
+use crate::export::package::{FileDigest, digest};
 use crate::model::{
     CauseShare, DigestTotal, GroupTotal, GroupValue, MeasureDifference, MeasureTotal, RowTotal, time,
 };
 use crate::plan::{Bound, Moment};
 use crate::read::InputFile;
 
-/// Writes the manifest of one folder, after everything else in it.
+/// Writes the manifest of one folder, after everything else in it; `digests` are those that are known already.
 pub(super) fn write(
     request: &SnapshotRequest,
-    run: &Run,
-    moment: &Moment,
+    (run, moment): (&Run, &Moment),
     outcome: &MomentOutcome,
-    folder: &Path,
+    (folder, digests): (&Path, &BTreeMap<String, FileDigest>),
 ) -> Result<()> {
-    let outputs = outputs(folder)?;
+    let outputs = outputs(folder, digests)?;
     let inputs = run.inputs.datasets.iter().enumerate();
     let datasets: Vec<Value> = inputs
         .map(|(number, input)| {
@@ -84,7 +84,7 @@ pub(super) fn write(
 }
 
 /// Every file of a folder, with its size and digest.
-fn outputs(folder: &Path) -> Result<Map<String, Value>> {
+fn outputs(folder: &Path, known: &BTreeMap<String, FileDigest>) -> Result<Map<String, Value>> {
     let mut names: Vec<_> = std::fs::read_dir(folder)
         .map_err(Error::io(folder, "read"))?
         .map(|entry| entry.map(|e| e.file_name()))
@@ -92,8 +92,15 @@ fn outputs(folder: &Path) -> Result<Map<String, Value>> {
         .map_err(Error::io(folder, "read"))?;
     names.sort();
     let digests = names.par_iter().map(|name| {
-        let (sha256, bytes) = digest(&folder.join(name))?;
-        Ok((name.to_string_lossy().into_owned(), json!({ "bytes": bytes, "sha256": sha256 })))
+        let path = folder.join(name);
+        let name = name.to_string_lossy().into_owned();
+        let size = || std::fs::metadata(&path).map(|m| m.len()).map_err(Error::io(&path, "read"));
+        // What was meant to be written is in the file only if that is as long.
+        let (sha256, bytes) = match known.get(&name) {
+            Some(known) if known.bytes == size()? => (known.sha256.clone(), known.bytes),
+            _ => digest(&path)?,
+        };
+        Ok((name, json!({ "bytes": bytes, "sha256": sha256 })))
     });
     digests.collect::<Result<Vec<_>>>().map(|outputs| outputs.into_iter().collect())
 }

@@ -50,6 +50,7 @@ mod opening;
 mod outcome;
 mod passes;
 mod past;
+mod places;
 mod postings;
 mod prefix;
 pub mod progress;

@@ -120,9 +120,9 @@ impl Run {
         let Some(place) = discrepancy.ledger.as_ref() else { return Ok(None) };
         match discrepancy.kind {
             Kind::UnparsableRecord => return Ok(Some(u32::MAX)),
-            // What names no record can be anywhere.
-            Kind::SequenceGap if place.record == 0 => return Ok(Some(u32::MAX)),
-            Kind::SequenceGap | Kind::LossyValue => {}
+            // The record tells of others, which are nowhere and so could be of any place.
+            Kind::SequenceGap => return Ok(Some(u32::MAX)),
+            Kind::LossyValue => {}
             Kind::OverlappingVersions | Kind::ReversedInterval => {}
             Kind::HoleBetweenVersions | Kind::FutureVersion => {}
             _ => return Ok(None),

@@ -95,9 +95,18 @@ impl DatasetInput {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RecordName(&'static str, u64);
 
+impl RecordName {
+    /// Prints it; there are as many of them as touched keys.
+    pub(super) fn write(self, out: &mut dyn fmt::Write) -> fmt::Result {
+        out.write_str(self.0)?;
+        out.write_str(" ")?;
+        out.write_str(itoa::Buffer::new().format(self.1))
+    }
+}
+
 impl fmt::Display for RecordName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} {}", self.0, self.1)
+        self.write(out)
     }
 }
 

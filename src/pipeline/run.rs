@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::model::canon::Seed;
 use crate::model::{DiscrepancyKind as Kind, Op};
 use crate::plan::{Bound, Plan};
-use crate::read::{InputFile, Spool};
+use crate::read::{DigestsMeanwhile, Spool};
 use crate::replay::chain::{self, Cause, Conflict};
 use crate::replay::facts::{self, ScanOptions};
 use crate::replay::history::{Opening, Timeline};
@@ -53,6 +53,8 @@ pub(super) struct Run {
     pub firsts: Vec<Vec<u32>>,
     /// Findings that concern no single dataset or moment.
     pub seed: Seed,
+    /// What takes the digests of the inputs, if they are asked for.
+    digests: Option<DigestsMeanwhile>,
 }
 
 /// What was found out about one dataset.
@@ -88,26 +90,34 @@ fn scan_for(bounds: &[&Bound]) -> Scan {
     if bounds.is_empty() { Scan::Images } else { Scan::Keys }
 }
 
-/// Ordering leaves threads idle, and at the end of a run digests would be waited for.
-fn digest_meanwhile(source: &SourceInput, datasets: &[DatasetInput]) {
-    let tables = source.datasets.iter().flat_map(|&dataset| datasets[dataset].table.files());
-    source.files.iter().chain(tables).for_each(InputFile::digest_meanwhile);
+/// At the end of a run digests would be waited for.
+fn digest_meanwhile(inputs: &Inputs) -> DigestsMeanwhile {
+    let ledgers = inputs.sources.iter().flat_map(|source| &source.files);
+    let tables = inputs.datasets.iter().flat_map(|dataset| dataset.table.files());
+    DigestsMeanwhile::start(ledgers.chain(tables).cloned(), rayon::current_num_threads())
 }
 
 impl Run {
     /// Opens, orders, scans and, if asked, verifies.
     pub(super) fn new(options: RunPlan<'_>, spool: &Spool, progress: &dyn Progress) -> Result<Self> {
         let bounds = if options.verify { &[] } else { options.moments };
+        let mut digests = None;
         let mut run =
-            Self::open_with(options.plan, scan_for(bounds), (spool, progress), |source, datasets| {
-                if options.digests {
-                    digest_meanwhile(source, datasets);
+            Self::open_with(options.plan, scan_for(bounds), (spool, progress), |source, inputs| {
+                if options.digests && digests.is_none() {
+                    digests = Some(digest_meanwhile(inputs));
                 }
-                scan::order(source, datasets, bounds)
+                scan::order(source, &inputs.datasets, bounds)
             })?;
+        run.digests = digests;
         let known = Known::new(options.plan, options.now);
         let total: u64 = run.inputs.datasets.iter().map(|d| u64::from(d.store.len()) + rows(d)).sum();
         progress.stage("scan changes and current state", Some(total));
+        // Without moments nothing comes after the scan that wants the keys again.
+        if options.memory_limit.is_none() && !options.moments.is_empty() {
+            let datasets = &run.inputs.datasets;
+            datasets.iter().for_each(|dataset| dataset.kept.allow(datasets.len()));
+        }
         for dataset in 0..run.inputs.datasets.len() {
             let findings = Findings::new(spool, &known);
             let narrow = run.narrow(dataset, options, progress)?;
@@ -125,14 +135,14 @@ impl Run {
         plan: &Plan,
         scan: Scan,
         (spool, progress): (&Spool, &dyn Progress),
-        mut order: impl FnMut(&SourceInput, &[DatasetInput]) -> Result<Ordered>,
+        mut order: impl FnMut(&SourceInput, &Inputs) -> Result<Ordered>,
     ) -> Result<Self> {
         progress.stage("read ledgers", None);
         let inputs = Inputs::open(plan, scan, spool, progress)?;
         let seed = Seed::random();
         progress.stage("order changes", None);
         let ordered =
-            inputs.sources.iter().map(|s| order(s, &inputs.datasets)).collect::<Result<Vec<_>>>()?;
+            inputs.sources.iter().map(|source| order(source, &inputs)).collect::<Result<Vec<_>>>()?;
         let firsts: Vec<Vec<u32>> =
             ordered.iter().map(|o| o.order.transactions.iter().map(|t| t.first).collect()).collect();
         let mut windows = window::windows(plan, &inputs, &ordered)?;
@@ -141,7 +151,7 @@ impl Run {
             let order = &ordered[input.source].order;
             openings.push(opening::place(input, &inputs.sources[input.source], order, window)?);
         }
-        Ok(Self { inputs, ordered, analysed: Vec::new(), windows, openings, firsts, seed })
+        Ok(Self { inputs, ordered, analysed: Vec::new(), windows, openings, firsts, seed, digests: None })
     }
 
     pub(super) fn source(&self, dataset: usize) -> &SourceInput {

@@ -1,5 +1,6 @@
 //! The main job: rebuild, verify, export, with evidence.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ use super::in_memory;
 use super::inputs::DatasetInput;
 use super::manifest;
 use super::outcome::{DatasetOutcome, MomentOutcome, SnapshotBatches, SnapshotOutcome, TableBatches};
+use super::places::{file_of, publish, stage};
 use super::postings;
 use super::progress::Progress;
 use super::provenance::{self, WithProvenance};
@@ -31,7 +33,7 @@ use crate::check;
 use crate::error::{Error, Result};
 use crate::export::Workbook;
 use crate::export::digests::write_digests;
-use crate::export::package::Staged;
+use crate::export::package::{FileDigest, Staged};
 use crate::export::tables::DiscrepancyFile;
 use crate::export::totals::{DatasetTotals, totals_batch, write_totals};
 use crate::export::verdicts::VerdictWriter;
@@ -118,62 +120,6 @@ pub(super) fn run<T>(
     Ok((outcome, taken))
 }
 
-/// Prepares the output, if the request makes sense.
-fn stage(request: &SnapshotRequest) -> Result<Option<Staged>> {
-    if request.policy.trust == Trust::Ledger && !request.verify {
-        return Err(Error::Plan {
-            place: "--trust ledger".to_owned(),
-            message: "where ledger and current state disagree is only known by verifying".to_owned(),
-            hint: Some("leave out --no-verify".to_owned()),
-        });
-    }
-    match &request.output {
-        Output::Memory => Ok(None),
-        Output::Folder { path, .. } => Staged::folder(path, request.replace).map(Some),
-        Output::File { path, .. } => {
-            let places: Vec<PathBuf> = request.moments.iter().map(|m| file_of(path, m)).collect();
-            let mut distinct = places.clone();
-            distinct.sort();
-            distinct.dedup();
-            if distinct.len() < places.len().max(1) {
-                return Err(Error::Plan {
-                    place: "--out".to_owned(),
-                    message: format!(
-                        "{} is one file, but {} moments are asked for",
-                        path.display(),
-                        places.len()
-                    ),
-                    hint: Some(format!("name a folder, or put {MOMENT} into the name of the file")),
-                });
-            }
-            Staged::files(&places, request.replace).map(Some)
-        }
-    }
-}
-
-/// What stands for the moment in the name of a file.
-const MOMENT: &str = "{moment}";
-
-/// The file of a moment.
-fn file_of(path: &Path, moment: &Moment) -> PathBuf {
-    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    if name.contains(MOMENT) {
-        path.with_file_name(name.replace(MOMENT, &moment.label))
-    } else {
-        path.to_owned()
-    }
-}
-
-/// Puts what was written in its place.
-fn publish(request: &SnapshotRequest, staged: Staged) -> Result<()> {
-    let Output::File { path, format } = &request.output else { return staged.publish() };
-    let name = format.file_name(&request.plan.datasets[0].name);
-    let is_series = request.moments.len() > 1;
-    let written = |m: &Moment| if is_series { Path::new(&m.label).join(&name) } else { PathBuf::from(&name) };
-    let files: Vec<_> = request.moments.iter().map(|m| (written(m), file_of(path, m))).collect();
-    staged.publish_files(&files)
-}
-
 /// One moment on its way into a folder, or into memory.
 struct Writing<'a> {
     request: &'a SnapshotRequest,
@@ -201,6 +147,8 @@ struct Parts {
     workbook: Option<Workbook>,
     /// What the datasets of an evidence folder are told by.
     written: Vec<WrittenDataset>,
+    /// Files whose digest was taken as they were written.
+    digests: BTreeMap<String, FileDigest>,
 }
 
 impl Writing<'_> {
@@ -213,6 +161,7 @@ impl Writing<'_> {
             tables: Vec::new(),
             workbook: self.workbook()?,
             written: Vec::new(),
+            digests: BTreeMap::new(),
         };
         let mut datasets = Vec::new();
         let mut origins = Vec::new();
@@ -263,7 +212,7 @@ impl Writing<'_> {
             batches,
         };
         if let (Output::Folder { .. }, Some(folder)) = (&self.request.output, self.folder) {
-            self.file(&outcome, (&parts.written, refused), parts.workbook, folder)?;
+            self.file(&outcome, (&parts.written, refused), (parts.workbook, &parts.digests), folder)?;
         }
         Ok(outcome)
     }
@@ -273,7 +222,7 @@ impl Writing<'_> {
         &self,
         outcome: &MomentOutcome,
         (written, refused): (&[WrittenDataset], &[(String, String)]),
-        workbook: Option<Workbook>,
+        (workbook, digests): (Option<Workbook>, &BTreeMap<String, FileDigest>),
         folder: &Path,
     ) -> Result<()> {
         let report = dossier::report(self.request, self.run, self.moment, outcome, (written, refused))?;
@@ -293,7 +242,7 @@ impl Writing<'_> {
         let snapshots: Vec<Option<String>> = self.run.inputs.datasets.iter().map(snapshot).collect();
         let added: &[&str] = if self.request.provenance { &provenance::COLUMNS } else { &[] };
         reperform::write(self.run, self.moment, (&snapshots, added), folder)?;
-        manifest::write(self.request, self.run, self.moment, outcome, folder)
+        manifest::write(self.request, (self.run, self.moment), outcome, (folder, digests))
     }
 
     /// Writes the tables that all datasets share, or collects them.
@@ -411,7 +360,7 @@ impl Writing<'_> {
             refuse_unrecoverable(input, &counts)?;
         }
         match self.folder {
-            Some(folder) => self.write(&judge, folder)?,
+            Some(folder) => parts.digests.extend(self.write(&judge, folder)?),
             None => parts.tables.push(self.table(&judge)?),
         }
         self.present(number, &judge, parts)?;
@@ -494,18 +443,22 @@ impl Writing<'_> {
         Ok(TableBatches { name: rebuilt.input.plan.name.clone(), schema, batches })
     }
 
-    fn write(&self, judge: &Judge<'_>, folder: &Path) -> Result<()> {
+    /// Writes the table; returns name and digest of the file if the digest was taken on the way.
+    fn write(&self, judge: &Judge<'_>, folder: &Path) -> Result<Option<(String, FileDigest)>> {
         let format = match &self.request.output {
             Output::Folder { format, .. } | Output::File { format, .. } => *format,
-            Output::Memory => return Ok(()),
+            Output::Memory => return Ok(None),
         };
         let rebuilt = judge.rebuilt;
-        let path = folder.join(format.file_name(&rebuilt.input.plan.name));
+        let name = format.file_name(&rebuilt.input.plan.name);
+        let path = folder.join(&name);
         let style = self.style(format, rebuilt);
         let file = File::create(&path).map_err(Error::io(&path, "write"))?;
         self.progress.stage(&format!("write {}", rebuilt.input.plan.name), Some(rebuilt.count()));
         let done = |rows| self.progress.advance(rows);
-        self.exported(judge, |source| export::write_table(source, &style, file, &path, &done))
+        let digest =
+            self.exported(judge, |source| export::write_table(source, &style, file, &path, &done))?;
+        Ok(digest.map(|digest| (name, digest)))
     }
 
     /// Hands the table with the columns that were asked for to `export`.
@@ -550,6 +503,7 @@ impl Writing<'_> {
                     .flatten(),
                 metadata: manifest::footer(self.run, self.moment, input),
                 plain: false,
+                digest: matches!(self.request.output, Output::Folder { .. }),
             }),
             OutputFormat::Csv => {
                 let csv = &input.plan.current.source.csv;

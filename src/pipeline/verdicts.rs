@@ -8,7 +8,7 @@ use arrow::array::{Array, ArrayRef, BooleanArray};
 use rayon::prelude::*;
 
 use super::dropped::Returned;
-use super::layout::{Row, row_at};
+use super::layout::{Part, Row};
 use super::postings;
 use super::rebuild::Rebuilt;
 use super::run::Analysed;
@@ -119,8 +119,15 @@ impl Told {
     }
 }
 
-/// A row with a verdict, and the number of the patch that it comes from.
-type JudgedRow = (usize, Verdict, Option<u32>);
+/// A row with a verdict.
+struct JudgedRow {
+    /// Its number in the output group.
+    at: usize,
+    row: Row,
+    verdict: Verdict,
+    /// What supplies its first lane, if it comes from a patch.
+    source: Option<Source>,
+}
 
 /// What was found in some output groups.
 #[derive(Debug, Default)]
@@ -416,15 +423,28 @@ impl Judge<'_> {
             return Ok(());
         }
         let of_rows = self.of_rows(group, known)?;
-        for row in 0..self.rebuilt.rows(group) {
-            let (verdict, patch) = of_rows.verdict(row);
-            counts.add(verdict);
-            match (verdict, patch) {
-                (Verdict::Unchanged, None) => continue,
-                (Verdict::Inferred, None) => self.count_doubtful(counts, &mut all.columns),
-                _ => {}
+        let mut at = 0;
+        for part in self.rebuilt.layouts[group].runs() {
+            let source = match &part {
+                Part::Keep(rows) if of_rows.is_sure => {
+                    counts.unchanged += rows.len() as u64;
+                    at += rows.len();
+                    continue;
+                }
+                Part::Keep(_) => None,
+                Part::Patch { source, .. } => Some(*source),
+            };
+            for row in part.rows() {
+                let verdict = of_rows.verdict(row);
+                counts.add(verdict);
+                if verdict == Verdict::Inferred && source.is_none() {
+                    self.count_doubtful(counts, &mut all.columns);
+                }
+                if verdict != Verdict::Unchanged || source.is_some() {
+                    judged.push(JudgedRow { at, row, verdict, source });
+                }
+                at += 1;
             }
-            judged.push((row, verdict, patch));
         }
         if (listed || self.returned.is_some()) && !judged.is_empty() {
             self.list_rows(group, judged, (known, listed), all)?;
@@ -442,7 +462,6 @@ impl Judge<'_> {
             is_sure: self.is_sure_of_kept(known.contradicted),
             lacks_columns: !self.uncovered_columns().is_empty(),
             recorded: current.map(|group| self.rebuilt.input.recorded_of(group)).transpose()?.flatten(),
-            rows: self.rebuilt.layouts[group].rows(),
         })
     }
 
@@ -451,7 +470,8 @@ impl Judge<'_> {
         let (contradicted, mentioned) = (self.kept_contradictions(), self.mentioned());
         let known = Known { contradicted: &contradicted, mentioned: &mentioned, told: OfPatches::Nothing };
         let of_rows = self.of_rows(group, known)?;
-        Ok((0..self.rebuilt.rows(group)).map(|row| of_rows.verdict(row).0).collect())
+        let rows = self.rebuilt.layouts[group].runs().flat_map(Part::rows);
+        Ok(rows.map(|row| of_rows.verdict(row)).collect())
     }
 
     /// Lists judged rows of a group, and those of their cells that are not exact. Cells of columns that
@@ -466,17 +486,15 @@ impl Judge<'_> {
         let keys = if listed { self.key_columns(group)? } else { Vec::new() };
         let texts = self.rebuilt.input.key_texts(&keys);
         let uncovered = self.uncovered_columns();
-        let of_group = self.rebuilt.layouts[group].rows();
-        let mut sources = self.rebuilt.layouts[group].sources();
         let Judged { counts, columns, rows, cells } = all;
-        for (row, verdict, patch) in judged {
-            let key = |out: &mut dyn Write| texts.write(row, out);
-            let told = patch.and_then(|n| known.told.of(n, sources.next()).map(|told| (n, told)));
+        for JudgedRow { at, row, verdict, source } in judged {
+            let key = |out: &mut dyn Write| texts.write(at, out);
+            let patch = if let Row::Patch(number) = row { Some(number) } else { None };
+            let told = patch.and_then(|n| known.told.of(n, source).map(|told| (n, told)));
             if let Some((number, _)) = told.filter(|(_, told)| listed && told.is_marked) {
                 self.list_cells(number, &key, cells);
             }
-            let place = (group, row_at(of_group.as_ref(), row));
-            self.judge_returned(place, &key, columns, counts, listed.then_some(&mut *cells));
+            self.judge_returned((group, row), &key, columns, counts, listed.then_some(&mut *cells));
             if !listed {
                 continue;
             }
@@ -486,7 +504,7 @@ impl Judge<'_> {
             }
             let first = told.map(|(_, told)| told.first).filter(|&first| first != u32::MAX);
             let source = |out: &mut dyn Write| match first {
-                Some(first) => write!(out, "{}", self.rebuilt.input.record_name(first)),
+                Some(first) => self.rebuilt.input.record_name(first).write(out),
                 None => out.write_str("current"),
             };
             printed(rows.push((None, verdict, Some(true)), key, Some(source)));
@@ -598,25 +616,20 @@ struct OfRows<'j> {
     lacks_columns: bool,
     /// Which rows of the current group the ledger was recorded of.
     recorded: Option<BooleanArray>,
-    /// The rows, unless all are those of the current group.
-    rows: Option<Vec<Row>>,
 }
 
 impl OfRows<'_> {
-    /// The verdict on a row, and its number among the present patches if it is one.
-    fn verdict(&self, row: usize) -> (Verdict, Option<u32>) {
-        let layout = &self.judge.rebuilt.layouts[self.group];
-        let row = row_at(self.rows.as_ref(), row);
-        let (verdict, patch) = match row {
-            Row::Keep(_) if self.is_sure => return (Verdict::Unchanged, None),
-            Row::Keep(kept) => (self.kept(layout.group, kept), None),
+    fn verdict(&self, row: Row) -> Verdict {
+        let verdict = match row {
+            Row::Keep(_) if self.is_sure => return Verdict::Unchanged,
+            Row::Keep(kept) => self.kept(self.judge.rebuilt.layouts[self.group].group, kept),
             Row::Patch(number) => match self.known.told {
-                OfPatches::Plain => (Verdict::Restored, Some(number)),
-                OfPatches::Each(told) => (told[number as usize].verdict, Some(number)),
-                OfPatches::Nothing => (self.judge.patch_verdict(number), Some(number)),
+                OfPatches::Plain => Verdict::Restored,
+                OfPatches::Each(told) => told[number as usize].verdict,
+                OfPatches::Nothing => self.judge.patch_verdict(number),
             },
         };
-        (verdict.max(self.judge.returned_verdict(self.group, row)), patch)
+        verdict.max(self.judge.returned_verdict(self.group, row))
     }
 
     fn kept(&self, current: Option<usize>, row: u32) -> Verdict {

@@ -9,6 +9,7 @@
 use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
@@ -120,19 +121,36 @@ impl InputFile {
     /// # Errors
     /// The file cannot be read or has changed.
     pub fn digest(&self) -> Result<&str> {
+        let never = AtomicBool::new(false);
+        loop {
+            if let Some(digest) = self.digest_unless(&never)? {
+                return Ok(digest);
+            }
+        }
+    }
+
+    /// As [`Self::digest`], as long as nobody says that it is over; `None`: it was.
+    ///
+    /// # Errors
+    /// As those.
+    pub(super) fn digest_unless(&self, is_over: &AtomicBool) -> Result<Option<&str>> {
         // Nothing is guarded but the work itself, so a panic elsewhere spoils nothing.
         let _working = self.digesting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(digest) = self.sha256.get() {
-            return Ok(digest);
+            return Ok(Some(digest));
         }
         if let Some(batches) = &self.batches {
             let digest = batches.digest().map_err(Error::arrow(&self.path))?;
-            return Ok(self.sha256.get_or_init(|| digest));
+            return Ok(Some(self.sha256.get_or_init(|| digest)));
         }
         let mut file = self.handle()?;
         let mut hasher = Sha256::new();
-        let mut block = vec![0; 1 << 20];
+        // Small enough to be in the cache when it is hashed.
+        let mut block = vec![0; 1 << 17];
         loop {
+            if is_over.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
             let n = file.read(&mut block).map_err(Error::io(&self.path, "read"))?;
             if n == 0 {
                 break;
@@ -141,16 +159,13 @@ impl InputFile {
         }
         self.check(&file.metadata().map_err(Error::io(&self.path, "read"))?)?;
         let digest = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
-        Ok(self.sha256.get_or_init(|| digest))
+        Ok(Some(self.sha256.get_or_init(|| digest)))
     }
 
-    /// Has the digest taken by a thread of the pool that has nothing else to do, so that it is
-    /// there when it is asked for. What goes wrong is told by [`Self::digest`].
-    pub(crate) fn digest_meanwhile(&self) {
-        let file = self.clone();
-        rayon::spawn(move || {
-            let _told_when_asked_for = file.digest();
-        });
+    /// Whether the digest was taken.
+    #[cfg(test)]
+    pub(super) fn has_digest(&self) -> bool {
+        self.sha256.get().is_some()
     }
 
     /// Checks at the end of a run that the file is what it was at its beginning.
@@ -308,25 +323,6 @@ mod tests {
         assert!(content(&damaged).is_err(), "length does not match");
         let whole = zstd::encode_all(&b"0123456789".repeat(1000)[..], 1).unwrap();
         assert!(content(&whole[..whole.len() / 2]).is_err());
-    }
-
-    #[test]
-    fn a_digest_taken_meanwhile_is_the_digest() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.csv");
-        std::fs::write(&path, "abc").unwrap();
-        let open = || InputFile::open(&path, &Spool::new(None)).unwrap();
-        let (input, changed) = (open(), open());
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-        pool.install(|| input.digest_meanwhile());
-        while input.sha256.get().is_none() {
-            std::thread::yield_now();
-        }
-        assert!(input.digest().unwrap().starts_with("ba7816bf"), "taken before it was asked for");
-        std::fs::write(&path, "abcd").unwrap();
-        pool.install(|| changed.digest_meanwhile());
-        let told = pool.install(|| changed.digest().map(str::to_owned));
-        assert!(matches!(told, Err(Error::InputChanged { what: "size", .. })), "{told:?}");
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn written(table: &Groups, compression: Compression, dictionary: bool) -> tempfi
     let properties =
         WriterProperties::builder().set_compression(compression).set_dictionary_enabled(dictionary).build();
     let like = like(&table.schema, properties);
-    let style = ParquetStyle { like: Some(like), metadata: Vec::new(), plain: false };
+    let style = ParquetStyle { like: Some(like), metadata: Vec::new(), plain: false, digest: false };
     write(table, &style, file.reopen().unwrap(), file.path(), &|_| ()).unwrap();
     file
 }

@@ -213,6 +213,7 @@ fn ends_of_transactions_are_held_against_their_records() {
     let missing = notes(&[in_transaction(1, 10), end(2)]);
     assert_eq!(missing[0].kind, DiscrepancyKind::SequenceGap);
     assert!(missing[0].message.contains("has 1 changes of public.item"), "{}", missing[0].message);
+    assert_eq!((missing[0].file, missing[0].record), (0, 2), "the end that declares the number");
     let redelivered = [in_transaction(1, 10), in_transaction(2, 11), end(2), in_transaction(2, 11), end(2)];
     assert_eq!(notes(&redelivered), []);
 }

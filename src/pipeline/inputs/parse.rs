@@ -48,8 +48,10 @@ pub(super) fn parse(how: Parse<'_>, targets: &[TableTarget], options: &DecodeOpt
         })?;
     }
     let stream = carry.finish(options);
-    let first = files.first().map_or_else(PathBuf::new, |f| f.path.clone());
-    take_notes(&mut intakes, plans, &stream.notes, &first);
+    for note in &stream.notes {
+        let path = files.get(note.file).map_or_else(PathBuf::new, |f| f.path.clone());
+        take_notes(&mut intakes, plans, std::slice::from_ref(note), &path);
+    }
     let positions = stream.positions.is_some();
     let mut ledgers = Vec::new();
     for (target, mut intake) in intakes.into_iter().enumerate() {
@@ -78,6 +80,7 @@ fn take(
     if let Some(record) = decoded.lacks_zone {
         return Err(lacks_zone(path, record));
     }
+    carry.in_file(file);
     carry.stitch(&mut decoded);
     how.progress.advance(chunk.text.len() as u64);
     take_notes(intakes, plans, &decoded.notes, path);
