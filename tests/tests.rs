@@ -6,6 +6,7 @@
 //! | `bridge` | opening + movements = closing, against forward histories and with planted breaks |
 //! | `cases` | the text cases under `tests/cases`, their format and their runner |
 //! | `cli` | help, exit statuses, wiring of the command line |
+//! | `delta_folders` | folders of Delta tables with deletion vectors against forward histories |
 //! | `docs` | the page of every discrepancy |
 //! | `evidence` | the evidence folder: control totals, digests, what `check` makes of a changed file |
 //! | `drill` | rehearsals: reproduced, restated, planted faults |
@@ -50,6 +51,7 @@ mod bad_input;
 mod bridge;
 mod cases;
 mod cli;
+mod delta_folders;
 mod docs;
 mod drill;
 mod evidence;

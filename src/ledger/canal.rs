@@ -22,6 +22,7 @@ use super::position::PositionKind;
 use super::unwrap::Message;
 use super::{ticdc_csv, ticdc_open};
 use crate::model::Op;
+use crate::read::ChangeRows;
 use crate::read::cell::{CellBuilder, Misfit};
 
 /// The decoder of Canal and of TiCDC's `canal-json`; it needs no state.
@@ -196,6 +197,15 @@ pub(super) fn tidb_change<'a>(commit: u64, op: Op, feed: &mut Feed<'_>) -> Chang
 
 impl Producer for Simple {
     const NAME: &'static str = "TiCDC";
+
+    fn rows(&mut self, rows: &ChangeRows, feed: &mut Feed<'_>) {
+        ticdc_csv::take(rows, feed);
+    }
+
+    fn table_of<'f>(&self, fields: &'f [String]) -> Option<[Option<Cow<'f, str>>; 3]> {
+        let [_, table, schema, ..] = fields else { return None };
+        Some([None, Some(Cow::Borrowed(schema)), Some(Cow::Borrowed(table))])
+    }
 
     fn message(&mut self, message: &Message<'_>, feed: &mut Feed<'_>) -> bool {
         if ticdc_open::message(message, feed) || ticdc_csv::message(message, feed) {

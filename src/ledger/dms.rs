@@ -7,25 +7,23 @@
 //! beside the key holds the key alone. Declare `full_images = true` where the source logs whole rows, and
 //! `missing = "null"` where `IncludeNullAndEmpty` is off and no column holds empty texts.
 //!
-//! Files for S3 come as messages too (see `dms_tables`): there a time stands among the columns, and a list of
-//! values stands for a row without names.
+//! The rows of files for S3 say the same in columns (see `dms_rows`).
 //!
 //! Limits: without `IncludeTransactionDetails` there is no commit time; the time
 //! at which a message was built stands in, and that is said. Whole numbers that DMS wrote in scientific notation are
 //! taken only while they are exact.
 
-use std::borrow::Cow;
-
 use arrow::datatypes::DataType;
 
 use super::Missing;
 use super::decode::Clock;
+use super::dms_rows;
 use super::feed::{Change, Feed, Producer, any_layer, image_of, missing};
 use super::image::{Rows, Staged, Stated};
 use super::json::{self, Raw, raw_text};
 use super::unwrap::Message;
-use crate::model::time::parse_local;
-use crate::model::{DiscrepancyKind, Op, TableSchema};
+use crate::model::{DiscrepancyKind, Op};
+use crate::read::ChangeRows;
 use crate::read::cell::{CellBuilder, Misfit};
 
 /// The decoder; it needs no state.
@@ -33,7 +31,7 @@ use crate::read::cell::{CellBuilder, Misfit};
 pub(super) struct Dms;
 
 /// What stands before the names of columns that hold the row before.
-const BEFORE: &str = "BI_";
+pub(super) const BEFORE: &str = "BI_";
 
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
@@ -87,39 +85,24 @@ impl Producer for Dms {
         let Some(metadata) = metadata(&record) else { return false };
         let word = json::scalar(metadata.operation).unwrap_or_default();
         let table = [None, json::scalar(metadata.schema_name), json::scalar(metadata.table_name)];
-        let op = match word.as_ref() {
-            "load" => Op::Read,
-            "insert" => Op::Insert,
-            "update" => Op::Update,
-            "delete" => Op::Delete,
-            "truncate-table" | "drop-table" => Op::Truncate,
-            "add-column" | "drop-column" | "rename-column" | "column-type-change" | "change-columns"
-            | "rename-table" => {
+        let op = match said(&word) {
+            Said::Change(op) => op,
+            Said::Definition => {
                 feed.drift(table, &word);
                 return true;
             }
-            "create-table" => return true,
-            _ if json::scalar(metadata.record_type).as_deref() == Some("control") => return true,
-            other => {
-                feed.unparsable(
-                    None,
-                    format!("expected an operation of load, insert, update or delete, found {other:?}"),
-                );
+            Said::Nothing => return true,
+            Said::Unknown if json::scalar(metadata.record_type).as_deref() == Some("control") => return true,
+            Said::Unknown => {
+                unknown(&word, feed);
                 return true;
             }
         };
         let transaction = json::scalar(metadata.transaction_id);
         let mut change = Change { op: Some(op), transaction, ..Change::default() };
         let Some(target) = feed.begin(table, &change) else { return true };
-        let schema = &feed.rows(target).target.schema;
-        let data = match raw_text(record.data) {
-            Some(list) if list.starts_with('[') => named(schema, list).map(Cow::Owned),
-            data => data.map(Cow::Borrowed),
-        };
-        let in_files = metadata.commit_timestamp.is_none() && metadata.timestamp.is_none();
-        let column = data.as_deref().filter(|_| in_files).and_then(|data| time_column(schema, data));
-        let stated = json::scalar(metadata.commit_timestamp).or_else(|| column.as_ref().map(|c| c.1.clone()));
-        let commits = stated.is_some() || in_files;
+        let stated = json::scalar(metadata.commit_timestamp);
+        let commits = stated.is_some() || metadata.timestamp.is_none();
         if let Some(time) = stated.or_else(|| json::scalar(metadata.timestamp)) {
             change.committed_at = feed.instant(&time);
             feed.clock(if commits { Clock::Commit } else { Clock::Statement });
@@ -134,54 +117,57 @@ impl Producer for Dms {
             full: feed.options.full_identity == Some(true),
             left_out: feed.options.missing,
             declared: missing(feed.options),
-            time: column.as_ref().map(|(name, _)| name.as_ref()),
         };
-        let staged = match (op, data.as_deref()) {
+        let staged = match (op, raw_text(record.data)) {
             (Op::Truncate, _) => Some(Staged::default()),
             (_, Some(data)) => stage(feed.rows(target), data, before_object(message.text), &reading),
             (_, None) => None,
         };
         match staged {
             Some(staged) => feed.push(target, &change, &staged, &mut value),
-            None => feed.unparsable(Some(target), "expected an object, or a value for each column, as data"),
+            None => feed.unparsable(Some(target), "expected an object as data"),
         }
         true
     }
+
+    fn rows(&mut self, rows: &ChangeRows, feed: &mut Feed<'_>) {
+        dms_rows::take(rows, feed);
+    }
+}
+
+/// What an operation says.
+pub(super) enum Said {
+    Change(Op),
+    Definition,
+    Nothing,
+    Unknown,
+}
+
+/// What the word for an operation says, in messages or, as one letter, in files.
+pub(super) fn said(word: &str) -> Said {
+    Said::Change(match word {
+        "load" => Op::Read,
+        "insert" | "I" => Op::Insert,
+        "update" | "U" => Op::Update,
+        "delete" | "D" => Op::Delete,
+        "truncate-table" | "drop-table" => Op::Truncate,
+        "add-column" | "drop-column" | "rename-column" | "column-type-change" | "change-columns"
+        | "rename-table" => return Said::Definition,
+        "create-table" => return Said::Nothing,
+        _ => return Said::Unknown,
+    })
+}
+
+pub(super) fn unknown(word: &str, feed: &mut Feed<'_>) {
+    feed.unparsable(None, format!("expected an operation of load, insert, update or delete, found {word:?}"));
 }
 
 /// How a message is to be understood.
-struct Reading<'a> {
+struct Reading {
     op: Op,
     full: bool,
     left_out: Missing,
     declared: Stated<'static>,
-    /// The member that holds the time of the change.
-    time: Option<&'a str>,
-}
-
-/// A list of values under the names of the table's columns; one more value is the time before them.
-fn named(schema: &TableSchema, list: &str) -> Option<String> {
-    let mut values = Vec::new();
-    json::elements(list, |raw| values.push(raw)).ok()?;
-    let time = values.len().checked_sub(schema.len()).filter(|more| *more <= 1)? == 1;
-    let names = time.then_some("#time").into_iter().chain(schema.names());
-    let members = names.zip(values).map(|(name, raw)| format!("{}:{raw}", serde_json::Value::from(name)));
-    Some(format!("{{{}}}", members.collect::<Vec<_>>().join(",")))
-}
-
-/// The first member that is no column of the table and holds a time, and that time.
-fn time_column<'a>(schema: &TableSchema, data: &'a str) -> Option<(Cow<'a, str>, Cow<'a, str>)> {
-    let mut found = None;
-    json::checked_members(data, |name, raw| {
-        let column = schema.names().any(|column| column.eq_ignore_ascii_case(name));
-        if found.is_some() || column || name.starts_with(BEFORE) {
-            return;
-        }
-        let time =
-            json::text(raw).filter(|text| parse_local(&text.replace('T', " ")).is_some() && text.len() > 10);
-        found = time.map(|time| (Cow::Owned(name.to_owned()), time));
-    });
-    found
 }
 
 /// The row before an update, as an object under whatever name the task gives it.
@@ -199,13 +185,13 @@ fn stage<'r>(
     rows: &mut Rows<'_>,
     data: &'r str,
     before: Option<&'r str>,
-    reading: &Reading<'_>,
+    reading: &Reading,
 ) -> Option<Staged<'r>> {
     let op = reading.op;
     // Nothing is said of a column that an insert or a delete leaves out, unless it is null.
     let absent = if reading.left_out == Missing::Null { Stated::Null } else { Stated::Absent };
     let row = image_of(rows, data, if op == Op::Update { reading.declared } else { absent }, |name| {
-        (!name.starts_with(BEFORE) && reading.time != Some(name)).then(|| name.to_owned())
+        (!name.starts_with(BEFORE)).then(|| name.to_owned())
     })?;
     let mut staged = Staged::default();
     match op {
@@ -230,7 +216,7 @@ fn stage<'r>(
 }
 
 /// Nulls of updates and deletes may stand for what the source did not log.
-fn doubt_nulls(rows: &Rows<'_>, staged: &mut Staged<'_>) {
+pub(super) fn doubt_nulls(rows: &Rows<'_>, staged: &mut Staged<'_>) {
     let schema = &rows.target.schema;
     for (is_before, image) in [(true, &mut staged.before), (false, &mut staged.after)] {
         let Some(image) = image else { continue };

@@ -1,4 +1,4 @@
-//! Files that DMS writes to S3, CSV or Parquet, as the messages that it would have sent.
+//! Files that DMS writes to S3, CSV or Parquet, as rows for the decoder of its messages.
 //!
 //! ```text
 //!  Op,commit_ts,id,name,BI_name            {"data": {"commit_ts": …, "id": "7", "name": "bolt M8", "BI_name": "bolt"},
@@ -6,18 +6,22 @@
 //! ```
 //!
 //! A file without `Op`, or whose name begins with `LOAD`, is a full load. A CSV
-//! file without header (`header = false`) has its values in the table's order; they go as a list, for names are the
-//! decoder's business.
+//! file without header (`header = false`) has its values in the table's order. What a row says is
+//! what the message beside it would say; none is made.
 
-use arrow::array::Array;
-use arrow::datatypes::{DataType, SchemaRef};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
-use serde_json::Value;
+use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+use crate::error::Result;
 use crate::read::{
-    InputFile, JsonChunk, JsonRecord, Spool, Table, TableFormat, TableSource, columns_of, table_format,
+    ChangeRows, InputFile, JsonChunk, RecordRows, RowReader, Spool, Table, TableFormat, TableSource,
+    table_format,
 };
+
+/// Rows of a table that are taken at a time.
+const ROWS: usize = 65_536;
 
 /// Whether columns can only be those of a file of changes: `Op` is the first, and no other column says what a change is,
 /// as images beside each other or a position do.
@@ -31,88 +35,68 @@ pub(super) fn is_one(columns: &SchemaRef) -> bool {
     names.next() == Some("Op") && names.len() > 0 && !names.any(is_other)
 }
 
-/// The rows of one file, as messages.
+/// The rows of one file.
 pub(super) struct DmsTables {
-    table: Table,
-    group: usize,
+    body: Body,
+    names: Option<Arc<[String]>>,
     /// The column that says what happened.
     op: Option<usize>,
-    header: bool,
     failed: bool,
+}
+
+enum Body {
+    Text(RowReader),
+    Table { file: InputFile, table: Table, group: usize, rest: Option<(RecordBatch, u64)> },
 }
 
 impl DmsTables {
     /// The file of a ledger declared as `declared`.
     pub(super) fn open(file: &InputFile, declared: &TableSource) -> Result<Self> {
-        let (path, spool) = (&file.path, Spool::new(None));
-        let mut source = TableSource { pattern: path.to_owned(), ..declared.clone() };
+        let mut source = TableSource { pattern: file.path.clone(), ..declared.clone() };
         // What DMS writes for null unless it is told otherwise.
         source.csv.null.get_or_insert_with(|| "NULL".to_owned());
-        if matches!(table_format(file)?, TableFormat::Csv | TableFormat::Tsv) {
-            // The text as it stands: the current table knows the types.
-            let columns = columns_of(file, &source)?;
-            source.types = columns.fields().iter().map(|f| (f.name().clone(), DataType::Utf8)).collect();
-        }
-        let table = Table::open(&source, &spool)?;
-        let header = source.csv.header || table.format() == TableFormat::Parquet;
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let format = match source.format {
+            Some(format) => format,
+            None => table_format(file)?,
+        };
+        let (body, names): (Body, Vec<String>) = match format {
+            TableFormat::Csv | TableFormat::Tsv => {
+                let reader = RowReader::open(file, &source, format)?;
+                let names = reader.names().to_vec();
+                (Body::Text(reader), names)
+            }
+            _ => {
+                let table = Table::open(&source, &Spool::new(None))?;
+                let names = table.schema().fields().iter().map(|field| field.name().clone()).collect();
+                (Body::Table { file: file.clone(), table, group: 0, rest: None }, names)
+            }
+        };
+        let header = source.csv.header || format == TableFormat::Parquet;
+        let name = file.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let op = match header {
-            true => table.schema().fields().iter().position(|field| field.name() == "Op"),
+            true => names.iter().position(|name| name == "Op"),
             false => (!name.starts_with("LOAD")).then_some(0),
         };
-        Ok(Self { table, group: 0, op, header, failed: false })
+        Ok(Self { body, names: header.then(|| names.into()), op, failed: false })
     }
 
-    fn chunk(&self, group: usize) -> Result<JsonChunk> {
-        let columns: Vec<usize> = (0..self.table.schema().fields().len()).collect();
-        let batch = self.table.read(group, &columns, None)?;
-        let options = FormatOptions::default();
-        let path = self.table.files().first().map_or_else(Default::default, |file| file.path.clone());
-        let formatters = batch
-            .columns()
-            .iter()
-            .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(Error::arrow(&path))?;
-        let schema = batch.schema();
-        let mut chunk = JsonChunk::default();
-        for row in 0..batch.num_rows() {
-            let text = |column: usize| match batch.column(column).is_null(row) {
-                true => Value::Null,
-                false => Value::String(formatters[column].value(row).to_string()),
-            };
-            let data: Vec<(&str, Value)> = columns
-                .iter()
-                .filter(|&&column| Some(column) != self.op)
-                .map(|&column| (schema.field(column).name().as_str(), text(column)))
-                .collect();
-            let op = self.op.map(&text);
-            let number = self.table.record(group, row);
-            let start = chunk.text.len();
-            chunk.text.extend_from_slice(self.message(op, data).to_string().as_bytes());
-            chunk.records.push(JsonRecord { start, end: chunk.text.len(), number, line: number, key: None });
-            chunk.text.push(b'\n');
+    fn rows(&mut self) -> Result<Option<RecordRows>> {
+        let (file, table, group, rest) = match &mut self.body {
+            Body::Text(reader) => return reader.next(),
+            Body::Table { file, table, group, rest } => (file, table, group, rest),
+        };
+        while rest.is_none() && *group < table.groups() {
+            let columns: Vec<usize> = (0..table.schema().fields().len()).collect();
+            let batch = table.read(*group, &columns, None)?;
+            *rest = (batch.num_rows() > 0).then(|| (batch, table.record(*group, 0)));
+            *group += 1;
         }
-        Ok(chunk)
-    }
-
-    fn message(&self, op: Option<Value>, data: Vec<(&str, Value)>) -> Value {
-        let operation = match op {
-            // Rows of a full load beside changes have no op either.
-            None | Some(Value::Null) => "load".into(),
-            Some(Value::String(word)) => match word.as_str() {
-                "I" => "insert".into(),
-                "U" => "update".into(),
-                "D" => "delete".into(),
-                _ => Value::String(word),
-            },
-            Some(other) => other,
-        };
-        let data: Value = match self.header {
-            true => Value::Object(data.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
-            false => Value::Array(data.into_iter().map(|(_, value)| value).collect()),
-        };
-        serde_json::json!({ "data": data, "metadata": { "record-type": "data", "operation": operation } })
+        let Some((batch, first)) = rest.take() else { return Ok(None) };
+        let count = batch.num_rows().min(ROWS);
+        if count < batch.num_rows() {
+            *rest = Some((batch.slice(count, batch.num_rows() - count), first + count as u64));
+        }
+        RecordRows::of_batch(&batch.slice(0, count), first, file).map(Some)
     }
 }
 
@@ -120,12 +104,13 @@ impl Iterator for DmsTables {
     type Item = Result<JsonChunk>;
 
     fn next(&mut self) -> Option<Result<JsonChunk>> {
-        if self.failed || self.group >= self.table.groups() {
+        if self.failed {
             return None;
         }
-        let chunk = self.chunk(self.group);
-        self.group += 1;
-        self.failed = chunk.is_err();
-        Some(chunk)
+        let rows = self.rows().transpose()?;
+        self.failed = rows.is_err();
+        let (names, op) = (self.names.clone(), self.op);
+        let of = |rows| ChangeRows { rows, names, op, around: [None, None] };
+        Some(rows.map(|rows| JsonChunk { rows: Some(of(rows)), ..JsonChunk::default() }))
     }
 }

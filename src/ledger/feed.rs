@@ -24,8 +24,8 @@ use super::settle::Settle;
 use super::unwrap::Message;
 use crate::model::time::{NotAnInstant, parse_instant};
 use crate::model::{DiscrepancyKind, Op};
-use crate::read::JsonChunk;
 use crate::read::cell::{CellBuilder, Misfit};
+use crate::read::{ChangeRows, JsonChunk};
 
 /// One format of change streams.
 pub(super) trait Producer: Default {
@@ -34,6 +34,14 @@ pub(super) trait Producer: Default {
 
     /// Looks at a chunk before its records are read.
     fn prepare(&mut self, _text: &[u8]) {}
+
+    /// The table that a row is of by its first fields, where rows say so.
+    fn table_of<'f>(&self, _fields: &'f [String]) -> Option<[Option<Cow<'f, str>>; 3]> {
+        None
+    }
+
+    /// Takes in what rows say, where the format writes tables too.
+    fn rows(&mut self, _rows: &ChangeRows, _feed: &mut Feed<'_>) {}
 
     /// What the format is called in messages.
     const NAME: &'static str;
@@ -48,6 +56,18 @@ pub(super) fn decode<P: Producer>(
     let mut producer = P::default();
     let mut feed = Feed::new(targets, options);
     producer.prepare(&chunk.text);
+    if let Some(of) = &chunk.rows {
+        for aside in of.rows.set_aside() {
+            feed.record = aside.record;
+            // Another table has other columns.
+            let table = producer.table_of(&aside.fields);
+            let target = table.map(|table| feed.begin(table, &Change::default()));
+            if target != Some(None) {
+                feed.unparsable(target.flatten(), format!("{}; the record is set aside", aside.message));
+            }
+        }
+        producer.rows(of, &mut feed);
+    }
     for record in &chunk.records {
         feed.record = record.number;
         match chunk::value(chunk, record) {
@@ -202,6 +222,27 @@ impl<'o> Feed<'o> {
         staged: &Staged<'_>,
         writer: &mut WriteCell<'_>,
     ) {
+        self.push_as(target, change, staged, (writer, CellBuilder::push_json));
+    }
+
+    /// The same with images whose cells are texts and no JSON.
+    pub(super) fn push_texts(
+        &mut self,
+        target: usize,
+        change: &Change<'_>,
+        staged: &Staged<'_>,
+        writer: &mut WriteCell<'_>,
+    ) {
+        self.push_as(target, change, staged, (writer, CellBuilder::push_text));
+    }
+
+    fn push_as(
+        &mut self,
+        target: usize,
+        change: &Change<'_>,
+        staged: &Staged<'_>,
+        (writer, plain): (&mut WriteCell<'_>, PlainCell),
+    ) {
         let (commit, own) = match change.place {
             Place::Delivered => (Some(0), 0),
             Place::At { commit, own } => (commit, own),
@@ -229,7 +270,8 @@ impl<'o> Feed<'o> {
                 format!("expected the {side} image of this {}, found none", op.name()),
             );
         }
-        let mut writer = Typed { types: &self.types[target], writer, as_text: self.options.as_text };
+        let plain = self.options.as_text.then_some(plain);
+        let mut writer = Typed { types: &self.types[target], writer, plain };
         if self.rows[target].push(&meta, staged, &mut writer, &mut self.notes).is_err() {
             self.unparsable(
                 Some(target),
@@ -286,17 +328,21 @@ impl<'o> Feed<'o> {
 /// Writes the raw text of a cell of a column, given with its type and number.
 type WriteCell<'a> = dyn FnMut(&mut CellBuilder, &DataType, usize, &str) -> Result<(), Misfit> + 'a;
 
+/// Writes a value as it stands.
+type PlainCell = fn(&mut CellBuilder, &str) -> Result<(), Misfit>;
+
 /// Gives a writer the type of the column.
 struct Typed<'a> {
     types: &'a [DataType],
     writer: &'a mut WriteCell<'a>,
-    as_text: bool,
+    /// Every column takes any value, as it stands.
+    plain: Option<PlainCell>,
 }
 
 impl Writer for Typed<'_> {
     fn write(&mut self, cells: &mut CellBuilder, column: usize, raw: &str) -> Result<(), Misfit> {
-        if self.as_text {
-            return cells.push_json(raw);
+        if let Some(plain) = self.plain {
+            return plain(cells, raw);
         }
         (self.writer)(cells, &self.types[column], column, raw)
     }

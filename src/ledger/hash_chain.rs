@@ -32,7 +32,6 @@ const TOLD: usize = 1000;
 struct Link {
     hash: u128,
     previous: u128,
-    group: u128,
     file: u32,
     record: u64,
 }
@@ -47,19 +46,19 @@ pub fn follow(
     chain: &HashChain,
     spool: &Spool,
 ) -> Result<Vec<Discrepancy>> {
-    let mut groups: Vec<(u128, Vec<Link>)> = Vec::new();
+    let mut groups: Vec<Vec<Link>> = Vec::new();
     let mut known: HashMap<u128, usize> = HashMap::new();
     for (number, file) in files.iter().enumerate() {
-        for link in links(file, number as u32, (ledger, chain), spool)? {
-            let group = *known.entry(link.group).or_insert(groups.len());
+        links(file, number as u32, (ledger, chain), spool, &mut |id, link| {
+            let group = *known.entry(id).or_insert(groups.len());
             if group == groups.len() {
-                groups.push((link.group, Vec::new()));
+                groups.push(Vec::new());
             }
-            groups[group].1.push(link);
-        }
+            groups[group].push(link);
+        })?;
     }
     let mut told = Told { files, found: Vec::new(), more: 0 };
-    for (_, mut links) in groups {
+    for mut links in groups {
         let rising = links.windows(2).filter(|pair| pair[1].previous == pair[0].hash).count();
         let falling = links.windows(2).filter(|pair| pair[0].previous == pair[1].hash).count();
         if falling > rising {
@@ -70,13 +69,14 @@ pub fn follow(
     Ok(told.finish())
 }
 
-/// The records of one file.
+/// Takes the records of one file, each with the number of its chain.
 fn links(
     file: &InputFile,
     number: u32,
     (ledger, chain): (&Ledger, &HashChain),
     spool: &Spool,
-) -> Result<Vec<Link>> {
+    take: &mut impl FnMut(u128, Link),
+) -> Result<()> {
     let source = TableSource { pattern: file.path.clone(), as_text: true, ..ledger.table.clone() };
     let table = Table::open(&source, spool)?;
     let names: Vec<String> = table.schema().fields().iter().map(|f| f.name().clone()).collect();
@@ -97,23 +97,22 @@ fn links(
     let mut wanted: Vec<usize> = [hash, previous].into_iter().chain(per.iter().copied()).collect();
     wanted.sort_unstable();
     wanted.dedup();
-    let mut links = Vec::new();
     for group in 0..table.groups() {
         let batch = table.read(group, &wanted, None)?;
         let array = |column: usize| batch.column(wanted.partition_point(|&other| other < column));
         for row in 0..batch.num_rows() {
             let parts: Vec<Option<String>> =
                 per.iter().map(|&c| canon::cell_text(array(c).as_ref(), row)).collect();
-            links.push(Link {
+            let link = Link {
                 hash: digest(array(hash), row),
                 previous: digest(array(previous), row),
-                group: if per.is_empty() { 0 } else { group_of(&parts) },
                 file: number,
                 record: table.record(group, row),
-            });
+            };
+            take(if per.is_empty() { 0 } else { group_of(&parts) }, link);
         }
     }
-    Ok(links)
+    Ok(())
 }
 
 /// A number for the values that tell one chain from another; other than 0, as good as surely.
@@ -252,7 +251,6 @@ mod tests {
         let link = |(at, &(hash, previous)): (usize, &(u128, u128))| Link {
             hash,
             previous,
-            group: 0,
             file: 0,
             record: at as u64 + 1,
         };

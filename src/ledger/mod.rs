@@ -17,6 +17,7 @@ mod columns;
 mod debezium;
 mod decode;
 mod dms;
+mod dms_rows;
 mod dms_tables;
 mod drift;
 mod dynamodb;

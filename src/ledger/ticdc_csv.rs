@@ -20,8 +20,8 @@
 use std::borrow::Cow;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, StringArray};
 use arrow::datatypes::DataType;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -30,18 +30,16 @@ use serde_json::Value;
 use super::canal::tidb_change;
 use super::decode::TextEncoding;
 use super::feed::{Change, Feed};
-use super::image::{Staged, Stated};
+use super::image::{Rows, Staged, Stated};
 use super::json::{self, Raw};
 use super::unwrap::Message;
 use crate::error::{At, Error, Result};
-use crate::model::{Op, TableSchema};
+use crate::model::Op;
 use crate::read::cell::{CellBuilder, Misfit};
 use crate::read::{
-    CsvEscape, InputFile, JsonChunk, JsonRecord, Spool, Table, TableFormat, TableSource, read_error,
+    ChangeRows, CsvEscape, InputFile, JsonChunk, RecordRows, RowReader, TableFormat, TableSource, read_error,
 };
 
-/// The member that holds the fields of a row.
-pub(crate) const ROW: &str = "ticdc-csv";
 /// The first field of a header.
 const HEADER: &str = "ticdc-meta$operation";
 /// Fields before the columns: op, table, schema and `commit-ts`; `is-update` may follow.
@@ -168,57 +166,48 @@ fn unusable(schema: &Path, found: String) -> Error {
     }
 }
 
-/// The rows of one file, as messages.
+/// The rows of one file.
 pub(super) struct TicdcTables {
-    table: Table,
-    group: usize,
-    columns: Option<Vec<String>>,
-    /// The last row of the group before.
-    previous: Option<Value>,
+    reader: RowReader,
+    columns: Option<Arc<[String]>>,
+    /// The rows that come next.
+    waiting: Option<RecordRows>,
+    /// The last row before them.
+    previous: Option<Vec<Option<String>>>,
     failed: bool,
 }
 
 impl TicdcTables {
     /// The file of a ledger declared as `declared`.
     pub(super) fn open(file: &InputFile, declared: &TableSource) -> Result<Self> {
-        let spool = Spool::new(None);
         let head = head(file)?;
         let mut source = TableSource { pattern: file.path.clone(), ..declared.clone() };
-        source.format = Some(TableFormat::Csv);
         source.csv.header = head.trim_start_matches('"').starts_with(HEADER);
         source.csv.null.get_or_insert_with(|| NULL.to_owned());
         // Without quotes, characters that mean something else stand behind a backslash.
         let escape = if head.starts_with('"') { CsvEscape::Quotes } else { CsvEscape::Backslash };
         source.csv.escape.get_or_insert(escape);
-        let names: Vec<String> = crate::read::columns_of(file, &source)?
-            .fields()
-            .iter()
-            .map(|field| field.name().clone())
-            .collect();
+        let mut reader = RowReader::open(file, &source, TableFormat::Csv)?;
         let columns = match source.csv.header {
-            true => Some(names.iter().filter(|name| !name.starts_with("ticdc-meta$")).cloned().collect()),
-            false => columns_of(&file.path)?,
+            true => {
+                Some(reader.names().iter().filter(|name| !name.starts_with("ticdc-meta$")).cloned().collect())
+            }
+            false => columns_of(&file.path)?.map(Arc::from),
         };
-        // The text as it stands: the current table knows the types.
-        source.types = names.into_iter().map(|name| (name, DataType::Utf8)).collect();
-        let table = Table::open(&source, &spool)?;
-        let opened = Self { table, group: 0, columns, previous: None, failed: false };
+        let waiting = reader.next()?;
+        let opened = Self { reader, columns, waiting, previous: None, failed: false };
         opened.refuse_unplaced(&file.path)?;
         Ok(opened)
     }
 
     /// Without a commit time stamp nothing says when a row changed.
     fn refuse_unplaced(&self, path: &Path) -> Result<()> {
-        if self.table.groups() == 0 || self.table.rows(0) == 0 {
-            return Ok(());
-        }
-        let first = self.rows(0, Some(&[0]))?;
-        let fourth = first.first().and_then(|row| row.get(MARKS - 1)?.as_str().map(str::to_owned));
-        match fourth {
-            Some(text) if is_commit(&text) => Ok(()),
+        let Some(rows) = self.waiting.as_ref().filter(|rows| !rows.is_empty()) else { return Ok(()) };
+        match rows.text(0, MARKS - 1) {
+            Some(text) if is_commit(text) => Ok(()),
             found => Err(Error::Malformed {
                 path: path.to_owned(),
-                at: At::record(self.table.record(0, 0)),
+                at: At::record(rows.record(0)),
                 expected: "op, table, schema, commit-ts and the columns of a TiCDC row".to_owned(),
                 found: format!("{} as commit-ts", found.map_or("nothing".to_owned(), |text| format!("{text:?}"))),
                 hint: Some(
@@ -230,50 +219,14 @@ impl TicdcTables {
         }
     }
 
-    /// Rows of a group, each as the list of its fields.
-    fn rows(&self, group: usize, rows: Option<&[u32]>) -> Result<Vec<Value>> {
-        let columns: Vec<usize> = (0..self.table.schema().fields().len()).collect();
-        let batch = self.table.read(group, &columns, rows)?;
-        let texts: Vec<&StringArray> =
-            batch.columns().iter().filter_map(|c| c.as_string_opt::<i32>()).collect();
-        let field = |column: &&StringArray, row| match column.is_null(row) {
-            true => Value::Null,
-            false => Value::String(column.value(row).to_owned()),
-        };
-        Ok((0..batch.num_rows()).map(|row| texts.iter().map(|column| field(column, row)).collect()).collect())
-    }
-
-    fn chunk(&mut self, group: usize) -> Result<JsonChunk> {
-        let rows = self.rows(group, None)?;
-        let behind = match group + 1 < self.table.groups() {
-            true => self.rows(group + 1, Some(&[0]))?.into_iter().next(),
-            false => None,
-        };
-        let is = |row: Option<&Value>, op: &str| {
-            row.is_some_and(|row| row.get(0).and_then(Value::as_str) == Some(op))
-        };
-        let mut chunk = JsonChunk::default();
-        for (at, row) in rows.iter().enumerate() {
-            let before = if at == 0 { self.previous.as_ref() } else { rows.get(at - 1) };
-            let after = rows.get(at + 1).or(behind.as_ref());
-            let mut message = serde_json::json!({ ROW: row });
-            if let Some(columns) = &self.columns {
-                message["columns"] = columns.clone().into();
-            }
-            // The two rows of an update stand beside each other.
-            if is(Some(row), "D") && is(after, "I") {
-                message["next"] = after.cloned().unwrap_or_default();
-            } else if is(Some(row), "I") && is(before, "D") {
-                message["previous"] = before.cloned().unwrap_or_default();
-            }
-            let number = self.table.record(group, at);
-            let start = chunk.text.len();
-            chunk.text.extend_from_slice(message.to_string().as_bytes());
-            chunk.records.push(JsonRecord { start, end: chunk.text.len(), number, line: number, key: None });
-            chunk.text.push(b'\n');
-        }
-        self.previous = rows.into_iter().next_back();
-        Ok(chunk)
+    /// The rows at hand, with those around them: the two rows of an update stand beside each other.
+    fn chunk(&mut self, rows: RecordRows) -> Result<JsonChunk> {
+        self.waiting = self.reader.next()?;
+        let behind = self.waiting.as_ref().filter(|rows| !rows.is_empty()).map(|rows| rows.row(0));
+        let last = rows.len().checked_sub(1).map(|last| rows.row(last));
+        let before = std::mem::replace(&mut self.previous, last);
+        let rows = ChangeRows { rows, names: self.columns.clone(), op: None, around: [before, behind] };
+        Ok(JsonChunk { rows: Some(rows), ..JsonChunk::default() })
     }
 }
 
@@ -281,30 +234,14 @@ impl Iterator for TicdcTables {
     type Item = Result<JsonChunk>;
 
     fn next(&mut self) -> Option<Result<JsonChunk>> {
-        if self.failed || self.group >= self.table.groups() {
-            return None;
-        }
-        let chunk = self.chunk(self.group);
-        self.group += 1;
+        let rows = self.waiting.take().filter(|_| !self.failed)?;
+        let chunk = self.chunk(rows);
         self.failed = chunk.is_err();
         Some(chunk)
     }
 }
 
-// ---- messages ----
-
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-struct Record<'a> {
-    #[serde(borrow, rename = "ticdc-csv")]
-    row: Raw<'a>,
-    #[serde(borrow)]
-    columns: Raw<'a>,
-    #[serde(borrow)]
-    next: Raw<'a>,
-    #[serde(borrow)]
-    previous: Raw<'a>,
-}
+// ---- schema files ----
 
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
@@ -329,12 +266,8 @@ pub(super) fn is_schema_file(text: &str) -> bool {
         .is_ok_and(|s| s.table_version.is_some() && s.table_columns.is_some())
 }
 
-/// Takes in a row or a schema file; `false` if it is neither.
+/// Takes in a schema file; `false` if it is none.
 pub(super) fn message(message: &Message<'_>, feed: &mut Feed<'_>) -> bool {
-    if let Ok(record @ Record { row: Some(row), .. }) = serde_json::from_str::<Record<'_>>(message.text) {
-        take(&record, &list(row.get()), feed);
-        return true;
-    }
     if !is_schema_file(message.text) {
         return false;
     }
@@ -364,124 +297,200 @@ fn definition(file: &SchemaFile<'_>, feed: &mut Feed<'_>) {
     }
 }
 
-fn list(text: &str) -> Vec<&str> {
-    let mut elements = Vec::new();
-    match json::elements(text, |raw| elements.push(raw)) {
-        Ok(()) => elements,
-        Err(_) => Vec::new(),
+// ---- rows ----
+
+/// The cells of a row of a chunk, or of one beside it.
+#[derive(Clone, Copy)]
+enum Cells<'r> {
+    Own(&'r RecordRows, usize),
+    Beside(&'r [Option<String>]),
+}
+
+impl<'r> Cells<'r> {
+    /// The row before the one with this number, or the one behind it.
+    fn beside(of: &'r ChangeRows, row: usize, behind: bool) -> Option<Self> {
+        let number = if behind { Some(row + 1) } else { row.checked_sub(1) };
+        match number.filter(|number| *number < of.rows.len()) {
+            Some(number) => Some(Self::Own(&of.rows, number)),
+            None => of.around[usize::from(behind)].as_deref().map(Self::Beside),
+        }
+    }
+
+    fn text(self, column: usize) -> Option<&'r str> {
+        match self {
+            Self::Own(rows, row) => rows.text(row, column),
+            Self::Beside(cells) => cells.get(column)?.as_deref(),
+        }
     }
 }
 
 /// A row taken apart.
-struct Row<'a> {
-    op: Cow<'a, str>,
-    table: [Option<Cow<'a, str>>; 3],
+struct Row<'r> {
+    cells: Cells<'r>,
+    op: &'r str,
+    /// Schema and table.
+    table: [Option<&'r str>; 2],
     commit: u64,
     is_update: bool,
-    values: &'a [&'a str],
+    /// Where the values of the columns begin.
+    first: usize,
 }
 
-impl<'a> Row<'a> {
-    /// A row of a table with so many columns; in words what does not fit.
-    fn read(fields: &'a [&'a str], columns: usize) -> Result<Self, String> {
-        let text = |at: usize| fields.get(at).and_then(|raw| json::text(raw));
-        let commit = text(3).and_then(|text| text.parse().ok());
+impl<'r> Row<'r> {
+    /// A row of so many fields, of a table with so many columns; in words what does not fit.
+    fn read(cells: Cells<'r>, fields: usize, columns: usize) -> Result<Self, String> {
+        let commit = cells.text(3).and_then(|text| text.parse().ok());
         let commit = commit.ok_or("expected a commit-ts as the fourth field")?;
-        let flag = text(MARKS).filter(|_| fields.len() == MARKS + 1 + columns);
-        let (is_update, values) = match flag.as_deref() {
-            Some("true") => (true, &fields[MARKS + 1..]),
-            Some("false") => (false, &fields[MARKS + 1..]),
-            _ if fields.len() == MARKS + columns => (false, &fields[MARKS..]),
+        let flag = cells.text(MARKS).filter(|_| fields == MARKS + 1 + columns);
+        let (is_update, first) = match flag {
+            Some("true") => (true, MARKS + 1),
+            Some("false") => (false, MARKS + 1),
+            _ if fields == MARKS + columns => (false, MARKS),
             _ => {
                 return Err(format!(
-                    "expected 4 or 5 fields and {columns} columns, found {} fields: deliver the schema files \
-                     (meta/schema_*.json) where the table has had other columns",
-                    fields.len()
+                    "expected 4 or 5 fields and {columns} columns, found {fields} fields: deliver the schema files \
+                     (meta/schema_*.json) where the table has had other columns"
                 ));
             }
         };
-        Ok(Self {
-            op: text(0).unwrap_or_default(),
-            table: [None, text(2), text(1)],
-            commit,
-            is_update,
-            values,
-        })
+        let table = [cells.text(2), cells.text(1)];
+        Ok(Self { cells, op: cells.text(0).unwrap_or_default(), table, commit, is_update, first })
     }
 
     /// Whether two rows are the two sides of one update.
     fn joins(&self, other: &Self) -> bool {
         self.is_update && other.is_update && self.commit == other.commit && self.table == other.table
     }
-}
 
-fn take(record: &Record<'_>, fields: &[&str], feed: &mut Feed<'_>) {
-    let columns = record.columns.map(|raw| list(raw.get()));
-    let text = |at: usize| fields.get(at).and_then(|raw| json::text(raw));
-    let width = |target: usize, feed: &mut Feed<'_>| {
-        columns.as_ref().map_or_else(|| feed.rows(target).target.schema.len(), Vec::len)
-    };
-    let Some(target) = feed.target([None, text(2), text(1)]) else {
-        // It counts as a record of another table.
-        feed.begin([None, text(2), text(1)], &Change::default());
-        return;
-    };
-    let width = width(target, feed);
-    let row = match Row::read(fields, width) {
-        Ok(row) => row,
-        Err(reason) => return feed.unparsable(Some(target), reason),
-    };
-    let other = record.next.or(record.previous).map(|raw| list(raw.get())).unwrap_or_default();
-    let other = Row::read(&other, width).ok().filter(|other| row.joins(other));
-    let op = match (row.op.as_ref(), &other) {
-        ("I", Some(_)) => return,
-        ("D", Some(_)) | ("U", _) => Op::Update,
-        ("I", None) => Op::Insert,
-        ("D", None) => Op::Delete,
-        (word, _) => {
-            return feed.unparsable(Some(target), format!("expected an op of I, U or D, found {word:?}"));
-        }
-    };
-    let mut change = tidb_change(row.commit, op, feed);
-    change.weak = op == Op::Update && other.is_none();
-    feed.begin(row.table.clone(), &change);
-    let schema = &feed.rows(target).target.schema;
-    let own = object(schema, columns.as_deref(), row.values);
-    let new = other.as_ref().map(|other| object(schema, columns.as_deref(), other.values));
-    let rows = feed.rows(target);
-    let Some(image) = rows.image(&own, Stated::Absent) else { return };
-    let mut staged = Staged::default();
-    match op {
-        Op::Update => match new.as_deref().and_then(|new| rows.image(new, Stated::Absent)) {
-            Some(after) => (staged.before, staged.after) = (Some(image), Some(after)),
-            None => {
-                (staged.before, staged.after) = (Some(rows.blank(Stated::Absent)), Some(image));
-                rows.share_key(&mut staged);
+    /// The row as an image: `columns` are the table's in the order of the values.
+    fn image(&self, columns: &[Option<usize>], mut image: Vec<Stated<'r>>, len: usize) -> Vec<Stated<'r>> {
+        image.clear();
+        image.resize(len, Stated::Absent);
+        for (column, value) in columns.iter().zip(self.first..) {
+            if let Some(column) = column {
+                image[*column] = self.cells.text(value).map_or(Stated::Null, Stated::Json);
             }
-        },
-        Op::Delete => staged.before = Some(image),
-        _ => staged.after = Some(image),
+        }
+        image
     }
+}
+
+/// The columns of a table in the order in which the rows of a file have their values.
+struct Layout<'r> {
+    table: [Option<&'r str>; 2],
+    /// `None`: the rows are another table's.
+    target: Option<usize>,
+    columns: Vec<Option<usize>>,
+}
+
+impl<'r> Layout<'r> {
+    fn new(of: &ChangeRows, table: [Option<&'r str>; 2], feed: &mut Feed<'_>) -> Self {
+        let target = feed.target(named(table));
+        let columns = target.map(|target| {
+            let rows = feed.rows(target);
+            match &of.names {
+                Some(names) => names.iter().zip(0..).map(|(name, at)| rows.names.find(name, at)).collect(),
+                None => (0..rows.target.schema.len()).map(Some).collect(),
+            }
+        });
+        Self { table, target, columns: columns.unwrap_or_default() }
+    }
+}
+
+fn named([schema, table]: [Option<&str>; 2]) -> [Option<Cow<'_, str>>; 3] {
+    [None, schema.map(Cow::Borrowed), table.map(Cow::Borrowed)]
+}
+
+/// Takes in all rows of a chunk.
+pub(super) fn take(of: &ChangeRows, feed: &mut Feed<'_>) {
     let hex = feed.options.binary == Some(TextEncoding::Hex);
-    feed.push(target, &change, &staged, &mut |cells, data_type, _, raw| value(cells, data_type, raw, hex));
+    let (mut layout, mut room): (Option<Layout<'_>>, [Vec<Stated<'_>>; 2]) = (None, Default::default());
+    for number in 0..of.rows.len() {
+        feed.record = of.rows.record(number);
+        let cells = Cells::Own(&of.rows, number);
+        let table = [cells.text(2), cells.text(1)];
+        let layout = match &mut layout {
+            Some(known) if known.table == table => known,
+            other => other.insert(Layout::new(of, table, feed)),
+        };
+        let Some(target) = layout.target else {
+            // It counts as a record of another table.
+            feed.begin(named(table), &Change::default());
+            continue;
+        };
+        let fields = of.rows.columns();
+        let row = match Row::read(cells, fields, layout.columns.len()) {
+            Ok(row) => row,
+            Err(reason) => {
+                feed.unparsable(Some(target), reason);
+                continue;
+            }
+        };
+        let other = other_side(of, number, &row).and_then(|cells| {
+            Row::read(cells, fields, layout.columns.len()).ok().filter(|other| row.joins(other))
+        });
+        let op = match (row.op, &other) {
+            ("I", Some(_)) => continue,
+            ("D", Some(_)) | ("U", _) => Op::Update,
+            ("I", None) => Op::Insert,
+            ("D", None) => Op::Delete,
+            (word, _) => {
+                feed.unparsable(Some(target), format!("expected an op of I, U or D, found {word:?}"));
+                continue;
+            }
+        };
+        let mut change = tidb_change(row.commit, op, feed);
+        change.weak = op == Op::Update && other.is_none();
+        feed.begin(named(table), &change);
+        let staged = stage((&row, other.as_ref()), op, &layout.columns, feed.rows(target), &mut room);
+        feed.push_texts(target, &change, &staged, &mut |cells, data_type, _, text| {
+            value(cells, data_type, text, hex)
+        });
+        // The room of one row serves the next.
+        room = [staged.before.unwrap_or_default(), staged.after.unwrap_or_default()];
+    }
 }
 
-/// Values under the names of their columns.
-fn object(schema: &TableSchema, columns: Option<&[&str]>, values: &[&str]) -> String {
-    let names: Vec<Cow<'_, str>> = match columns {
-        Some(columns) => columns.iter().map(|raw| Cow::Borrowed(*raw)).collect(),
-        None => schema.names().map(|name| Cow::Owned(Value::from(name).to_string())).collect(),
+/// The row beside this one that may be the other side of its update.
+fn other_side<'r>(of: &'r ChangeRows, number: usize, row: &Row<'_>) -> Option<Cells<'r>> {
+    let (behind, op) = match row.op {
+        "D" => (true, "I"),
+        "I" => (false, "D"),
+        _ => return None,
     };
-    let members: Vec<String> = names.iter().zip(values).map(|(name, raw)| format!("{name}:{raw}")).collect();
-    format!("{{{}}}", members.join(","))
+    Cells::beside(of, number, behind).filter(|cells| cells.text(0) == Some(op))
 }
 
-fn value(cells: &mut CellBuilder, data_type: &DataType, raw: &str, hex: bool) -> Result<(), Misfit> {
+fn stage<'r>(
+    (row, other): (&Row<'r>, Option<&Row<'r>>),
+    op: Op,
+    columns: &[Option<usize>],
+    rows: &Rows<'_>,
+    room: &mut [Vec<Stated<'r>>; 2],
+) -> Staged<'r> {
+    let (len, [first, second]) = (rows.target.schema.len(), std::mem::take(room));
+    let mut staged = Staged::default();
+    match (op, other) {
+        (Op::Update, Some(other)) => {
+            staged.before = Some(row.image(columns, first, len));
+            staged.after = Some(other.image(columns, second, len));
+        }
+        (Op::Update, None) => {
+            (staged.before, staged.after) =
+                (Some(rows.blank(Stated::Absent)), Some(row.image(columns, second, len)));
+            rows.share_key(&mut staged);
+        }
+        (Op::Delete, _) => staged.before = Some(row.image(columns, first, len)),
+        _ => staged.after = Some(row.image(columns, second, len)),
+    }
+    staged
+}
+
+fn value(cells: &mut CellBuilder, data_type: &DataType, text: &str, hex: bool) -> Result<(), Misfit> {
     use DataType as D;
     if !matches!(data_type, D::Binary | D::LargeBinary | D::BinaryView | D::FixedSizeBinary(_)) {
-        return cells.push_json(raw);
+        return cells.push_text(text);
     }
-    let text = json::text(raw).unwrap_or_default();
     let bytes = match hex {
         true => {
             let digit = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
@@ -489,5 +498,5 @@ fn value(cells: &mut CellBuilder, data_type: &DataType, raw: &str, hex: bool) ->
         }
         false => STANDARD.decode(text.as_bytes()).ok(),
     };
-    cells.push_bytes(&bytes.ok_or_else(|| Misfit::new("bytes", raw))?)
+    cells.push_bytes(&bytes.ok_or_else(|| Misfit::new("bytes", format_args!("{text:?}")))?)
 }

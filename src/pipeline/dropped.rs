@@ -15,8 +15,9 @@
 //! The rows of an opening that still has the column state it too. Key changes inside one transaction are taken in the
 //! order in which replay undoes them.
 //!
-//! Limits: a column is in force up to the change that shows it gone, or to the ledger's end. Rows that came from
-//! another key state it only in changes under their own key. Types that the plan does not declare for the ledger are
+//! A row that goes on under another key, or came from one, is followed there.
+//!
+//! Limits: a column is in force up to the change that shows it gone, or to the ledger's end. Types that the plan does not declare for the ledger are
 //! text, as the ledger writes the value. Tables without a key are left out.
 
 use std::collections::{BTreeMap, HashMap};
@@ -31,6 +32,7 @@ use super::layout::{Row, row_at};
 use super::progress::Progress;
 use super::rebuild::Rebuilt;
 use super::run::Run;
+use super::scan::Histories;
 use super::standing::locator;
 use crate::error::{Error, Result};
 use crate::ledger::TableReads;
@@ -40,9 +42,10 @@ use crate::model::rank::{DROPPED, Ranks};
 use crate::model::{CellState, DiscrepancyKind as Kind, Op, TableSchema};
 use crate::plan::{Dataset, Plan};
 use crate::read::Spool;
-use crate::replay::facts::Facts;
+use crate::replay::facts::{ARRIVES, LEAVES, shard_of};
 use crate::replay::history::{self, Step, Timeline};
 use crate::replay::select::NO_ROW;
+use crate::replay::shard::Shard;
 use crate::snapshot::{CanCopy, Cells, GroupSource, Verdict};
 
 /// The columns of one dataset that the current state lacks, and the ledger with them.
@@ -188,10 +191,11 @@ impl Dropped {
         if in_force.is_empty() {
             return Ok(None);
         }
+        let paths = Paths { histories: rebuilt.histories, standing: &rebuilt.standing.rows, timeline };
         let columns = in_force
             .into_iter()
             .map(|column| {
-                let chosen = column.choose(rebuilt, timeline, cut);
+                let chosen = column.choose(&paths, cut);
                 self.fetch(column, chosen)
             })
             .collect::<Result<_>>()?;
@@ -288,32 +292,32 @@ impl Column {
     }
 
     /// Per slot, what states the cell of its row at a cut.
-    fn choose(&self, rebuilt: &Rebuilt<'_>, timeline: Timeline<'_>, cut: u32) -> BTreeMap<u32, Choice> {
-        let (mut chosen, mut steps) = (BTreeMap::new(), Vec::new());
-        for (shard, &base) in rebuilt.histories.shards.iter().zip(&rebuilt.histories.bases) {
+    fn choose(&self, paths: &Paths<'_>, cut: u32) -> BTreeMap<u32, Choice> {
+        let mut chosen = BTreeMap::new();
+        for (number, (shard, &base)) in paths.histories.shards.iter().zip(&paths.histories.bases).enumerate()
+        {
             for key in 0..shard.keys() {
-                let slot = base + key as u32;
-                let stands = rebuilt.standing.rows.get(slot as usize).is_some_and(|&row| row != NO_ROW);
-                history::steps(shard, key, stands, timeline, &mut steps);
+                let path = paths.of(number, key);
                 // The rows of an opening have the rank of the last change that it knows of.
-                let undone = |&step: &Step| match timeline.opening {
-                    Some(opening) if timeline.is_opening(&shard.facts, step) => cut < opening.rank,
+                let undone = |&step: &Step| match paths.timeline.opening {
+                    Some(opening) if paths.timeline.is_opening(&shard.facts, step) => cut < opening.rank,
                     _ => step.rank >= cut,
                 };
-                let at = steps.iter().position(undone).unwrap_or(steps.len());
-                let later = || self.stated_before(&shard.facts, &steps[at..]);
-                let earlier = || self.stated_after(&shard.facts, &steps[..at]);
+                let at = path.steps.iter().position(undone).unwrap_or(path.steps.len());
+                let later = || self.stated_before(paths, &path, at, MOVES_MAX);
+                let earlier = || self.stated_after(paths, &path, at, MOVES_MAX);
                 if let Some(choice) = later().or_else(earlier) {
-                    chosen.insert(slot, choice);
+                    chosen.insert(base + key as u32, choice);
                 }
             }
         }
         chosen
     }
 
-    /// The first undone change that states the cell before it.
-    fn stated_before(&self, facts: &Facts, steps: &[Step]) -> Option<Choice> {
-        for &step in steps {
+    /// The first change from a place on that states the cell before it.
+    fn stated_before(&self, paths: &Paths<'_>, path: &Path<'_>, at: usize, moves: usize) -> Option<Choice> {
+        let facts = &path.shard.facts;
+        for &step in &path.steps[at..] {
             // A truncate ends the life, and states nothing.
             let fact = step.fact? as usize;
             let index = facts.index[fact];
@@ -325,6 +329,13 @@ impl Column {
                 (Op::Read, _) => {}
                 _ if facts.begins(fact) => return None,
                 (_, KNOWN) => return Some(Choice { index, before: true, inferred: false }),
+                (_, UNCHANGED) if facts.has(fact, LEAVES) && moves > 0 => {
+                    if self.state(false, index) == KNOWN {
+                        return Some(Choice { index, before: false, inferred: false });
+                    }
+                    let (other, place) = paths.across(index, |&(_, _, to)| to)?;
+                    return self.stated_before(paths, &other, place + 1, moves - 1);
+                }
                 (_, UNCHANGED) if !facts.ends(fact) => {}
                 _ => return None,
             }
@@ -332,20 +343,63 @@ impl Column {
         None
     }
 
-    /// The last change in force that states the cell after it.
-    fn stated_after(&self, facts: &Facts, steps: &[Step]) -> Option<Choice> {
-        for &step in steps.iter().rev() {
+    /// The last change before a place that states the cell after it.
+    fn stated_after(&self, paths: &Paths<'_>, path: &Path<'_>, at: usize, moves: usize) -> Option<Choice> {
+        let facts = &path.shard.facts;
+        for &step in path.steps[..at].iter().rev() {
             let fact = step.fact.filter(|&fact| !facts.ends(fact as usize))? as usize;
             let index = facts.index[fact];
             match (self.state(false, index), self.state(true, index)) {
                 (KNOWN, _) => return Some(Choice { index, before: false, inferred: true }),
                 (UNCHANGED, KNOWN) => return Some(Choice { index, before: true, inferred: true }),
+                (UNCHANGED, _) if facts.has(fact, ARRIVES) && moves > 0 => {
+                    let (other, place) = paths.across(index, |&(_, from, _)| from)?;
+                    return self.stated_after(paths, &other, place, moves - 1);
+                }
                 (UNCHANGED, _) if !facts.begins(fact) => {}
                 _ if facts.op(fact) == Op::Read => {}
                 _ => return None,
             }
         }
         None
+    }
+}
+
+/// How many keys a row is followed through.
+const MOVES_MAX: usize = 64;
+
+/// The histories of a dataset, to be followed from key to key.
+struct Paths<'a> {
+    histories: &'a Histories,
+    standing: &'a [u64],
+    timeline: Timeline<'a>,
+}
+
+/// The history of one key.
+struct Path<'a> {
+    shard: &'a Shard,
+    steps: Vec<Step>,
+}
+
+impl<'a> Paths<'a> {
+    fn of(&self, shard: usize, key: usize) -> Path<'a> {
+        let slot = self.histories.bases[shard] as usize + key;
+        let stands = self.standing.get(slot).is_some_and(|&row| row != NO_ROW);
+        let (shard, mut steps) = (&self.histories.shards[shard], Vec::new());
+        history::steps(shard, key, stands, self.timeline, &mut steps);
+        Path { shard, steps }
+    }
+
+    /// The history of the other key of a change of key, and the place of that change in it.
+    fn across(&self, index: u32, side: fn(&(u32, u128, u128)) -> u128) -> Option<(Path<'a>, usize)> {
+        let moves = &self.histories.moves;
+        let at = moves.binary_search_by_key(&index, |moved| moved.0).ok()?;
+        let key = side(&moves[at]);
+        let shard = shard_of(key, self.histories.shards.len());
+        let path = self.of(shard, self.histories.shards[shard].find(key)?);
+        let is = |step: &Step| step.fact.is_some_and(|fact| path.shard.facts.index[fact as usize] == index);
+        let place = path.steps.iter().position(is)?;
+        Some((path, place))
     }
 }
 

@@ -179,8 +179,10 @@ fn json(file: &InputFile, progress: &dyn Progress) -> Result<Option<Inspected>> 
 /// A table whose rows are the messages of a change stream.
 fn change_table(file: &InputFile, format: Format, progress: &dyn Progress) -> Result<Inspected> {
     let first = chunks(file, format, &TableSource::default())?.next().transpose()?.unwrap_or_default();
-    let records = first.records.iter().filter_map(|r| Some((text(&first, r.start, r.end)?, None)));
-    let tables = discover::tables(format, records);
+    let mut tables = discover::Tables::new();
+    if let Some(of) = &first.rows {
+        streams::rows(format, of, &mut tables);
+    }
     let mut found = described(file, format, &tables, progress)?;
     found.format = crate::read::table_format(file)?;
     Ok(found)

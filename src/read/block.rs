@@ -22,6 +22,8 @@ pub(crate) struct SetAside {
     pub(crate) record: u64,
     pub(crate) line: u64,
     pub(crate) message: String,
+    /// Its first fields, if only their number is wrong.
+    pub(crate) fields: Vec<String>,
 }
 
 /// Consecutive records of one file.
@@ -70,7 +72,7 @@ impl Block {
         if self.rows > 0 {
             self.gaps.push(record);
         }
-        self.set_aside.push(SetAside { record, line, message });
+        self.set_aside.push(SetAside { record, line, message, fields: Vec::new() });
     }
 
     /// The record from which a row comes.

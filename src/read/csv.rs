@@ -30,6 +30,8 @@ const READ: usize = 1 << 20;
 const RECORD_MAX: usize = 1 << 30;
 /// A longer first line names no columns.
 const HEADER_MAX: usize = 1 << 20;
+/// How many fields of a record that is set aside are kept.
+const FIELDS_KEPT: usize = 3;
 /// From how much text the delimiter is detected.
 const SAMPLE: usize = 1 << 16;
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
@@ -169,8 +171,13 @@ impl CsvReader {
                 Some(format!("expected {} fields, found {} field{s}", self.names.len(), fields.ends.len()))
             }
         };
-        if let Some(flaw) = flaw {
-            block.set_aside(number, line, flaw);
+        if let Some(message) = flaw {
+            block.set_aside(number, line, message);
+            if let (None, Some(aside)) = (fields.flaw, block.set_aside.last_mut()) {
+                let starts = std::iter::once(0).chain(fields.ends.iter().copied());
+                let shown = starts.zip(&fields.ends).take(FIELDS_KEPT);
+                aside.fields = shown.map(|(start, &end)| text[start..end].to_owned()).collect();
+            }
             return Ok(());
         }
         let (row, base) = (block.rows as u32, block.text.len());

@@ -10,8 +10,10 @@
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::input::{InputFile, read_error};
+use super::record_rows::RecordRows;
 use super::text;
 use crate::error::{At, Error, Result};
 
@@ -44,9 +46,34 @@ pub struct JsonChunk {
     pub records: Vec<JsonRecord>,
     /// Where the text begins in the file, if it stands there as it is.
     pub offset: Option<u64>,
+    /// What stands in the place of JSON records where a change stream was written as tables.
+    pub rows: Option<ChangeRows>,
+}
+
+/// Rows that are records of a change stream.
+#[derive(Debug, Clone)]
+pub struct ChangeRows {
+    /// The cells.
+    pub rows: RecordRows,
+    /// The names of the columns, if the file or what lies beside it says.
+    pub names: Option<Arc<[String]>>,
+    /// The column that says what happened, if one does and it has no fixed place.
+    pub op: Option<usize>,
+    /// The row before the first one, and the one behind the last one, where they are other chunks'.
+    pub around: [Option<Vec<Option<String>>>; 2],
 }
 
 impl JsonChunk {
+    /// How many records.
+    pub fn count(&self) -> usize {
+        self.rows.as_ref().map_or(self.records.len(), |of| of.rows.len())
+    }
+
+    /// How many bytes of text.
+    pub fn size(&self) -> usize {
+        self.rows.as_ref().map_or(self.text.len(), |of| of.rows.size())
+    }
+
     /// The bytes of a record; not necessarily UTF-8, let alone JSON.
     pub fn bytes(&self, record: &JsonRecord) -> &[u8] {
         &self.text[record.start..record.end]
@@ -167,7 +194,7 @@ impl JsonChunks {
         let rest = self.rest[end..].to_vec();
         let mut text = std::mem::replace(&mut self.rest, rest);
         text.truncate(end);
-        Some(JsonChunk { text, records, offset })
+        Some(JsonChunk { text, records, offset, rows: None })
     }
 }
 

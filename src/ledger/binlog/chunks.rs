@@ -155,7 +155,7 @@ impl BinlogChunks {
         let line = self.context.line;
         self.context = context;
         let record = JsonRecord { start, end: text.len(), number: line, line, key: None };
-        Some(JsonChunk { text, records: vec![record], offset: None })
+        Some(JsonChunk { text, records: vec![record], ..JsonChunk::default() })
     }
 }
 

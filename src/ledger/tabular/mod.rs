@@ -12,7 +12,9 @@
 mod chain;
 mod clock;
 mod convert;
+mod deletion_vectors;
 mod delta_cdf;
+mod delta_log;
 mod describe;
 mod documents;
 mod events;
@@ -47,7 +49,7 @@ use super::{DecodeOptions, Decoded, Format, Note, TableTarget};
 use crate::error::{At, Error, Result};
 use crate::model::{CellDifference, Discrepancy, DiscrepancyKind, LedgerPlace};
 use crate::plan::Ledger;
-use crate::read::Spool;
+use crate::read::{InputFile, Spool};
 
 /// The format of a table with these columns; `None` if it is none of those read here.
 pub(super) fn detect(columns: &SchemaRef, hints: &MappingHints) -> Option<Format> {
@@ -249,6 +251,12 @@ impl TabularLedger {
     /// The place of a segment's file among all files, and its path.
     pub fn file(&self, segment: usize) -> (u32, PathBuf) {
         self.raw.file(segment)
+    }
+
+    /// The files that are read, in the order of their numbers, and those that say what they mean; `None` if they are
+    /// those that the ledger's paths name.
+    pub fn files(&self) -> Option<&[InputFile]> {
+        self.raw.files()
     }
 
     /// What finding the changes found, without the name of the dataset.

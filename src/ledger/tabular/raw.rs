@@ -4,6 +4,8 @@
 //! the dataset's column types say, and a guess in between could lose a zero.
 //! Rows are numbered over all files, so that a row is one number wherever it lies.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use arrow::array::{Array, ArrayRef, StringArray};
 use crate::error::{At, Error, Result, nearest};
 use crate::model::canon;
 use crate::plan::{Ledger, TableSource};
-use crate::read::{Spool, Table};
+use crate::read::{InputFile, Spool, Table};
 
 /// One file of a ledger whose log says more of it than its columns.
 #[derive(Debug, Clone)]
@@ -20,20 +22,60 @@ pub(super) struct Part {
     pub(super) path: PathBuf,
     /// Columns that the file does not have, with their one value.
     pub(super) constants: Vec<(String, Option<String>)>,
+    /// Which of its rows are meant.
+    pub(super) rows: Rows,
+}
+
+/// Rows of a file, by rising numbers from 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Rows {
+    All,
+    Only(Vec<u64>),
+    Without(Vec<u64>),
+}
+
+impl Rows {
+    /// Those among `count` rows from `first` on, as numbers from there; `None`: all of them.
+    fn among(&self, first: u64, count: usize) -> Option<Vec<u32>> {
+        let end = first + count as u64;
+        let inside = |rows: &Vec<u64>| -> Vec<u32> {
+            let from = rows.partition_point(|&row| row < first);
+            rows[from..].iter().take_while(|&&row| row < end).map(|&row| (row - first) as u32).collect()
+        };
+        match self {
+            Self::All => None,
+            Self::Only(rows) => Some(inside(rows)),
+            Self::Without(rows) => {
+                let out = inside(rows);
+                let stays = |row: &u32| out.binary_search(row).is_err();
+                (!out.is_empty()).then(|| (0..count as u32).filter(stays).collect())
+            }
+        }
+    }
 }
 
 /// All tables of a ledger, one after the other.
 #[derive(Debug)]
 pub(super) struct Raw {
     tables: Vec<Table>,
-    /// Per table, where it has each column.
-    places: Vec<Vec<Place>>,
-    /// Per segment: its table and group.
-    segments: Vec<(usize, usize)>,
+    /// Per part of the ledger, its table and where that has each column.
+    parts: Vec<(usize, Vec<Place>)>,
+    segments: Vec<Segment>,
     /// Number of the first row of each segment, and one past the last row.
     firsts: Vec<u64>,
     names: Vec<String>,
     path: PathBuf,
+    /// The tables' files and those that say what they mean, if the ledger's paths do not name them.
+    files: Option<Vec<InputFile>>,
+}
+
+/// Rows of one group of a part's table.
+#[derive(Debug)]
+struct Segment {
+    part: usize,
+    group: usize,
+    /// Which, if not all.
+    rows: Option<Vec<u32>>,
 }
 
 /// Where a table has a column.
@@ -76,23 +118,36 @@ impl Raw {
                 hint: Some("declare a dataset for each shape, with the same current, or bring the files to one shape".to_owned()),
             });
         }
-        let places = vec![(0..names.len()).map(Place::Column).collect(); tables.len()];
-        Ok(Self::of_tables(tables, places, names, paths[0].clone()))
+        Ok(Self::of_tables(tables, names, paths[0].clone()))
     }
 
-    /// Opens files that may lack columns: those of later files are null in earlier ones.
-    pub(super) fn of_parts(parts: Vec<Part>, path: &Path, spool: &Spool) -> Result<Self> {
-        let mut tables = Vec::with_capacity(parts.len());
+    /// Opens files that may lack columns: those of later files are null in earlier ones. `beside` are the files that
+    /// say what they mean.
+    pub(super) fn of_parts(
+        parts: Vec<Part>,
+        beside: Vec<InputFile>,
+        path: &Path,
+        spool: &Spool,
+    ) -> Result<Self> {
+        let (mut tables, mut of_part) = (Vec::<Table>::new(), Vec::new());
+        let mut known: HashMap<&Path, usize> = HashMap::new();
         let mut names: Vec<String> = Vec::new();
         for part in &parts {
-            let table = Table::open(&TableSource::at(&part.path), spool)?;
-            let own = names_of(&table).into_iter();
+            let at = match known.get(part.path.as_path()) {
+                Some(&at) => at,
+                None => {
+                    tables.push(Table::open(&TableSource::at(&part.path), spool)?);
+                    known.insert(&part.path, tables.len() - 1);
+                    tables.len() - 1
+                }
+            };
+            of_part.push(at);
+            let own = names_of(&tables[at]).into_iter();
             for name in own.chain(part.constants.iter().map(|(n, _)| n.clone())) {
                 if !names.contains(&name) {
                     names.push(name);
                 }
             }
-            tables.push(table);
         }
         let place = |table: &Table, part: &Part, name: &String| {
             // What the log says of a file goes before what the file or its folder says.
@@ -104,34 +159,73 @@ impl Raw {
                 (None, None) => Place::Constant(None),
             }
         };
-        let places =
-            tables.iter().zip(&parts).map(|(t, p)| names.iter().map(|n| place(t, p, n)).collect()).collect();
-        Ok(Self::of_tables(tables, places, names, path.to_owned()))
+        let mut segments = Vec::new();
+        for (number, (part, &at)) in parts.iter().zip(&of_part).enumerate() {
+            for group in 0..tables[at].groups() {
+                let first = tables[at].place(group).1.saturating_sub(1);
+                let rows = part.rows.among(first, tables[at].rows(group));
+                if rows.as_ref().is_none_or(|rows| !rows.is_empty()) {
+                    segments.push(Segment { part: number, group, rows });
+                }
+            }
+        }
+        let places = |(part, &at): (&Part, &usize)| {
+            (at, names.iter().map(|name| place(&tables[at], part, name)).collect())
+        };
+        let placed = parts.iter().zip(&of_part).map(places).collect();
+        let read = tables.iter().flat_map(|table| table.files().iter().cloned());
+        let files = Some(read.chain(beside).collect());
+        Ok(Self { files, ..Self::new(tables, placed, segments, names, path.to_owned()) })
     }
 
     /// One table that was made of the files.
     pub(super) fn of_table(table: Table, path: &Path) -> Self {
         let names = names_of(&table);
-        let places = vec![(0..names.len()).map(Place::Column).collect()];
-        Self::of_tables(vec![table], places, names, path.to_owned())
+        Self::of_tables(vec![table], names, path.to_owned())
     }
 
     /// Tables of the same columns, one after the other.
     pub(super) fn of_alike(tables: Vec<Table>, path: &Path) -> Self {
         let names = tables.first().map(names_of).unwrap_or_default();
-        let places = vec![(0..names.len()).map(Place::Column).collect(); tables.len()];
-        Self::of_tables(tables, places, names, path.to_owned())
+        Self::of_tables(tables, names, path.to_owned())
     }
 
-    fn of_tables(tables: Vec<Table>, places: Vec<Vec<Place>>, names: Vec<String>, path: PathBuf) -> Self {
-        let segments: Vec<(usize, usize)> =
-            tables.iter().enumerate().flat_map(|(t, x)| (0..x.groups()).map(move |g| (t, g))).collect();
+    fn of_tables(tables: Vec<Table>, names: Vec<String>, path: PathBuf) -> Self {
+        let of = |(part, table): (usize, &Table)| {
+            (0..table.groups()).map(move |group| Segment { part, group, rows: None })
+        };
+        let segments = tables.iter().enumerate().flat_map(of).collect();
+        let places: Vec<Place> = (0..names.len()).map(Place::Column).collect();
+        let parts = (0..tables.len()).map(|table| (table, places.clone())).collect();
+        Self::new(tables, parts, segments, names, path)
+    }
+
+    fn new(
+        tables: Vec<Table>,
+        parts: Vec<(usize, Vec<Place>)>,
+        segments: Vec<Segment>,
+        names: Vec<String>,
+        path: PathBuf,
+    ) -> Self {
         let mut firsts = vec![0];
-        for &(table, group) in &segments {
-            let next = firsts.last().copied().unwrap_or(0) + tables[table].rows(group) as u64;
-            firsts.push(next);
+        for segment in &segments {
+            let all = || tables[parts[segment.part].0].rows(segment.group);
+            let rows = segment.rows.as_ref().map_or_else(all, Vec::len);
+            firsts.push(firsts.last().copied().unwrap_or(0) + rows as u64);
         }
-        Self { tables, places, segments, firsts, names, path }
+        Self { tables, parts, segments, firsts, names, path, files: None }
+    }
+
+    /// The files that are read, in the order of their numbers, and those that say what they mean; `None` if they are
+    /// those that the ledger's paths name.
+    pub(super) fn files(&self) -> Option<&[InputFile]> {
+        self.files.as_deref()
+    }
+
+    /// The table of a segment, and its group there.
+    fn table(&self, segment: usize) -> (usize, usize) {
+        let Segment { part, group, .. } = self.segments[segment];
+        (self.parts[part].0, group)
     }
 
     /// The names of the columns.
@@ -167,8 +261,8 @@ impl Raw {
 
     /// Some columns of a segment, in this order.
     pub(super) fn read(&self, segment: usize, columns: &[usize], rows: Option<&[u32]>) -> Result<Columns> {
-        let (table, group) = self.segments[segment];
-        let places = &self.places[table];
+        let (table, group) = self.table(segment);
+        let places = &self.parts[self.segments[segment].part].1;
         let mut own: Vec<usize> = columns
             .iter()
             .filter_map(|&c| match places[c] {
@@ -178,6 +272,12 @@ impl Raw {
             .collect();
         own.sort_unstable();
         own.dedup();
+        let meant = match (&self.segments[segment].rows, rows) {
+            (Some(own), Some(rows)) => Some(Cow::Owned(rows.iter().map(|&row| own[row as usize]).collect())),
+            (Some(own), None) => Some(Cow::Borrowed(own.as_slice())),
+            (None, rows) => rows.map(Cow::Borrowed),
+        };
+        let rows: Option<&[u32]> = meant.as_deref();
         let count = rows.map_or(self.tables[table].rows(group), <[u32]>::len);
         let batch = self.tables[table].read(group, &own, rows)?;
         let array = |&column: &usize| match &places[column] {
@@ -191,13 +291,14 @@ impl Raw {
 
     /// Number of a row's record in its file, from 1.
     pub(super) fn record(&self, segment: usize, row: usize) -> u64 {
-        let (table, group) = self.segments[segment];
+        let (table, group) = self.table(segment);
+        let row = self.segments[segment].rows.as_ref().map_or(row, |rows| rows[row] as usize);
         self.tables[table].record(group, row)
     }
 
     /// The place of a segment's file among all files, and its path.
     pub(super) fn file(&self, segment: usize) -> (u32, PathBuf) {
-        let (table, group) = self.segments[segment];
+        let (table, group) = self.table(segment);
         let before: usize = self.tables[..table].iter().map(|t| t.files().len()).sum();
         let (file, _) = self.tables[table].place(group);
         let path = self.tables[table].files().get(file).map_or_else(PathBuf::new, |f| f.path.clone());

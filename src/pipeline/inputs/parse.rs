@@ -82,7 +82,7 @@ fn take(
     }
     carry.in_file(file);
     carry.stitch(&mut decoded);
-    how.progress.advance(chunk.text.len() as u64);
+    how.progress.advance(chunk.size() as u64);
     take_notes(intakes, plans, &decoded.notes, path);
     let shapes = decoded.changes.iter().zip(&decoded.shapes);
     for (intake, (batch, shapes)) in intakes.iter_mut().zip(shapes) {

@@ -61,6 +61,8 @@ pub(super) fn open(
         first.contested = opened.contested().to_vec();
         first.covers_current = opened.covers_current() == Some(true);
     }
+    // The log of a table's folder says which of its files are read.
+    let files = opened.files().map_or(files, <[InputFile]>::to_vec);
     let source = source_of(members, files, format, &parsed.stream, plans[0].ledger.clock);
     Ok((source, ledgers))
 }

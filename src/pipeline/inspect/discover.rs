@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::ledger::{Format, ImageColumns, ImageSide, Mapping, MappingHints};
 
 /// How many records show the tables and their columns.
-const RECORDS_LOOKED_AT: usize = 10_000;
+pub(super) const RECORDS_LOOKED_AT: usize = 10_000;
 
 /// Pairs of what stands before column names in ledgers with a column per cell.
 const PREFIXES: [(&str, &str); 4] =

@@ -47,13 +47,13 @@ pub(super) fn read(
         // A binary log has no records but its rows.
         records += match format {
             Format::Binlog => decoded.changes.iter().map(|batch| batch.len() as u64).sum(),
-            _ => chunk.records.len() as u64,
+            _ => chunk.count() as u64,
         };
         for (tally, batch) in tallies.iter_mut().zip(&decoded.changes) {
             tally.count(batch);
         }
         notes.extend(decoded.notes);
-        progress.advance(chunk.text.len() as u64);
+        progress.advance(chunk.size() as u64);
     }
     let stream = carry.finish(&options);
     notes.extend(stream.notes.iter().cloned());

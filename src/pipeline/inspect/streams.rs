@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::discover::{Tables, add};
+use super::discover::{RECORDS_LOOKED_AT, Tables, add};
 use crate::ledger::Format;
-use crate::ledger::ticdc_csv::ROW as ROW_OF_CSV;
 use crate::model::time::parse_local;
+use crate::read::ChangeRows;
 
 /// What a key of TiCDC's open protocol says of a row.
 const ROW: u64 = 1;
@@ -54,7 +54,7 @@ fn named(format: Format, value: &Value) -> Option<(String, Vec<String>)> {
         None => second,
     };
     match format {
-        Format::TiCdc if value.get("TableVersion").is_some() || value.get(ROW_OF_CSV).is_some() => csv(value),
+        Format::TiCdc if value.get("TableVersion").is_some() => schema_file(value),
         Format::Maxwell | Format::Canal | Format::TiCdc => {
             let table = text(value, "table").filter(|table| !table.is_empty())?;
             let images = ["data", "old"].iter().filter_map(|side| value.get(side));
@@ -93,44 +93,57 @@ fn named(format: Format, value: &Value) -> Option<(String, Vec<String>)> {
     }
 }
 
-/// The same of a message of DMS. Files name no table, and have the time of a change among its columns, next to the op.
+/// The same of a message of DMS.
 fn dms(value: &Value) -> Option<(String, Vec<String>)> {
     let metadata = value.get("metadata")?;
     let text = |name: &str| metadata.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let in_files = metadata.get("table-name").is_none() && metadata.get("timestamp").is_none();
-    let name = match (text("schema-name"), text("table-name")) {
-        (Some(schema), Some(table)) => format!("{schema}.{table}"),
-        (None, Some(table)) => table.to_owned(),
-        (_, None) if in_files => String::new(),
-        (_, None) => return None,
+    let name = match (text("schema-name"), text("table-name")?) {
+        (Some(schema), table) => format!("{schema}.{table}"),
+        (None, table) => table.to_owned(),
     };
-    let data = value.get("data");
-    let is_time = |name: &str| {
-        let text = data.and_then(|data| data.get(name)?.as_str()).unwrap_or_default();
-        in_files && text.len() > 10 && parse_local(&text.replace('T', " ")).is_some()
-    };
-    let columns = data.map(keys).unwrap_or_default().into_iter().enumerate();
-    let columns = columns.filter(|(at, name)| !name.starts_with("BI_") && (*at > 0 || !is_time(name)));
-    Some((name, columns.map(|(_, name)| name).collect()))
+    let columns = value.get("data").map(keys).unwrap_or_default().into_iter();
+    Some((name, columns.filter(|name| !name.starts_with("BI_")).collect()))
 }
 
-/// The same of a row or a schema file of TiCDC's CSV protocol.
-fn csv(value: &Value) -> Option<(String, Vec<String>)> {
-    let texts = |list: Option<&Value>, text: fn(&Value) -> Option<&str>| -> Option<Vec<String>> {
-        Some(list?.as_array()?.iter().filter_map(text).map(str::to_owned).collect())
-    };
-    if value.get("TableVersion").is_some() {
-        let name = format!("{}.{}", value.get("Schema")?.as_str()?, value.get("Table")?.as_str()?);
-        let columns = texts(value.get("TableColumns"), |column| column.get("ColumnName")?.as_str());
-        return Some((name, columns.unwrap_or_default()));
+/// The same of a schema file of TiCDC's CSV protocol.
+fn schema_file(value: &Value) -> Option<(String, Vec<String>)> {
+    let name = format!("{}.{}", value.get("Schema")?.as_str()?, value.get("Table")?.as_str()?);
+    let columns = value.get("TableColumns").and_then(Value::as_array);
+    let named = |column: &Value| Some(column.get("ColumnName")?.as_str()?.to_owned());
+    Some((name, columns.into_iter().flatten().filter_map(named).collect()))
+}
+
+/// Adds what the first rows of a table name whose rows are changes of this format.
+pub(super) fn rows(format: Format, of: &ChangeRows, tables: &mut Tables) {
+    let looked_at = of.rows.len().min(RECORDS_LOOKED_AT);
+    if format == Format::Dms {
+        // Files name no table, and have the time of a change among its columns, next to the op.
+        let time = |column: usize| {
+            let text = (0..looked_at).find_map(|row| of.rows.text(row, column)).unwrap_or_default();
+            text.len() > 10 && parse_local(&text.replace('T', " ")).is_some()
+        };
+        let columns: Vec<usize> = (0..of.rows.columns()).filter(|column| Some(*column) != of.op).collect();
+        let names = of.names.iter().flat_map(|names| {
+            let own = columns.iter().enumerate().filter(|(at, column)| *at > 0 || !time(**column));
+            own.map(|(_, &column)| names[column].as_str()).filter(|name| !name.starts_with("BI_"))
+        });
+        return add(tables, String::new(), names);
     }
-    let fields = value.get(ROW_OF_CSV)?.as_array()?;
-    let field = |at: usize| fields.get(at)?.as_str();
-    // Rows name no columns, and may say whether they are a side of an update.
-    let flag = usize::from(matches!(field(4), Some("true" | "false")));
-    let numbered = || (1..=fields.len().saturating_sub(4 + flag)).map(|n| format!("column {n}")).collect();
-    let columns = texts(value.get("columns"), Value::as_str).unwrap_or_else(numbered);
-    Some((format!("{}.{}", field(2)?, field(1)?), columns))
+    for row in 0..looked_at {
+        let field = |column: usize| of.rows.text(row, column);
+        let (Some(table), Some(schema)) = (field(1), field(2)) else { continue };
+        let name = format!("{schema}.{table}");
+        match &of.names {
+            Some(names) => add(tables, name, names.iter().map(String::as_str)),
+            None => {
+                // Rows name no columns, and may say whether they are a side of an update.
+                let flag = usize::from(matches!(field(4), Some("true" | "false")));
+                let count = of.rows.columns().saturating_sub(4 + flag);
+                let numbered: Vec<String> = (1..=count).map(|n| format!("column {n}")).collect();
+                add(tables, name, numbered.iter().map(String::as_str));
+            }
+        }
+    }
 }
 
 /// The members of an object, or of the objects in a list.

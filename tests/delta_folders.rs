@@ -1,0 +1,273 @@
+//! Folders of Delta tables whose versions have deletion vectors and no change files, composed from the protocol's
+//! text: every version against a forward history that remembers each state.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Int64Array, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use parquet::file::properties::WriterProperties;
+use roaring::RoaringTreemap;
+use serde_json::{Value, json};
+
+use crate::harness::{Folder, Output};
+use crate::real::series;
+use crate::table;
+
+/// A row: its key, a text, and the partition that it lies in.
+type Row = (i64, String, Option<&'static str>);
+
+/// What a vector holds: the rows that it deletes.
+fn vector(rows: &[u64]) -> Vec<u8> {
+    let mut bytes = 1_681_511_377_u32.to_le_bytes().to_vec();
+    rows.iter().copied().collect::<RoaringTreemap>().serialize_into(&mut bytes).unwrap();
+    bytes
+}
+
+fn z85(bytes: &[u8]) -> String {
+    let digits = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
+    let padded: Vec<u8> =
+        bytes.iter().copied().chain(std::iter::repeat_n(0, (4 - bytes.len() % 4) % 4)).collect();
+    let group = |group: &[u8]| {
+        let number = u32::from_be_bytes(group.try_into().unwrap());
+        (0..5).rev().map(move |at| char::from(digits[(number / 85_u32.pow(at) % 85) as usize]))
+    };
+    padded.chunks(4).flat_map(group).collect()
+}
+
+fn inline(rows: &[u64]) -> Value {
+    let bytes = vector(rows);
+    json!({"storageType": "i", "pathOrInlineDv": z85(&bytes), "sizeInBytes": bytes.len(), "cardinality": rows.len()})
+}
+
+/// Vectors in one file, and how a log describes each.
+fn stored(lake: &Folder, vectors: &[&[u64]]) -> Vec<Value> {
+    let uuid: Vec<u8> = (1..=16).collect();
+    let (mut file, mut described) = (vec![1], Vec::new());
+    for rows in vectors {
+        let bytes = vector(rows);
+        described.push(
+            json!({"storageType": "u", "pathOrInlineDv": format!("ab{}", z85(&uuid)), "offset": file.len(),
+                              "sizeInBytes": bytes.len(), "cardinality": rows.len()}),
+        );
+        let mut crc = flate2::Crc::new();
+        crc.update(&bytes);
+        file.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+        file.extend_from_slice(&bytes);
+        file.extend_from_slice(&crc.sum().to_be_bytes());
+    }
+    lake.write(VECTORS, file);
+    described
+}
+
+const VECTORS: &str = "lake/ab/deletion_vector_01020304-0506-0708-090a-0b0c0d0e0f10.bin";
+
+fn data(lake: &Folder, name: &str, rows: &[Row]) {
+    let ids = Int64Array::from_iter_values(rows.iter().map(|row| row.0));
+    let names = StringArray::from_iter_values(rows.iter().map(|row| &row.1));
+    let batch = RecordBatch::try_from_iter([
+        ("id", Arc::new(ids) as Arc<dyn arrow::array::Array>),
+        ("name", Arc::new(names)),
+    ])
+    .unwrap();
+    // Several row groups: the rows of a vector are numbered over the whole file.
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(4)).build();
+    let path = lake.join(format!("lake/{name}"));
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut writer =
+        ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+/// A file action; a `remove` states no partition, as the protocol allows.
+fn action(kind: &str, path: &str, vector: Option<&Value>, changes: bool) -> Value {
+    let mut body = json!({"path": path, "dataChange": changes});
+    if kind == "add" {
+        body["partitionValues"] = json!({"kind": path.strip_prefix("kind=x/").map_or("", |_| "x")});
+    }
+    if let Some(vector) = vector {
+        body["deletionVector"] = vector.clone();
+    }
+    json!({ kind: body })
+}
+
+fn commit(lake: &Folder, version: usize, actions: &[Value]) {
+    let info = json!({"commitInfo": {"timestamp": 1_735_689_600_000_u64 + 1000 * version as u64}});
+    let lines: Vec<String> = std::iter::once(&info).chain(actions).map(Value::to_string).collect();
+    lake.write(&format!("lake/_delta_log/{version:020}.json"), lines.join("\n") + "\n");
+}
+
+/// Writes the table and returns its state after each version.
+fn table(lake: &Folder) -> Vec<Vec<Row>> {
+    let row = |id: i64, name: &str| (id, format!("{name} {id}"), (id < 10).then_some("x"));
+    let (a, b): (Vec<Row>, Vec<Row>) =
+        ((0..10).map(|id| row(id, "a")).collect(), (10..13).map(|id| row(id, "b")).collect());
+    data(lake, "kind=x/a.parquet", &a);
+    data(lake, "b.parquet", &b);
+    data(lake, "kind=x/c 1.parquet", &[row(4, "new")]);
+    data(lake, "c2.parquet", &[row(11, "new")]);
+    let (one, x) = (inline(&[3, 7]), "kind=x/a.parquet");
+    let files = stored(lake, &[&[3, 4, 7], &[1]]);
+    let mut states = Vec::new();
+    let mut push = |rows: Vec<Row>| {
+        states.push(rows);
+        states.len() - 1
+    };
+    let version = push(a.iter().chain(&b).cloned().collect());
+    commit(lake, version, &[action("add", x, None, true), action("add", "b.parquet", None, true)]);
+    // DELETE of two rows.
+    let without = |ids: &[i64]| -> Vec<Row> {
+        a.iter().chain(&b).filter(|row| !ids.contains(&row.0)).cloned().collect()
+    };
+    let version = push(without(&[3, 7]));
+    commit(lake, version, &[action("remove", x, None, true), action("add", x, Some(&one), true)]);
+    // UPDATE of two rows: deleted where they stood, and new in files of their own.
+    let mut updated = without(&[3, 4, 7, 11]);
+    updated.extend([row(4, "new"), row(11, "new")]);
+    let version = push(updated);
+    commit(
+        lake,
+        version,
+        &[
+            action("remove", x, Some(&one), true),
+            action("add", x, Some(&files[0]), true),
+            action("remove", "b.parquet", None, true),
+            action("add", "b.parquet", Some(&files[1]), true),
+            action("add", "kind=x/c%201.parquet", None, true),
+            action("add", "c2.parquet", None, true),
+        ],
+    );
+    // RESTORE: rows come back out of their vectors.
+    let version = push(without(&[3, 7]));
+    commit(
+        lake,
+        version,
+        &[
+            action("remove", x, Some(&files[0]), true),
+            action("add", x, Some(&one), true),
+            action("remove", "b.parquet", Some(&files[1]), true),
+            action("add", "b.parquet", None, true),
+            action("remove", "kind=x/c%201.parquet", None, true),
+            action("remove", "c2.parquet", None, true),
+        ],
+    );
+    // Files rewritten without their vectors: no row changes.
+    let rewritten: Vec<Row> = without(&[3, 7]).into_iter().filter(|row| row.2.is_some()).collect();
+    data(lake, "kind=x/d.parquet", &rewritten);
+    let version = push(without(&[3, 7]));
+    commit(
+        lake,
+        version,
+        &[action("remove", x, Some(&one), false), action("add", "kind=x/d.parquet", None, false)],
+    );
+    // DELETE of a whole partition, and of a row of the other one.
+    let last = inline(&[0]);
+    let version = push(b[1..].to_vec());
+    commit(
+        lake,
+        version,
+        &[
+            action("remove", "kind=x/d.parquet", None, true),
+            action("remove", "b.parquet", None, true),
+            action("add", "b.parquet", Some(&last), true),
+        ],
+    );
+    states
+}
+
+fn shown(rows: &[Row]) -> Vec<String> {
+    let mut shown: Vec<String> =
+        rows.iter().map(|(id, name, kind)| format!("{id} | {name} | {}", kind.unwrap_or("null"))).collect();
+    shown.sort();
+    shown
+}
+
+fn plan(folder: &Folder, key: &str, current: &[Row]) {
+    let lines = current.iter().map(|(id, name, kind)| format!("{id},{name},{}\n", kind.unwrap_or_default()));
+    folder.write("current.csv", "id,name,kind\n".to_owned() + &lines.collect::<String>());
+    folder.write(
+        "plan.toml",
+        format!(
+            "name = \"vectors\"\n[datasets.t]\nkey = {key}\ntypes = {{ id = \"int64\", name = \"text\", kind = \"text\" }}\n\
+             current = {{ path = \"current.csv\", null = \"\" }}\n[datasets.t.ledger]\npath = \"lake\"\n"
+        ),
+    );
+}
+
+#[test]
+fn every_version_of_a_table_with_deletion_vectors() {
+    for key in ["[\"id\"]", "[]"] {
+        let folder = Folder::new();
+        let states = table(&folder);
+        plan(&folder, key, states.last().unwrap());
+        let moments: Vec<String> = (0..states.len()).map(|version| format!("position:{version}")).collect();
+        for (version, (out, state)) in
+            series(&folder, &["plan.toml"], &moments).iter().zip(&states).enumerate()
+        {
+            let found = table::texts(&table::read_parquet(&out.join("t.parquet")));
+            let mut found: Vec<String> = found.iter().map(|row| table::show_row(row)).collect();
+            found.sort();
+            assert_eq!(found, shown(state), "version {version}, key {key}");
+            let findings = table::read_parquet(&out.join("discrepancies.parquet"));
+            assert_eq!(findings.num_rows(), 0, "version {version}: {:?}", table::texts(&findings));
+            assert_inputs(out);
+        }
+    }
+}
+
+/// The log and the vectors are inputs like the files that they speak of.
+fn assert_inputs(out: &Path) {
+    let manifest: Value = serde_json::from_slice(&std::fs::read(out.join("manifest.json")).unwrap()).unwrap();
+    let files = manifest["datasets"][0]["ledger"]["files"].as_array().unwrap();
+    let named: Vec<&str> = files.iter().map(|file| file["path"].as_str().unwrap()).collect();
+    for part in ["00000000000000000002.json", "deletion_vector_", "a.parquet", "c 1.parquet"] {
+        assert_eq!(named.iter().filter(|path| path.contains(part)).count(), 1, "{part} in {named:?}");
+    }
+}
+
+#[test]
+fn what_is_damaged_or_missing_is_refused_with_its_place() {
+    let folder = Folder::new();
+    let states = table(&folder);
+    plan(&folder, "[\"id\"]", states.last().unwrap());
+    let run = || -> Output {
+        folder.run(&["snapshot", "plan.toml", "--as-of", "position:1", "--out", "x.csv", "--quiet"])
+    };
+    let refused = |what: &str| {
+        let output = run();
+        assert_eq!(output.status, 2, "{}", output.stdout);
+        assert!(output.stderr.contains(what), "{}", output.stderr);
+        assert!(!folder.join("x.csv").exists());
+    };
+    let path = folder.join(VECTORS);
+    let sound = std::fs::read(&path).unwrap();
+    let mut damaged = sound.clone();
+    damaged[30] ^= 1;
+    std::fs::write(&path, &damaged).unwrap();
+    refused("checksum");
+    std::fs::write(&path, &sound[..20]).unwrap();
+    refused("too few");
+    std::fs::remove_file(&path).unwrap();
+    refused("no file");
+    std::fs::write(&path, &sound).unwrap();
+    assert_eq!(run().status, 0);
+    std::fs::remove_file(folder.join("x.csv")).unwrap();
+    let log = folder.join("lake/_delta_log/00000000000000000001.json");
+    let text = std::fs::read_to_string(&log).unwrap();
+    let add = text.lines().last().unwrap();
+    std::fs::write(&log, format!("{text}{add}\n")).unwrap();
+    refused("twice");
+    // Row 10 of a file with ten.
+    let beyond = inline(&[3, 10]);
+    commit(
+        &folder,
+        1,
+        &[
+            action("remove", "kind=x/a.parquet", None, true),
+            action("add", "kind=x/a.parquet", Some(&beyond), true),
+        ],
+    );
+    refused("the row 10");
+}
