@@ -99,82 +99,48 @@ fn commit(lake: &Folder, version: usize, actions: &[Value]) {
     lake.write(&format!("lake/_delta_log/{version:020}.json"), lines.join("\n") + "\n");
 }
 
+fn row(id: i64, name: &str) -> Row {
+    (id, format!("{name} {id}"), (id < 10).then_some("x"))
+}
+
+/// The rows of the first version, without some.
+fn without(ids: &[i64]) -> Vec<Row> {
+    (0..13).filter(|id| !ids.contains(id)).map(|id| row(id, if id < 10 { "a" } else { "b" })).collect()
+}
+
 /// Writes the table and returns its state after each version.
 fn table(lake: &Folder) -> Vec<Vec<Row>> {
-    let row = |id: i64, name: &str| (id, format!("{name} {id}"), (id < 10).then_some("x"));
-    let (a, b): (Vec<Row>, Vec<Row>) =
-        ((0..10).map(|id| row(id, "a")).collect(), (10..13).map(|id| row(id, "b")).collect());
-    data(lake, "kind=x/a.parquet", &a);
-    data(lake, "b.parquet", &b);
+    data(lake, "kind=x/a.parquet", &without(&[10, 11, 12]));
+    data(lake, "b.parquet", &without(&[])[10..]);
     data(lake, "kind=x/c 1.parquet", &[row(4, "new")]);
     data(lake, "c2.parquet", &[row(11, "new")]);
-    let (one, x) = (inline(&[3, 7]), "kind=x/a.parquet");
+    data(lake, "kind=x/d.parquet", &without(&[3, 7, 10, 11, 12]));
+    let (add, remove) = (
+        |path, vector| action("add", path, vector, true),
+        |path, vector| action("remove", path, vector, true),
+    );
+    let (x, b, c, c2, d) =
+        ("kind=x/a.parquet", "b.parquet", "kind=x/c%201.parquet", "c2.parquet", "kind=x/d.parquet");
     let files = stored(lake, &[&[3, 4, 7], &[1]]);
-    let mut states = Vec::new();
-    let mut push = |rows: Vec<Row>| {
-        states.push(rows);
-        states.len() - 1
-    };
-    let version = push(a.iter().chain(&b).cloned().collect());
-    commit(lake, version, &[action("add", x, None, true), action("add", "b.parquet", None, true)]);
+    let (one, two, of_b, last) = (&inline(&[3, 7]), &files[0], &files[1], &inline(&[0]));
+    commit(lake, 0, &[add(x, None), add(b, None)]);
     // DELETE of two rows.
-    let without = |ids: &[i64]| -> Vec<Row> {
-        a.iter().chain(&b).filter(|row| !ids.contains(&row.0)).cloned().collect()
-    };
-    let version = push(without(&[3, 7]));
-    commit(lake, version, &[action("remove", x, None, true), action("add", x, Some(&one), true)]);
+    commit(lake, 1, &[remove(x, None), add(x, Some(one))]);
     // UPDATE of two rows: deleted where they stood, and new in files of their own.
+    let came = [add(c, None), add(c2, None)];
+    let moved = [remove(x, Some(one)), add(x, Some(two)), remove(b, None), add(b, Some(of_b))];
+    commit(lake, 2, &[moved.as_slice(), &came].concat());
+    // RESTORE: rows come back out of their vectors.
+    let back = [remove(x, Some(two)), add(x, Some(one)), remove(b, Some(of_b)), add(b, None)];
+    commit(lake, 3, &[back.as_slice(), &[remove(c, None), remove(c2, None)]].concat());
+    // Files rewritten without their vectors: no row changes.
+    commit(lake, 4, &[action("remove", x, Some(one), false), action("add", d, None, false)]);
+    // DELETE of a whole partition, and of a row of the other one.
+    commit(lake, 5, &[remove(d, None), remove(b, None), add(b, Some(last))]);
     let mut updated = without(&[3, 4, 7, 11]);
     updated.extend([row(4, "new"), row(11, "new")]);
-    let version = push(updated);
-    commit(
-        lake,
-        version,
-        &[
-            action("remove", x, Some(&one), true),
-            action("add", x, Some(&files[0]), true),
-            action("remove", "b.parquet", None, true),
-            action("add", "b.parquet", Some(&files[1]), true),
-            action("add", "kind=x/c%201.parquet", None, true),
-            action("add", "c2.parquet", None, true),
-        ],
-    );
-    // RESTORE: rows come back out of their vectors.
-    let version = push(without(&[3, 7]));
-    commit(
-        lake,
-        version,
-        &[
-            action("remove", x, Some(&files[0]), true),
-            action("add", x, Some(&one), true),
-            action("remove", "b.parquet", Some(&files[1]), true),
-            action("add", "b.parquet", None, true),
-            action("remove", "kind=x/c%201.parquet", None, true),
-            action("remove", "c2.parquet", None, true),
-        ],
-    );
-    // Files rewritten without their vectors: no row changes.
-    let rewritten: Vec<Row> = without(&[3, 7]).into_iter().filter(|row| row.2.is_some()).collect();
-    data(lake, "kind=x/d.parquet", &rewritten);
-    let version = push(without(&[3, 7]));
-    commit(
-        lake,
-        version,
-        &[action("remove", x, Some(&one), false), action("add", "kind=x/d.parquet", None, false)],
-    );
-    // DELETE of a whole partition, and of a row of the other one.
-    let last = inline(&[0]);
-    let version = push(b[1..].to_vec());
-    commit(
-        lake,
-        version,
-        &[
-            action("remove", "kind=x/d.parquet", None, true),
-            action("remove", "b.parquet", None, true),
-            action("add", "b.parquet", Some(&last), true),
-        ],
-    );
-    states
+    let (deleted, end) = (without(&[3, 7]), without(&[])[11..].to_vec());
+    vec![without(&[]), deleted.clone(), updated, deleted.clone(), deleted, end]
 }
 
 fn shown(rows: &[Row]) -> Vec<String> {
