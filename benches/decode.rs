@@ -121,7 +121,7 @@ fn update(format: Format, n: u64) -> String {
 fn chunk(format: Format, text: String) -> JsonChunk {
     if format == Format::Binlog {
         let record = JsonRecord { start: 0, end: text.len(), number: 1, line: 1, key: None };
-        return JsonChunk { text: text.into_bytes(), records: vec![record], offset: None };
+        return JsonChunk { text: text.into_bytes(), records: vec![record], ..JsonChunk::default() };
     }
     let reader = Box::new(Cursor::new(text.into_bytes()));
     let chunks = JsonChunks::new(reader, Path::new("bench")).expect("a text").with_chunk_size(1 << 30);
