@@ -1,7 +1,8 @@
 //! How fast does the text of a change ledger become typed changes? One chunk on one core, for every text
 //! format. Throughput is in bytes of the text.
 //!
-//! `ASOF_BENCH_TEXTS` names a folder into which the texts are written, for `decode_peers.py`.
+//! `ASOF_BENCH_TEXTS` names a folder into which the texts are written, for `decode_peers.py`; MB/s by the processor time
+//! of the thread are then printed too, which a busy machine disturbs less.
 #![allow(missing_docs, clippy::expect_used, reason = "a bench is a program of its own")]
 
 use std::io::Cursor;
@@ -128,6 +129,24 @@ fn chunk(format: Format, text: String) -> JsonChunk {
     chunks.map(|chunk| chunk.expect("whole records")).next().expect("a chunk")
 }
 
+/// Processor time of this thread in nanoseconds, where the system tells.
+fn processor() -> Option<u64> {
+    std::fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
+}
+
+/// The middle one of some runs, in MB/s of processor time.
+fn by_processor(bytes: usize, mut run: impl FnMut()) -> Option<f64> {
+    run();
+    let mut taken = Vec::new();
+    for _ in 0..7 {
+        let start = processor()?;
+        run();
+        taken.push(processor()? - start);
+    }
+    taken.sort_unstable();
+    Some(bytes as f64 * 1e3 / taken[3] as f64)
+}
+
 fn throughput(criterion: &mut Criterion) {
     let targets = [target()];
     let options = DecodeOptions { time_zone: Some(chrono_tz::Tz::UTC), ..DecodeOptions::default() };
@@ -140,6 +159,13 @@ fn throughput(criterion: &mut Criterion) {
             std::fs::write(path, &text).expect("a folder that can be written to");
         }
         let chunk = chunk(format, text);
+        if std::env::var_os("ASOF_BENCH_TEXTS").is_some()
+            && let Some(speed) = by_processor(chunk.text.len(), || {
+                std::hint::black_box(decode(format, &chunk, &targets, &options));
+            })
+        {
+            eprintln!("{:16} {speed:7.0} MB/s of processor time", format.name());
+        }
         group.throughput(Throughput::Bytes(chunk.text.len() as u64)).sample_size(20);
         group.bench_function(format.name(), |b| {
             b.iter(|| {

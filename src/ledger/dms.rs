@@ -191,13 +191,12 @@ fn stage<'r>(
     // Nothing is said of a column that an insert or a delete leaves out, unless it is null.
     let absent = if reading.left_out == Missing::Null { Stated::Null } else { Stated::Absent };
     let row = image_of(rows, data, if op == Op::Update { reading.declared } else { absent }, |name| {
-        (!name.starts_with(BEFORE)).then(|| name.to_owned())
+        (!name.starts_with(BEFORE)).then_some(name)
     })?;
     let mut staged = Staged::default();
     match op {
         Op::Update => {
-            let mut old =
-                image_of(rows, data, Stated::Absent, |name| name.strip_prefix(BEFORE).map(str::to_owned))?;
+            let mut old = image_of(rows, data, Stated::Absent, |name| name.strip_prefix(BEFORE))?;
             if let Some(object) = before.and_then(|object| rows.image(object, Stated::Absent)) {
                 for (cell, stated) in old.iter_mut().zip(object).filter(|(_, stated)| stated.is_stated()) {
                     *cell = stated;

@@ -367,13 +367,13 @@ pub(super) fn image_of<'a>(
     rows: &mut Rows<'_>,
     object: &'a str,
     missing: Stated<'a>,
-    mut column: impl FnMut(&str) -> Option<String>,
+    column: impl Fn(&str) -> Option<&str>,
 ) -> Option<Vec<Stated<'a>>> {
     let mut cells = rows.blank(missing);
     let mut expected = 0;
     let found = json::checked_members(object, |name, raw| {
         let Some(name) = column(name) else { return };
-        if let Some(at) = rows.names.find(&name, expected) {
+        if let Some(at) = rows.names.find(name, expected) {
             cells[at] = Stated::raw(raw);
             expected = at;
         }

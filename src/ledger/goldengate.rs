@@ -161,7 +161,7 @@ fn image<'r>(rows: &mut Rows<'_>, object: &'r str, left_out: Stated<'static>) ->
     let mut gone: Vec<String> = Vec::new();
     let mut cells = image_of(rows, object, left_out, |name| {
         let meta = META.contains(&name) || name.ends_with("_isMissing");
-        (!meta).then(|| name.to_owned())
+        (!meta).then_some(name)
     })?;
     json::checked_members(object, |name, raw| {
         if raw == "true"

@@ -30,6 +30,12 @@ pub(in super::super) struct Flat {
     /// Deletes are marked, so that tombstones repeat them.
     marked: bool,
     schemas: Vec<(usize, String, Vec<Encoding>)>,
+    /// Per target met so far, how values are written by the types of its columns.
+    by_type: Vec<(usize, Vec<Encoding>)>,
+    placeholder: Option<Placeholder>,
+    /// Room for what no single record needs: see [`Values`].
+    variable: Vec<bool>,
+    assumed: Vec<Option<(i64, i64)>>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -107,8 +113,9 @@ impl Producer for Flat {
             feed.once(DiscrepancyKind::CoverageAssumed, target, "", message);
         }
         let full = feed.options.full_identity == Some(true);
-        let placeholder = Placeholder::new(&feed.options.placeholder);
-        let Some(staged) = stage(feed.rows(target), message.text, op, full, &placeholder) else {
+        let text = &feed.options.placeholder;
+        let placeholder = self.placeholder.get_or_insert_with(|| Placeholder::new(text));
+        let Some(staged) = stage(feed.rows(target), message.text, op, full, placeholder) else {
             feed.unparsable(Some(target), "expected an object");
             return true;
         };
@@ -159,20 +166,32 @@ impl Flat {
             })
         });
         let epoch = feed.options.epoch;
-        let by_type: Vec<Encoding> =
-            table.schema.arrow().fields().iter().map(|f| Encoding::of_type(f.data_type(), epoch)).collect();
-        let encodings = described.map_or(by_type.as_slice(), |at| self.schemas[at].2.as_slice());
+        let known = self.by_type.iter().position(|(of, _)| *of == target);
+        let by_type = known.unwrap_or_else(|| {
+            let fields = table.schema.arrow().fields();
+            let own = fields.iter().map(|f| Encoding::of_type(f.data_type(), epoch)).collect();
+            self.by_type.push((target, own));
+            self.by_type.len() - 1
+        });
+        let encodings = match described {
+            Some(at) => self.schemas[at].2.as_slice(),
+            None => self.by_type[by_type].1.as_slice(),
+        };
         let assuming = described.is_none() && epoch.is_none();
         let options = feed.options;
-        let (mut variable, mut assumed) = (vec![false; by_type.len()], vec![None; by_type.len()]);
+        let (variable, assumed) = (&mut self.variable, &mut self.assumed);
+        variable.clear();
+        variable.resize(table.schema.len(), false);
+        assumed.clear();
+        assumed.resize(table.schema.len(), None);
         feed.push(target, change, staged, &mut |cells, data_type, column, raw| {
             unit_is_plausible(data_type, raw, assuming)?;
             let mut values = Values {
                 encodings,
                 decimals: options.decimals.or_else(|| mode(raw)),
                 binary: options.binary.or(Some(TextEncoding::Base64)),
-                variable: &mut variable,
-                assumed: &mut assumed,
+                variable: &mut *variable,
+                assumed: &mut *assumed,
                 assuming: false,
             };
             write(&mut values, cells, column, raw)
@@ -244,9 +263,8 @@ fn stage<'r>(
     if op == Op::Truncate {
         return Some(staged);
     }
-    let mut row = Some(image_of(rows, text, Stated::Absent, |name| {
-        (!name.starts_with("__")).then(|| name.to_owned())
-    })?);
+    let mut row =
+        Some(image_of(rows, text, Stated::Absent, |name| (!name.starts_with("__")).then_some(name))?);
     let unknown = if op == Op::Update { Stated::Unchanged } else { Stated::Absent };
     placeholder.blank(&mut row, unknown);
     if op == Op::Delete {
