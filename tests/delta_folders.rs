@@ -1,5 +1,5 @@
 //! Folders of Delta tables whose versions have deletion vectors and no change files, composed from the protocol's
-//! text: every version against a forward history that remembers each state.
+//! text: every version against a forward history that remembers each state. And a real one, against another reader of it.
 
 use std::fs::File;
 use std::path::Path;
@@ -12,7 +12,7 @@ use roaring::RoaringTreemap;
 use serde_json::{Value, json};
 
 use crate::harness::{Folder, Output};
-use crate::real::series;
+use crate::real::{cases, series};
 use crate::table;
 
 /// A row: its key, a text, and the partition that it lies in.
@@ -236,4 +236,75 @@ fn what_is_damaged_or_missing_is_refused_with_its_place() {
         ],
     );
     refused("the row 10");
+}
+
+/// First version and rows, up to the next one: what another reader of Delta tables (delta-rs) makes of each version of
+/// the real table.
+const STATES: [(u64, &str); 18] = [
+    (0, "1 initial"),
+    (1, "1 initial; 2 insert1; 3 insert1-delete1; 4 insert1-delete2; 5 insert1-delete2"),
+    (2, "1 initial; 2 insert1; 4 insert1-delete2; 5 insert1-delete2"),
+    (4, "1 initial; 2 insert1; 3 insert1-delete1; 4 insert1-delete2; 5 insert1-delete2"),
+    (5, "1 initial; 2 insert1; 3 insert1-delete1"),
+    (7, "1 initial; 2 insert1; 3 insert1-delete1; 4 insert1-delete2"),
+    (8, "1 initial; 2 insert1; 3 insert1-delete1; 4 insert1-delete2; 5 insert2"),
+    (9, "1 update1; 2 update1; 3 update1; 4 insert1-delete2; 5 insert2"),
+    (10, "2 update1; 3 update1; 4 insert1-delete2; 5 insert2"),
+    (12, "2 update2; 3 update1; 4 insert1-delete2; 5 insert2"),
+    (14, "2 update2; 3 update1; 4 insert1-delete2; 5 insert2; 6 insert3; 7 insert3"),
+    (15, "2 update2; 3 update1; 4 insert1-delete2; 5 insert2; 6 insert3; 7 insert3; 8 insert4; 9 insert4"),
+    (16, "2 update2; 3 update1; 4 insert1-delete2; 5 insert2; 6 insert3; 9 insert4"),
+    (
+        18,
+        "2 update2; 3 update1; 4 insert1-delete2; 5 insert2; 6 insert3; 9 merge1-update; 10 merge1-insert; \
+         11 merge1-insert",
+    ),
+    (
+        20,
+        "2 update2; 3 update1; 4 insert1-delete2; 5 insert2; 6 insert3; 9 merge1-update; 10 merge1-insert; 11 ",
+    ),
+    (
+        22,
+        "2 update2; 3 update1; 4 insert1-delete2; 5 insert2; 6 insert3; 9 merge1-update; 10 merge1-insert; \
+         12 merge2-insert",
+    ),
+    (24, "10 merge1-insert; 12 merge2-insert"),
+    (25, "0 new; 1 after-large-delete; 2 ; 10 merge1-insert; 12 merge2-insert"),
+];
+
+/// A table that Spark wrote: appends, deletes and updates by vectors, merges, files rewritten in between. Some versions
+/// have change files, others vectors alone.
+#[test]
+fn every_version_of_a_real_table_with_deletion_vectors() {
+    let Some(cases) = cases() else { return };
+    let lake = cases.join("fixtures/delta_cdf/cdf-table-with-cdc-and-dvs");
+    let rows = |version: u64| -> Vec<(&str, &str)> {
+        let (_, rows) = STATES.iter().rev().find(|(first, _)| *first <= version).unwrap();
+        rows.split("; ").map(|row| row.split_once(' ').unwrap()).collect()
+    };
+    for key in ["[\"id\"]", "[]"] {
+        let folder = Folder::new();
+        let lines = rows(25).into_iter().map(|(id, comment)| format!("{id},\"{comment}\"\n"));
+        folder.write("current.csv", "id,comment\n".to_owned() + &lines.collect::<String>());
+        folder.write(
+            "plan.toml",
+            format!("name = \"real\"\n[datasets.t]\nkey = {key}\ncurrent = \"current.csv\"\nledger.path = {lake:?}\n"),
+        );
+        // Folders come in the order of their names.
+        let mut versions: Vec<u64> = (0..26).collect();
+        versions.sort_by_key(u64::to_string);
+        let moments: Vec<String> = versions.iter().map(|version| format!("position:{version}")).collect();
+        for (version, out) in versions.into_iter().zip(series(&folder, &["plan.toml"], &moments)) {
+            let found = table::texts(&table::read_parquet(&out.join("t.parquet")));
+            let mut found: Vec<String> = found.iter().map(|row| table::show_row(row)).collect();
+            found.sort();
+            let text = |text: &str| if text.is_empty() { "\"\"".to_owned() } else { text.to_owned() };
+            let mut truth: Vec<String> =
+                rows(version).into_iter().map(|(id, comment)| format!("{id} | {}", text(comment))).collect();
+            truth.sort();
+            assert_eq!(found, truth, "version {version}, key {key}");
+            let findings = table::read_parquet(&out.join("discrepancies.parquet"));
+            assert_eq!(findings.num_rows(), 0, "version {version}: {:?}", table::texts(&findings));
+        }
+    }
 }
