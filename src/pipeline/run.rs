@@ -113,8 +113,8 @@ impl Run {
         let known = Known::new(options.plan, options.now);
         let total: u64 = run.inputs.datasets.iter().map(|d| u64::from(d.store.len()) + rows(d)).sum();
         progress.stage("scan changes and current state", Some(total));
-        // Without moments nothing comes after the scan that wants the keys again.
-        if options.memory_limit.is_none() && !options.moments.is_empty() {
+        // Verdicts want the keys again; for a plain file they would be memory for little.
+        if options.digests && options.memory_limit.is_none() {
             let datasets = &run.inputs.datasets;
             datasets.iter().for_each(|dataset| dataset.kept.allow(datasets.len()));
         }
