@@ -144,6 +144,10 @@ fn a_single_file_is_judged_and_added_up_like_a_folder() {
         .replace("[datasets.items.ledger]", "expected = { rows = 2, qty = \"13\" }\n[datasets.items.ledger]");
     folder.write("plan.toml", expected);
     let whole = json(&snapshot(&folder, &["--json"]));
+    let verified = folder.run(&["verify", "plan.toml"]);
+    assert_eq!(verified.status, 1, "{verified:?}");
+    assert!(verified.stdout.contains("qty of the extract: found 12 − stated 13 = -1"), "{verified:?}");
+    assert!(!verified.stdout.contains("rows of the extract"), "{verified:?}");
     let fixed = ["snapshot", "plan.toml", "--as-of", "2025-01-02", "--out"];
     let file = folder.run(&[&fixed[..], &["one.parquet", "--json"]].concat());
     assert_eq!(file.status, 1, "the tie-out fails: {file:?}");

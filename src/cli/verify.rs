@@ -16,7 +16,8 @@ use super::layout::{Align, columns, list};
 ///
 /// Follows every row through all of its changes: each before image must be what the
 /// change before it left, and the last image must be the current row. Lists everything
-/// that does not tie, grouped by root cause, with its place in the ledger.
+/// that does not tie, grouped by root cause, with its place in the ledger. What the plan
+/// expects of the extract, rows and sums, is compared with it too.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 EXAMPLES

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use arrow::array::{Array, ArrayRef};
+use rayon::prelude::*;
 
 use super::evidence::{self, Evidence};
 use super::findings::{Findings, Found};
@@ -11,7 +12,9 @@ use super::rebuild::Rebuilt;
 use super::totals::{Part, Totals};
 use super::verdicts::ColumnCounts;
 use crate::error::Result;
-use crate::model::{Amount, CellDifference, Discrepancy, DiscrepancyKind as Kind, GroupTotal, Sum, canon};
+use crate::model::{
+    Amount, Amounts, CellDifference, Discrepancy, DiscrepancyKind as Kind, GroupTotal, Sum, canon,
+};
 use crate::plan::{Bound, Figures, Moment, Plan};
 use crate::snapshot::GroupSource;
 
@@ -90,6 +93,37 @@ pub(super) fn tie_outs(input: &DatasetInput, moment: &Moment, totals: &Totals) -
         compare(input, &what, &reported.figures, snapshot, &mut found);
     }
     found
+}
+
+/// Compares what the plan expects of the extract, which has so many rows, with what is in it.
+pub(super) fn of_extract(input: &DatasetInput, rows: u64) -> Result<Vec<Discrepancy>> {
+    let Some(expected) = &input.plan.expected else { return Ok(Vec::new()) };
+    let measures: Vec<(&str, usize)> = input
+        .plan
+        .measures
+        .iter()
+        .filter(|name| expected.sums.iter().any(|(stated, _)| stated == *name))
+        .filter_map(|name| Some((name.as_str(), input.schema.column(name)?)))
+        .collect();
+    let columns: Vec<usize> = measures.iter().map(|(_, column)| *column).collect();
+    let none = || vec![Sum::ZERO; columns.len()];
+    let of_group = |group: usize| -> Result<Vec<Sum>> {
+        let batch = input.read_current(group, &columns)?;
+        let of_column = |array: &ArrayRef| {
+            let (amounts, mut sum) = (Amounts::of(array.as_ref()), Sum::ZERO);
+            (0..array.len()).for_each(|row| sum.add(&amounts, row));
+            sum
+        };
+        Ok(batch.columns().iter().map(of_column).collect())
+    };
+    let plus = |a: Vec<Sum>, b: Vec<Sum>| Ok(a.into_iter().zip(b).map(|(a, b)| a.plus(b)).collect());
+    let groups = if columns.is_empty() { 0 } else { input.table.groups() };
+    let groups = (0..groups).into_par_iter().with_max_len(1).map(of_group);
+    let sums = groups.try_reduce(none, plus)?;
+    let sums = measures.iter().zip(sums).map(|((name, _), sum)| (*name, sum, 0)).collect();
+    let mut found = Vec::new();
+    compare(input, "the extract", expected, (rows, sums), &mut found);
+    Ok(found)
 }
 
 /// Whether two bounds cut at the same place, however they are written.

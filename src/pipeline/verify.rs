@@ -1,8 +1,9 @@
-//! The whole ledger against itself and the current state.
+//! The whole ledger against itself and the current state, and this against what the plan expects of it.
 
 use std::path::Path;
 
-use super::findings::Gathered;
+use super::checks;
+use super::findings::{Findings, Found, Gathered, Known};
 use super::outcome::{VerifiedDataset, VerifyOutcome};
 use super::postings;
 use super::progress::Progress;
@@ -35,8 +36,15 @@ pub(super) fn run(request: &VerifyRequest, progress: &dyn Progress) -> Result<Ve
     let file = request.discrepancies.as_deref().map(|path| DiscrepanciesFile::create(path, request.replace));
     let file = file.transpose()?;
     let run = Run::new(plan, &spool, progress)?;
+    let mut of_extracts = Findings::new(&spool, &Known::new(&request.plan, request.options.now));
+    for (input, analysed) in run.inputs.datasets.iter().zip(&run.analysed) {
+        let found = checks::of_extract(input, analysed.standing.count)?;
+        of_extracts.push_sorted(found.into_iter().map(Found::always).collect())?;
+    }
+    let of_extracts = of_extracts.finish()?;
     run.inputs.check_unchanged()?;
-    let found = Gathered(run.analysed.iter().map(|a| (&a.found, None)).collect());
+    let own = run.analysed.iter().map(|analysed| &analysed.found).chain([&of_extracts]);
+    let found = Gathered(own.map(|found| (found, None)).collect());
     let mut discrepancies = found.summary();
     discrepancies.differences = found.explained().equations(&request.plan, &[]);
     if let Some(DiscrepanciesFile { staged, file }) = file {

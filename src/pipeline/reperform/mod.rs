@@ -85,6 +85,7 @@ fn dataset(run: &Run, number: usize, (snapshot, added): (&str, &[&str])) -> Resu
             false => Ok(column),
         }
     });
+    let is_truncated = !run.analysed[number].histories.truncates.is_empty();
     let ambiguous = (0..input.schema.len()).filter(|&c| input.lanes.is_ambiguous(c));
     let ambiguous = ambiguous.map(|c| input.schema.name(c).to_owned());
     Ok(SqlDataset {
@@ -97,6 +98,7 @@ fn dataset(run: &Run, number: usize, (snapshot, added): (&str, &[&str])) -> Resu
         key: input.plan.key.clone(),
         current,
         extract,
+        truncated: is_truncated.then_some(input.plan.ledger.from_birth),
         ledger,
     })
 }
@@ -105,6 +107,7 @@ fn dataset(run: &Run, number: usize, (snapshot, added): (&str, &[&str])) -> Resu
 fn expressible(run: &Run, number: usize) -> Result<(), String> {
     let input = &run.inputs.datasets[number];
     let (analysed, source) = (&run.analysed[number], run.source(number));
+    let is_truncated = !analysed.histories.truncates.is_empty();
     let reasons = [
         (
             !matches!(source.format, Format::Mapped | Format::Debezium | Format::Wal2Json),
@@ -115,7 +118,11 @@ fn expressible(run: &Run, number: usize) -> Result<(), String> {
             "it was given in memory, not as files",
         ),
         (analysed.histories.lacks_before, "some images are not whole"),
-        (!analysed.histories.truncates.is_empty(), "it was truncated"),
+        (is_truncated && (source.format == Format::Mapped || input.schema.is_keyless()), "it was truncated"),
+        (
+            is_truncated && (0..input.schema.len()).any(|c| input.lanes.is_ambiguous(c)),
+            "it was truncated, and its ledger cannot express some values",
+        ),
         (analysed.opening.is_some(), "it uses an opening"),
         (input.scope.is_some() || input.recorded.is_some(), "a filter applies to it"),
         (input.normalise.iter().any(|how| !how.is_empty()), "its keys are normalised"),

@@ -1,5 +1,6 @@
 //! Which change streams plain SQL can express, and which columns of them.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 
 use arrow::datatypes::{DataType, TimeUnit};
@@ -8,7 +9,7 @@ use serde_json::Value;
 use super::super::inputs::{DatasetInput, SourceInput, Streamed};
 use super::super::run::Run;
 use super::names;
-use crate::ledger::{Format, TextEncoding, decode_options};
+use crate::ledger::{Format, PositionKind, TextEncoding, decode_options};
 use crate::model::rank::DROPPED;
 use crate::model::{Discrepancy, DiscrepancyKind as Kind, NO_TIME};
 use crate::read::InputFile;
@@ -75,7 +76,11 @@ pub(super) fn ledger(run: &Run, number: usize) -> Result<SqlLedger, String> {
     let input = &run.inputs.datasets[number];
     let (source, ordered) = (run.source(number), run.order(number));
     let streamed = source.streamed.as_ref().ok_or("its ledger is no stream of records")?;
-    if ordered.repeats.iter().any(|repeats| !repeats.is_empty()) {
+    if ordered.repeats.iter().flatten().any(|repeat| repeat.kind != Kind::DuplicateChange) {
+        return Err("its ledger repeats positions with other content".to_owned());
+    }
+    let again: BTreeSet<u32> = ordered.repeats[input.member].iter().map(|repeat| repeat.again).collect();
+    if source.positions != Some(PositionKind::DebeziumLsn) && ordered.repeats.iter().any(|r| !r.is_empty()) {
         return Err("its ledger repeats positions".to_owned());
     }
     if ordered.order.transactions.iter().any(|t| t.time == NO_TIME) {
@@ -98,7 +103,8 @@ pub(super) fn ledger(run: &Run, number: usize) -> Result<SqlLedger, String> {
             return Err("its records are not one JSON object per line, or wrapped in a way that the script does not take apart".to_owned());
         }
     }
-    Ok(SqlLedger::Stream(input.source, tables(streamed, input.member), u64::from(input.store.len())))
+    let read = u64::from(input.store.len()) - again.len() as u64;
+    Ok(SqlLedger::Stream(input.source, tables(streamed, input.member), read))
 }
 
 fn tables(streamed: &Streamed, member: usize) -> Vec<String> {
@@ -173,10 +179,22 @@ fn stream(run: &Run, source: &SourceInput) -> SqlStream {
                 TimeUnit::Microsecond | TimeUnit::Nanosecond => 1,
             }),
             placeholder: options.placeholder,
+            once: once(run, source),
         },
         _ => SqlStreamKind::Wal2Json,
     };
     let tables =
         streamed.map(|s| s.tables.iter().map(|(name, _)| name.clone()).collect()).unwrap_or_default();
     SqlStream { files: names(&source.files), kind, tables }
+}
+
+/// The tables of a stream in which a position, with op and key, tells a redelivered record from a new one.
+fn once(run: &Run, source: &SourceInput) -> Vec<String> {
+    let Some(streamed) = &source.streamed else { return Vec::new() };
+    if source.positions != Some(PositionKind::DebeziumLsn) {
+        return Vec::new();
+    }
+    let has_key = |member: usize| !run.inputs.datasets[source.datasets[member]].schema.is_keyless();
+    let keyed = streamed.tables.iter().filter(|(_, member)| has_key(*member));
+    keyed.map(|(name, _)| name.clone()).collect()
 }

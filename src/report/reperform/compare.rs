@@ -110,10 +110,20 @@ pub(super) fn discrepancies(dataset: &SqlDataset, p: &str) -> String {
 pub(super) fn inexact(dataset: &SqlDataset, p: &str) -> String {
     let of_life: Vec<String> =
         dataset.compared().iter().filter(|c| !dataset.key.contains(&c.name)).map(|c| text(&c.name)).collect();
+    // Rows that a truncate ended are as exact as it is known which of them stood.
+    let refilled = match dataset.truncated {
+        Some(false) => format!(
+            "\n    UNION ALL SELECT {}, unnest(CAST([{}] AS VARCHAR[])) FROM {p}_undone WHERE stood AND refilled\n    \
+             AND NOT EXISTS (SELECT * FROM {p}_truncates WHERE tx <= (SELECT cut FROM {p}_cut))",
+            key_text(dataset, "k"),
+            of_life.join(", "),
+        ),
+        Some(true) | None => String::new(),
+    };
     // What a life was last known to be is inferred, cell by cell.
     let here = format!(
         "SELECT {key} AS key, \"column\" FROM {p}_doubtful\n    \
-         UNION ALL SELECT {key}, unnest(CAST([{}] AS VARCHAR[])) FROM {p}_restored",
+         UNION ALL SELECT {key}, unnest(CAST([{}] AS VARCHAR[])) FROM {p}_restored{refilled}",
         of_life.join(", "),
         key = key_text(dataset, "k"),
     );

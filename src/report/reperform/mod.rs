@@ -4,8 +4,9 @@
 //! history from its first undone change; the script *counts*: a key existed at the cut
 //! if it exists now, less its undone inserts, plus its undone deletes, and then its row is
 //! the earliest undone before image. Only where the ledger contradicts itself or the current
-//! state does the earliest undone step decide, as the program's rules have it. What it cannot express in plain SQL (partial images,
-//! truncates, filters, other formats) it names and leaves out.
+//! state does the earliest undone step decide, as the program's rules have it. A truncate ends every key that the
+//! records before it leave standing. What it cannot express in plain SQL (partial images, filters, other formats) it
+//! names and leaves out.
 
 mod compare;
 mod stream;
@@ -120,6 +121,8 @@ pub struct SqlDataset {
     pub current: (Vec<String>, SqlSource),
     /// When the current state was read.
     pub extract: Option<SqlBound>,
+    /// If it was truncated: whether the ledger holds it from birth.
+    pub truncated: Option<bool>,
     /// The ledger.
     pub ledger: SqlLedger,
 }
@@ -408,13 +411,28 @@ fn order(dataset: &SqlDataset, (p, of): (&str, &str), bound: SqlBound) -> String
             "-- A change of the key is an end under the old key and a beginning under the new one.\n\
          CREATE OR REPLACE TEMP TABLE {p}_events AS SELECT * FROM (\n  \
          SELECT {before} AS k, tx, rank, 0 AS begins, CASE WHEN {after} IS NOT DISTINCT FROM {before} THEN 0 ELSE 1 END AS ends,\n    \
-         before, CASE WHEN {after} IS NOT DISTINCT FROM {before} THEN after END AS after FROM {p}_ranked WHERE before IS NOT NULL\n  \
-         UNION ALL SELECT {after}, tx, rank, 1, 0, NULL, after FROM {p}_ranked\n    \
+         false AS refills, before, CASE WHEN {after} IS NOT DISTINCT FROM {before} THEN after END AS after FROM {p}_ranked WHERE before IS NOT NULL\n  \
+         UNION ALL SELECT {after}, tx, rank, 1, 0, false, NULL, after FROM {p}_ranked\n    \
          WHERE after IS NOT NULL AND (before IS NULL OR {after} IS DISTINCT FROM {before}))\n  \
          WHERE tx <= (SELECT upto FROM {p}_cut);\n"
         );
+        sql += &truncates(dataset, p);
     }
     sql
+}
+
+/// A truncate is an end of every key that the records before it leave standing; what ends is what they left.
+fn truncates(dataset: &SqlDataset, p: &str) -> String {
+    if dataset.truncated.is_none() {
+        return String::new();
+    }
+    format!(
+        "CREATE OR REPLACE TEMP TABLE {p}_truncates AS SELECT tx, rank, lag(rank, 1, 0) OVER (ORDER BY rank) AS since FROM {p}_ranked\n  \
+         WHERE op = 'truncate' AND tx <= (SELECT upto FROM {p}_cut);\n\
+         INSERT INTO {p}_events SELECT k, tx, rank, 0, 1, true, after, NULL FROM (\n  \
+         SELECT e.k, t.tx, t.rank, e.after, e.ends FROM {p}_events e JOIN {p}_truncates t ON e.rank > t.since AND e.rank < t.rank\n    \
+         QUALIFY row_number() OVER (PARTITION BY e.k, t.rank ORDER BY e.rank DESC) = 1) WHERE ends = 0;\n"
+    )
 }
 
 /// Transactions in order; their changes are those of `{p}_changes`.
@@ -433,7 +451,7 @@ fn snapshot(dataset: &SqlDataset, p: &str) -> String {
          CREATE OR REPLACE TEMP TABLE {p}_restored AS SELECT k, was AS r FROM {p}_breaks, {p}_cut\n  \
          WHERE code = 'insert-over-existing' AND tx > cut AND earlier_tx <= cut;\n\
          -- Of a key that is contradicted nothing can be counted: its earliest undone step says whether it stood.\n\
-         CREATE OR REPLACE TEMP TABLE {p}_undone AS SELECT u.k, e.before AS r, CASE\n    \
+         CREATE OR REPLACE TEMP TABLE {p}_undone AS SELECT u.k, e.before AS r, e.refills AS refilled, CASE\n    \
          WHEN u.k IN (SELECT k FROM {p}_restored) THEN false WHEN u.k IN (SELECT k FROM {p}_breaks) THEN first_begins = 0\n    \
          ELSE CASE WHEN c.k IS NULL THEN 0 ELSE 1 END - begun + ended > 0 END AS stood FROM (\n  \
          SELECT k, sum(begins) AS begun, sum(ends) AS ended, arg_min(begins, place) AS first_begins,\n    \

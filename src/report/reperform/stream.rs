@@ -34,6 +34,8 @@ pub enum SqlStreamKind {
         tick: Option<i64>,
         /// The text that stands for a value that did not change.
         placeholder: String,
+        /// The tables in which a record that repeats a position, op and images is the same one again.
+        once: Vec<String>,
     },
 }
 
@@ -61,7 +63,9 @@ pub(super) fn source(stream: &SqlStream, s: &str) -> String {
     let tables: Vec<String> = stream.tables.iter().map(|table| text(table)).collect();
     let (changes, tables) = match &stream.kind {
         SqlStreamKind::Wal2Json => (WAL2JSON.to_owned(), tables.join(", ")),
-        SqlStreamKind::Debezium { .. } => (DEBEZIUM.to_owned(), tables.join(", ")),
+        SqlStreamKind::Debezium { once, .. } => {
+            (format!("{DEBEZIUM}{};\n", dropped(once)), tables.join(", "))
+        }
     };
     let mut sql = format!(
         "\n-- A change stream: one row per change, in the order of the files.\n\
@@ -74,6 +78,19 @@ pub(super) fn source(stream: &SqlStream, s: &str) -> String {
     }
     sql += &changes.replace("{s}", s).replace("{tables}", &tables);
     sql + &super::transactions(s).replace("max(cpos), max(pos), ", "")
+}
+
+/// Leaves the first of records that are delivered again in these tables. Initial reads share positions.
+fn dropped(once: &[String]) -> String {
+    if once.is_empty() {
+        return String::new();
+    }
+    let tables: Vec<String> = once.iter().map(|table| text(table)).collect();
+    format!(
+        "\n  QUALIFY is_read OR mark IS NULL OR tab NOT IN ({})\n    \
+         OR row_number() OVER (PARTITION BY tab, mark, kind, CAST(old AS VARCHAR), CAST(new AS VARCHAR) ORDER BY line) = 1",
+        tables.join(", ")
+    )
 }
 
 /// How the schemas of records say that values are written.
@@ -116,6 +133,7 @@ CREATE OR REPLACE TEMP TABLE {s}_changes AS WITH events AS (
   SELECT line, CASE WHEN json_exists(j, '$.op') THEN j WHEN json_type(j, '$.payload') = 'OBJECT' THEN j -> '$.payload'
     WHEN json_type(j, '$.value.payload') = 'OBJECT' THEN j -> '$.value.payload' ELSE j -> '$.value' END AS v FROM {s}_lines), parts AS (
   SELECT line, v ->> '$.op' AS kind, v -> '$.source' AS s, v ->> '$.transaction.id' AS block,
+    CASE WHEN (v ->> '$.source.sequence') NOT LIKE '[null%' THEN concat_ws(' ', v ->> '$.source.sequence', v ->> '$.source.lsn') END AS mark,
     CASE WHEN json_type(v, '$.before') = 'OBJECT' THEN CAST(v -> '$.before' AS MAP(VARCHAR, VARCHAR)) END AS old,
     CASE WHEN json_type(v, '$.after') = 'OBJECT' THEN CAST(v -> '$.after' AS MAP(VARCHAR, VARCHAR)) END AS new
   FROM events WHERE (v ->> '$.op') IN ('c', 'r', 'u', 'd', 't')), placed AS (
@@ -126,8 +144,7 @@ CREATE OR REPLACE TEMP TABLE {s}_changes AS WITH events AS (
     coalesce(s ->> '$.txId', split_part(block, ':', 1)) AS txid,
     coalesce(CAST(s ->> '$.ts_ns' AS BIGINT) // 1000, CAST(s ->> '$.ts_us' AS BIGINT), CAST(s ->> '$.ts_ms' AS BIGINT) * 1000) AS t,
     CASE WHEN is_read THEN new ELSE old END AS before, new AS after
-  FROM placed WHERE tab IN ({tables});
-";
+  FROM placed WHERE tab IN ({tables})";
 
 /// The ledger's records of one dataset, with both images as structs of the table's types.
 pub(super) fn read(stream: (&SqlStream, &str), tables: &[String], columns: &[&SqlColumn], p: &str) -> String {
@@ -153,7 +170,7 @@ pub(super) fn read(stream: (&SqlStream, &str), tables: &[String], columns: &[&Sq
     };
     format!(
         "CREATE OR REPLACE TEMP TABLE {p}_read AS SELECT n,\n  \
-         CASE WHEN op IN ('insert', 'update', 'delete') THEN op ELSE error('an op that the script does not know') END AS op,\n  \
+         CASE WHEN op IN ('insert', 'update', 'delete', 'truncate') THEN op ELSE error('an op that the script does not know') END AS op,\n  \
          CAST(NULL AS HUGEINT) AS pos, CAST(NULL AS HUGEINT) AS cpos, txid, t,\n  {} AS before,\n  {} AS after\n  \
          FROM (SELECT *{texts}\n    FROM {s}_changes WHERE tab IN ({}));\n",
         image("before", 'b'),
