@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""How fast are ledgers that are tables of text read, beside DuckDB's reader of the same file?
+"""How fast are ledgers as text read, tables and change streams, beside DuckDB's reader of the same file?
 
     python3 benches/table_peers.py --asof target/release/asof [--rows 200000] [--only fec,versions]
 
 Both on one thread, in processor seconds (user and system), so that a busy machine disturbs little. Ours is
 `asof inspect`: every record becomes typed marks and images as text, and what does not fit is told. DuckDB reads the
-same file into columns of text. A text that is no table (XML) DuckDB reads as lines.
+same file into columns of text, JSON into the columns that it finds by itself. A text that is neither (XML, a binary
+log) DuckDB reads as lines. A file of a change stream has half as many records.
 """
 import argparse
+import json
 import resource
 import statistics
 import subprocess
@@ -109,7 +111,98 @@ TABLES = {
 }
 
 
+SINCE = "2024-03-31 22:15:04.123456"
+
+
+def image(n, price, text=False):
+    values = {"id": n, "name": f"bolt M8 × {n}", "price": price, "since": SINCE, "note": None}
+    return {name: str(value) if text and value is not None else value for name, value in values.items()}
+
+
+def typed(n, price):
+    return {"id": {"N": str(n)}, "name": {"S": f"bolt M8 × {n}"}, "price": {"N": str(price)}, "since": {"S": SINCE}}
+
+
+def micros(n, price):
+    return {"id": n, "name": f"bolt M8 × {n}", "price": f"{price}", "since": 1711923304123456, "note": None}
+
+
+def wal2json(n, old, new):
+    columns = [("id", "bigint", n), ("name", "text", f"bolt M8 × {n}"), ("price", "numeric(18,2)", new),
+               ("since", "timestamp without time zone", SINCE), ("note", "text", None)]
+    identity = [("id", "bigint", n), ("price", "numeric(18,2)", old)]
+    listed = [[{"name": a, "type": b, "value": c} for a, b, c in side] for side in (columns, identity)]
+    return {"action": "U", "xid": n, "timestamp": f"{SINCE}+00", "lsn": f"16/{n:X}", "schema": "public", "table": "item",
+            "columns": listed[0], "identity": listed[1]}
+
+
+# Format: one update as JSON, of number, time and the old and the new price.
+STREAMS = {
+    "mapped-json": lambda n, t, old, new: {
+        "seq": n, "txid": n, "committed_at": "2024-03-31T22:15:04.123456Z", "op": "U", "before": image(n, old), "after": image(n, new)},
+    "debezium": lambda n, t, old, new: {
+        "before": micros(n, old), "after": micros(n, new),
+        "source": {"version": "3.1.0.Final", "connector": "mysql", "name": "erp", "ts_ms": t * 1000, "snapshot": "false", "db": "fin",
+                   "table": "item", "server_id": 1, "gtid": None, "file": "mysql-bin.000003", "pos": n * 400, "row": 0},
+        "op": "u", "ts_ms": t * 1000 + 1, "transaction": None},
+    "wal2json": lambda n, t, old, new: wal2json(n, old, new),
+    "maxwell": lambda n, t, old, new: {
+        "database": "fin", "table": "item", "type": "update", "ts": t, "xid": n, "commit": True,
+        "position": f"mysql-bin.000003:{n * 400}", "data": image(n, new), "old": {"price": old}},
+    "canal": lambda n, t, old, new: {
+        "data": [image(n, new, True)], "database": "fin", "es": t * 1000, "id": n, "isDdl": False,
+        "mysqlType": {"id": "bigint", "name": "varchar(40)", "price": "decimal(18,2)", "since": "datetime(6)", "note": "text"},
+        "old": [{"price": str(old)}], "pkNames": ["id"], "sql": "",
+        "sqlType": {"id": -5, "name": 12, "price": 3, "since": 93, "note": 2005}, "table": "item", "ts": t * 1000 + 1, "type": "UPDATE"},
+    "ticdc-json": lambda n, t, old, new: {
+        "version": 1, "database": "fin", "table": "item", "tableID": 148, "type": "UPDATE", "commitTs": (t * 1000) << 18, "buildTs": 1,
+        "schemaVersion": 447984099186180097, "data": image(n, new, True), "old": image(n, old, True)},
+    "goldengate": lambda n, t, old, new: {
+        "table": "FIN.ITEM", "op_type": "U", "op_ts": SINCE, "current_ts": "2024-03-31T22:15:06.000123", "pos": f"{n:020}",
+        "primary_keys": ["id"], "before": image(n, old), "after": image(n, new)},
+    "dms-json": lambda n, t, old, new: {
+        "data": image(n, new), "before-image": image(n, old),
+        "metadata": {"timestamp": "2024-03-31T22:15:05.870000Z", "record-type": "data", "operation": "update",
+                     "partition-key-type": "schema-table", "schema-name": "fin", "table-name": "item", "transaction-id": n,
+                     "commit-timestamp": "2024-03-31T22:15:04.000000Z"}},
+    "debezium-flat": lambda n, t, old, new: {
+        **micros(n, new), "__op": "u", "__table": "item", "__source_ts_ms": t * 1000, "__deleted": "false"},
+    "mongodb": lambda n, t, old, new: {
+        "_id": {"_data": f"82{n:08}"}, "operationType": "update", "clusterTime": {"$timestamp": {"t": t, "i": 1}},
+        "wallTime": {"$date": "2024-03-31T22:15:04.123Z"}, "ns": {"db": "fin", "coll": "item"}, "documentKey": {"id": n},
+        "updateDescription": {"updatedFields": {"price": {"$numberDecimal": str(new)}}, "removedFields": []},
+        "fullDocumentBeforeChange": image(n, old)},
+    "dynamodb": lambda n, t, old, new: {
+        "eventID": str(n), "eventName": "MODIFY", "eventSource": "aws:dynamodb",
+        "eventSourceARN": "arn:aws:dynamodb:eu:1:table/item/stream/x",
+        "dynamodb": {"ApproximateCreationDateTime": float(t), "Keys": {"id": {"N": str(n)}}, "OldImage": typed(n, old),
+                     "NewImage": typed(n, new), "SequenceNumber": f"2125880000000000{n:09}", "StreamViewType": "NEW_AND_OLD_IMAGES"}},
+}
+
+
+def binlog(n):
+    def cells(price):
+        return (f"###   @1={n} /* LONGINT meta=0 nullable=0 is_null=0 */\n###   @2='bolt M8 × {n}' /* VARSTRING(160) meta=160 nullable=1 is_null=0 */\n"
+                f"###   @3={price} /* DECIMAL(18,2) meta=4610 nullable=1 is_null=0 */\n###   @4='{SINCE}' /* DATETIME(6) meta=6 nullable=1 is_null=0 */\n"
+                "###   @5=NULL /* BLOB/TEXT meta=2 nullable=1 is_null=1 */")
+    at, head = n * 400, "#240331 22:15:04 server id 1  end_log_pos"
+    return (f"# at {at}\n{head} {at + 42} CRC32 0x1 \tGTID 0-1-{n} trans\nSTART TRANSACTION\n/*!*/;\n# at {at + 42}\n"
+            f"{head} {at + 300} CRC32 0x1 \tUpdate_rows: table id 18 flags: STMT_END_F\n### UPDATE `fin`.`item`\n### WHERE\n{cells(f'{n}.50')}\n"
+            f"### SET\n{cells(f'{n}.75')}\n# Number of rows: 1\n{head} {at + 331} CRC32 0x1 \tXid = {n}\nCOMMIT/*!*/;\n")
+
+
 def write(folder, name, rows):
+    if name in STREAMS:
+        path = folder / f"{name}.ndjson"
+        with path.open("w", encoding="utf-8") as file:
+            for n in range(1, rows // 2 + 1):
+                record = STREAMS[name](n, 1711923304 + n, n + 0.5, n + 0.75)
+                file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
+        return path
+    if name == "binlog":
+        path = folder / "binlog.txt"
+        path.write_text("/*!50530 SET @@SESSION.PSEUDO_SLAVE_MODE=1*/;\nDELIMITER /*!*/;\n" + "".join(binlog(n) for n in range(1, rows // 2 + 1)), encoding="utf-8")
+        return path
     path = folder / f"{name}.{'xml' if name == 'saf-t' else 'csv'}"
     with path.open("w", encoding="utf-8") as file:
         if name == "saf-t":
@@ -134,7 +227,7 @@ def main():
     options.add_argument("--rows", type=int, default=200_000)
     options.add_argument("--only", default="")
     arguments = options.parse_args()
-    names = [name for name in [*TABLES, "saf-t"] if name in arguments.only.split(",") or not arguments.only]
+    names = [name for name in [*TABLES, "saf-t", "binlog", *STREAMS] if name in arguments.only.split(",") or not arguments.only]
     connection = duckdb.connect()
     connection.execute("SET threads=1; SET enable_progress_bar=false; SET TimeZone='UTC'")
     with tempfile.TemporaryDirectory() as folder:
@@ -143,9 +236,13 @@ def main():
             size = path.stat().st_size / 1e6
             runs = [of_children([arguments.asof, "inspect", "--threads", "1", str(path)]) for _ in range(3)]
             found = runs[0][1].splitlines()[1].split()[0]
-            assert found == name, f"{name} was taken for {found}: {runs[0][1]}"
+            assert found == name.removesuffix("-json"), f"{name} was taken for {found}: {runs[0][1]}"
             ours = statistics.median(run[0] for run in runs)
-            if name == "saf-t":
+            if name in STREAMS:
+                described = connection.execute(f"DESCRIBE FROM read_json('{path}', format='newline_delimited')").fetchall()
+                columns = ", ".join(f"'{column}': '{kind}'".replace("\n", " ") for column, kind, *_ in described)
+                table = f"read_json('{path}', format='newline_delimited', columns={{{columns}}})"
+            elif name in ("saf-t", "binlog"):
                 table = f"read_csv('{path}', header=false, delim='\x01', quote='', escape='', columns={{'line': 'VARCHAR'}})"
             else:
                 table = f"read_csv('{path}', all_varchar=true, header={name != 'ticdc'}, delim='{chr(9) if name == 'fec' else ','}', quote='\"')"
