@@ -128,7 +128,7 @@ impl GroupFile {
                 match chunk {
                     Chunk::Flat(chunk) => writer.append_column(&chunk.bytes, chunk.close)?,
                     Chunk::General(chunk) => chunk.append_to_row_group(&mut writer)?,
-                    Chunk::Copied(chunk) => writer.append_column(&chunk.file, chunk.close)?,
+                    Chunk::Copied(chunk) => writer.append_column(&chunk.bytes, chunk.close)?,
                 }
             }
             writer.close().map(|_| ())

@@ -14,6 +14,8 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use rayon::prelude::*;
+
 use crate::model::rank::{DROPPED, Ranks};
 use crate::model::{ChangeBatch, NO_TIME, Op};
 
@@ -500,7 +502,14 @@ pub struct Cut {
 /// in force; where they do not, the place with the fewest transactions on the
 /// wrong side, the earliest of equals. A transaction without a time counts as
 /// its predecessor; where that is the last one in force, it is ambiguous.
-pub fn cut(transactions: &[Transaction], in_force: impl Fn(i64) -> bool) -> Cut {
+pub fn cut(transactions: &[Transaction], in_force: impl Fn(i64) -> bool + Sync) -> Cut {
+    match clean_cut(transactions, &in_force) {
+        Some(transaction) => Cut { transaction, ambiguous: Vec::new() },
+        None => least_wrong_cut(transactions, in_force),
+    }
+}
+
+fn least_wrong_cut(transactions: &[Transaction], in_force: impl Fn(i64) -> bool) -> Cut {
     let mut sides = Vec::with_capacity(transactions.len());
     let mut last = true;
     for transaction in transactions {
@@ -529,6 +538,18 @@ pub fn cut(transactions: &[Transaction], in_force: impl Fn(i64) -> bool) -> Cut 
     ambiguous.sort_unstable();
     ambiguous.dedup();
     Cut { transaction: at, ambiguous }
+}
+
+/// The first transaction out of force where all have times and all from there on are out of force too.
+fn clean_cut(transactions: &[Transaction], in_force: &(impl Fn(i64) -> bool + Sync)) -> Option<usize> {
+    let is_plain = |t: &Transaction| {
+        t.time != NO_TIME && (t.earliest == NO_TIME || in_force(t.earliest) == in_force(t.time))
+    };
+    let at = transactions.par_iter().position_first(|t| !in_force(t.time)).unwrap_or(transactions.len());
+    let (before, behind) = transactions.split_at(at);
+    let is_clean = before.par_iter().all(is_plain)
+        && behind.par_iter().all(|transaction| is_plain(transaction) && !in_force(transaction.time));
+    is_clean.then_some(at)
 }
 
 #[cfg(test)]

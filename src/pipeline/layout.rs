@@ -208,7 +208,8 @@ impl Touched {
             }
             number += u32::from(is_present);
         }
-        touched.groups.par_iter_mut().for_each(|edits| edits.sort_unstable_by_key(|e| (e.at, e.patch)));
+        // Where the newest rows change, nearly all are in one group.
+        touched.groups.par_iter_mut().for_each(|edits| edits.par_sort_unstable_by_key(|e| (e.at, e.patch)));
         touched
     }
 }

@@ -152,7 +152,7 @@ fn by_time(
     source: &SourceInput,
     order: &Order,
     dataset: &str,
-    in_force: impl Fn(i64) -> bool,
+    in_force: impl Fn(i64) -> bool + Sync,
 ) -> Result<SourceCut> {
     if !order.transactions.is_empty() && order.transactions.iter().all(|t| t.time == NO_TIME) {
         return Err(Error::Refused {

@@ -7,22 +7,73 @@
 //! indexes and bloom filters stay behind.
 
 use std::fs::File;
+use std::io::{Read, Seek as _, SeekFrom};
 
+use bytes::Bytes;
 use parquet::basic::{ColumnOrder, Type as PhysicalType};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::reader::{ChunkReader, Length};
 use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::snapshot::ChunkOfInput;
+
+/// Chunks of up to so many bytes are read before it is their turn to be written, by whoever has time.
+const READ_BEFORE: u64 = 8 << 20;
 
 /// A chunk of an input file, and what the new footer says of it.
 pub(super) struct CopiedChunk {
-    /// Where its bytes are read from.
-    pub file: File,
-    /// Offsets are those in `file`.
+    pub bytes: ChunkBytes,
+    /// Offsets are those in the input file.
     pub close: ColumnCloseResult,
+}
+
+/// Where the bytes of a chunk are. Places are those in the input file.
+pub(super) enum ChunkBytes {
+    Read { from: u64, bytes: Bytes },
+    InFile(File),
+}
+
+impl ChunkBytes {
+    fn of(mut file: File, chunk: &ColumnChunkMetaData) -> std::io::Result<Self> {
+        let (from, length) = chunk.byte_range();
+        if length > READ_BEFORE {
+            return Ok(Self::InFile(file));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        file.seek(SeekFrom::Start(from))?;
+        file.take(length).read_to_end(&mut bytes)?;
+        Ok(Self::Read { from, bytes: bytes.into() })
+    }
+}
+
+impl Length for ChunkBytes {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Read { from, bytes } => from + bytes.len() as u64,
+            Self::InFile(file) => Length::len(file),
+        }
+    }
+}
+
+impl ChunkReader for ChunkBytes {
+    type T = Box<dyn Read>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(match self {
+            Self::Read { from, bytes } => Box::new(bytes.get_read(start.saturating_sub(*from))?),
+            Self::InFile(file) => Box::new(file.get_read(start)?),
+        })
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        match self {
+            Self::Read { from, bytes } => bytes.get_bytes(start.saturating_sub(*from), length),
+            Self::InFile(file) => file.get_bytes(start, length),
+        }
+    }
 }
 
 /// Whether the chunk's bytes can stand for the output's leaves of this column.
@@ -66,9 +117,11 @@ pub(super) fn chunks(
     let mut copied = Vec::with_capacity(target.len());
     for (leaf, target) in leaves(chunk).into_iter().zip(target) {
         chunk.group.walk_pages(leaf)?;
-        let file = chunk.group.file.handle()?;
+        let file = &chunk.group.file;
+        let of_leaf = chunk.group.metadata.row_group(chunk.group.row_group).column(leaf);
+        let bytes = ChunkBytes::of(file.handle()?, of_leaf).map_err(Error::io(&file.path, "read"))?;
         match close_result(chunk, leaf, target) {
-            Ok(close) => copied.push(CopiedChunk { file, close }),
+            Ok(close) => copied.push(CopiedChunk { bytes, close }),
             Err(error) => return Ok(Err(error)),
         }
     }

@@ -79,3 +79,33 @@ fn parts_joined_are_the_order_of_the_whole() {
     }
     assert!(in_order > 2000 && not > 2000, "{in_order} in order, {not} not");
 }
+
+#[test]
+fn a_clean_cut_is_the_one_that_is_least_wrong() {
+    let mut random = Prng::new(43);
+    let mut clean = 0;
+    for _ in 0..20_000 {
+        let mut latest = 0;
+        let transactions: Vec<Transaction> = (0..random.index(9))
+            .map(|number| {
+                latest += random.index(4) as i64;
+                let time = match random.below(12) {
+                    0 => NO_TIME,
+                    1 => latest - 3,
+                    _ => latest,
+                };
+                let earliest = if random.below(3) == 0 { time } else { NO_TIME };
+                let earliest = if random.below(12) == 0 { latest - 2 } else { earliest };
+                Transaction { first: number as u32, time, earliest, id: 0, position: 0 }
+            })
+            .collect();
+        let moment = random.index(16) as i64;
+        let in_force = |time: i64| time <= moment;
+        if let Some(transaction) = clean_cut(&transactions, &in_force) {
+            clean += 1;
+            let expected = Cut { transaction, ambiguous: Vec::new() };
+            assert_eq!(least_wrong_cut(&transactions, in_force), expected, "{transactions:?} {moment}");
+        }
+    }
+    assert!(clean > 5000 && clean < 19_000, "{clean}");
+}
