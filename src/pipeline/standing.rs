@@ -351,7 +351,9 @@ impl SortedKeys {
         let bounds = |of| numbered(of).fold(None, |range, (key, _)| wider(range, Some((key, key))));
         let (least, most) = shards().map(bounds).reduce(|| None, wider)?;
         let numbers = (i128::from(most) - i128::from(least)) as u128 + 1;
-        if numbers > CLOSE * histories.slots() as u128 {
+        // Where keys are gone through in passes, few of all slots have theirs here.
+        let held: usize = histories.shards.iter().map(Shard::keys).sum();
+        if numbers > CLOSE * held as u128 {
             let mut keys: Vec<(i64, u32)> = shards().flat_map_iter(numbered).collect();
             keys.par_sort_unstable();
             return Some(Self::Apart(keys));

@@ -20,8 +20,9 @@ use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
 use crate::error::{Error, Result};
 use crate::snapshot::ChunkOfInput;
 
-/// Chunks of up to so many bytes are read before it is their turn to be written, by whoever has time.
-const READ_BEFORE: u64 = 8 << 20;
+/// Chunks of up to so many bytes are read before it is their turn to be written, by whoever has time. As many wait as
+/// results do, so larger ones stay where they are.
+const READ_BEFORE: u64 = 2 << 20;
 
 /// A chunk of an input file, and what the new footer says of it.
 pub(super) struct CopiedChunk {
