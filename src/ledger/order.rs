@@ -117,19 +117,39 @@ impl Order {
         self.transactions.get(transaction).map_or(self.len, |t| t.first)
     }
 
+    /// The rank of each transaction's first change.
+    pub fn firsts(&self) -> Vec<u32> {
+        self.transactions.par_iter().map(|t| t.first).collect()
+    }
+
     /// How often the commit time goes backwards, and the number of the first transaction at which it does.
     pub fn regressions(&self) -> (u64, Option<usize>) {
-        let mut latest = NO_TIME;
-        let (mut count, mut first) = (0, None);
-        for (number, transaction) in self.transactions.iter().enumerate() {
-            if transaction.time != NO_TIME && transaction.time < latest {
-                count += 1;
-                first = first.or(Some(number));
-            }
-            latest = latest.max(transaction.time);
-        }
-        (count, first)
+        let parts = || self.transactions.par_chunks(PART);
+        let latest_of = |part: &[Transaction]| part.iter().map(|t| t.time).fold(NO_TIME, i64::max);
+        let latest: Vec<i64> = parts().map(latest_of).collect();
+        let before = latest.iter().scan(NO_TIME, |all, &own| Some(std::mem::replace(all, own.max(*all))));
+        let before: Vec<i64> = before.collect();
+        let found: Vec<(u64, Option<usize>)> =
+            parts().zip(before).map(|(part, before)| regressions_of(part, before)).collect();
+        let first = (0..).zip(&found).find_map(|(number, of)| Some(number * PART + of.1?));
+        (found.iter().map(|of| of.0).sum(), first)
     }
+}
+
+/// Transactions that are gone through by one thread.
+const PART: usize = 1 << 14;
+
+/// Regressions of some transactions, the latest time before which is this; the first by its place among them.
+fn regressions_of(transactions: &[Transaction], mut latest: i64) -> (u64, Option<usize>) {
+    let (mut count, mut first) = (0, None);
+    for (number, transaction) in transactions.iter().enumerate() {
+        if transaction.time != NO_TIME && transaction.time < latest {
+            count += 1;
+            first = first.or(Some(number));
+        }
+        latest = latest.max(transaction.time);
+    }
+    (count, first)
 }
 
 /// What the order of one change depends on.
@@ -503,12 +523,21 @@ pub struct Cut {
 /// wrong side, the earliest of equals. A transaction without a time counts as
 /// its predecessor; where that is the last one in force, it is ambiguous.
 pub fn cut(transactions: &[Transaction], in_force: impl Fn(i64) -> bool + Sync) -> Cut {
-    match clean_cut(transactions, &in_force) {
-        Some(transaction) => Cut { transaction, ambiguous: Vec::new() },
-        None => least_wrong_cut(transactions, in_force),
-    }
+    // Whether a transaction lies wholly on one side, and says so.
+    let is_wholly = |t: &Transaction, side: bool| {
+        t.time != NO_TIME
+            && in_force(t.time) == side
+            && (t.earliest == NO_TIME || in_force(t.earliest) == side)
+    };
+    let from = transactions.par_iter().position_first(|t| !is_wholly(t, true)).unwrap_or(transactions.len());
+    let rest = &transactions[from..];
+    let upto = rest.par_iter().position_last(|t| !is_wholly(t, false)).map_or(0, |last| last + 1);
+    let between = least_wrong_cut(&rest[..upto], in_force);
+    let ambiguous = between.ambiguous.into_iter().map(|number| from + number).collect();
+    Cut { transaction: from + between.transaction, ambiguous }
 }
 
+/// The cut of transactions before which all are in force, and behind which none is.
 fn least_wrong_cut(transactions: &[Transaction], in_force: impl Fn(i64) -> bool) -> Cut {
     let mut sides = Vec::with_capacity(transactions.len());
     let mut last = true;
@@ -538,18 +567,6 @@ fn least_wrong_cut(transactions: &[Transaction], in_force: impl Fn(i64) -> bool)
     ambiguous.sort_unstable();
     ambiguous.dedup();
     Cut { transaction: at, ambiguous }
-}
-
-/// The first transaction out of force where all have times and all from there on are out of force too.
-fn clean_cut(transactions: &[Transaction], in_force: &(impl Fn(i64) -> bool + Sync)) -> Option<usize> {
-    let is_plain = |t: &Transaction| {
-        t.time != NO_TIME && (t.earliest == NO_TIME || in_force(t.earliest) == in_force(t.time))
-    };
-    let at = transactions.par_iter().position_first(|t| !in_force(t.time)).unwrap_or(transactions.len());
-    let (before, behind) = transactions.split_at(at);
-    let is_clean = before.par_iter().all(is_plain)
-        && behind.par_iter().all(|transaction| is_plain(transaction) && !in_force(transaction.time));
-    is_clean.then_some(at)
 }
 
 #[cfg(test)]

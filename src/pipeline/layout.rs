@@ -175,6 +175,8 @@ pub(super) struct Placed {
 pub(super) struct Touched {
     /// Per group, in order.
     groups: Vec<Vec<Edit>>,
+    /// How many patches are present.
+    present: u32,
     /// Present patches whose row stands nowhere.
     restored: Vec<u32>,
     /// What supplies the first lane of each of them.
@@ -187,29 +189,47 @@ impl Touched {
         &self.restored
     }
 
-    /// Sorts patches, given in their order, by group and row.
-    pub(super) fn of(groups: usize, patches: impl Iterator<Item = Placed> + Clone) -> Self {
-        let mut counts = vec![0; groups];
-        for patch in patches.clone().filter(|patch| patch.row != NO_ROW) {
-            counts[place(patch.row).0] += 1;
+    /// Sorts patches, given in parts in their order, by group and row.
+    pub(super) fn of(groups: usize, parts: Vec<impl Iterator<Item = Placed> + Send>) -> Self {
+        let parts: Vec<Self> = parts.into_par_iter().map(|part| Self::of_part(groups, part)).collect();
+        let mut touched = Self::default();
+        let (mut number, mut edits) = (0, Vec::with_capacity(parts.len()));
+        for part in parts {
+            touched.restored.extend(part.restored.iter().map(|own| number + own));
+            touched.sources.extend(part.sources);
+            edits.push((number, part.groups));
+            number += part.present;
         }
-        let groups = counts.into_iter().map(Vec::with_capacity).collect();
-        let mut touched = Self { groups, ..Self::default() };
-        let mut number = 0;
+        let joined = |group: usize| {
+            let mut all = Vec::with_capacity(edits.iter().map(|(_, of)| of[group].len()).sum());
+            for (number, of) in &edits {
+                let numbered = |patch| if patch == GONE { GONE } else { number + patch };
+                all.extend(of[group].iter().map(|edit| Edit { patch: numbered(edit.patch), ..*edit }));
+            }
+            // Where the newest rows change, nearly all are in one group.
+            all.par_sort_unstable_by_key(|e| (e.at, e.patch));
+            all
+        };
+        touched.groups = (0..groups).into_par_iter().map(joined).collect();
+        touched.present = number;
+        touched
+    }
+
+    /// Patches by group in the order in which they come, present ones numbered from 0.
+    fn of_part(groups: usize, patches: impl Iterator<Item = Placed>) -> Self {
+        let mut touched = Self { groups: vec![Vec::new(); groups], ..Self::default() };
         for patch in patches {
             let is_present = patch.fate == Fate::Present;
             if patch.row != NO_ROW {
                 let (group, row) = place(patch.row);
-                let number = if is_present { number } else { GONE };
+                let number = if is_present { touched.present } else { GONE };
                 touched.groups[group].push(Edit { at: row as u32, patch: number, source: patch.source });
             } else if is_present {
-                touched.restored.push(number);
+                touched.restored.push(touched.present);
                 touched.sources.push(patch.source);
             }
-            number += u32::from(is_present);
+            touched.present += u32::from(is_present);
         }
-        // Where the newest rows change, nearly all are in one group.
-        touched.groups.par_iter_mut().for_each(|edits| edits.par_sort_unstable_by_key(|e| (e.at, e.patch)));
         touched
     }
 }
@@ -221,7 +241,7 @@ pub(super) fn lay_out(
     touched: Touched,
     keys: impl FnOnce(&[u32]) -> Result<Vec<ArrayRef>>,
 ) -> Result<Vec<Layout>> {
-    let Touched { groups: touched, restored, sources } = touched;
+    let Touched { groups: touched, restored, sources, .. } = touched;
     let restored = Restored::sort(input, (restored, &sources), keys)?;
     let mut taken = 0;
     let joining: Vec<Range<usize>> = (0..touched.len())

@@ -488,12 +488,10 @@ impl<'a> Rebuilt<'a> {
 
     /// The columns of the snapshot: those of the current state, nullable where a cell may be unknown.
     fn output_schema(&self) -> SchemaRef {
-        let mut unknown = vec![false; self.stride];
-        for choices in self.choices.chunks(self.stride) {
-            for (unknown, choice) in unknown.iter_mut().zip(choices) {
-                *unknown |= choice.source == Source::Nothing;
-            }
-        }
+        let is_unknown = |lane: usize| {
+            self.choices.par_chunks(self.stride).any(|choices| choices[lane].source == Source::Nothing)
+        };
+        let mut unknown: Vec<bool> = (0..self.stride).map(is_unknown).collect();
         let one = unknown[0];
         unknown.resize(1 + self.input.lanes.count(), one);
         let fields = self.input.schema.arrow().fields().iter().enumerate();

@@ -143,8 +143,7 @@ impl Run {
         progress.stage("order changes", None);
         let ordered =
             inputs.sources.iter().map(|source| order(source, &inputs)).collect::<Result<Vec<_>>>()?;
-        let firsts: Vec<Vec<u32>> =
-            ordered.iter().map(|o| o.order.transactions.iter().map(|t| t.first).collect()).collect();
+        let firsts: Vec<Vec<u32>> = ordered.iter().map(|o| o.order.firsts()).collect();
         let mut windows = window::windows(plan, &inputs, &ordered)?;
         let mut openings = Vec::new();
         for (input, window) in inputs.datasets.iter().zip(&mut windows) {
@@ -267,7 +266,7 @@ impl Run {
     fn order_wholly(&mut self, dataset: usize, plan: &Plan) -> Result<()> {
         let source = self.inputs.datasets[dataset].source;
         let ordered = scan::order(&self.inputs.sources[source], &self.inputs.datasets, &[])?;
-        self.firsts[source] = ordered.order.transactions.iter().map(|t| t.first).collect();
+        self.firsts[source] = ordered.order.firsts();
         self.ordered[source] = ordered;
         self.windows = window::windows(plan, &self.inputs, &self.ordered)?;
         Ok(())

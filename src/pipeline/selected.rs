@@ -6,6 +6,8 @@
 
 use std::collections::HashSet;
 
+use rayon::prelude::*;
+
 use super::inputs::DatasetInput;
 use super::layout::Placed;
 use super::passes::undone_by_op;
@@ -16,6 +18,10 @@ use crate::replay::facts::HAS_BEFORE;
 use crate::replay::multiset;
 use crate::replay::select::{self, Choice, Cuts, Fate, NO_ROW, Patch, Source, World};
 use crate::replay::shard::Shard;
+
+/// Patches of a part at least, and parts at most.
+const PART_MIN: usize = 1 << 14;
+const PARTS_MAX: usize = 16;
 
 /// What a rebuild is put together from.
 #[derive(Default)]
@@ -78,25 +84,43 @@ impl Selected {
     }
 
     /// Where the row of each patch stands and what becomes of it; then rows that go without a patch. There are
-    /// `stride` choices for each present patch, that of the key first; the next one is told.
+    /// `stride` choices for each present patch, that of the key first; the next one is told. In parts, one behind
+    /// the other.
     pub(super) fn placed<'a>(
         &'a self,
         standing: &'a Standing,
         stride: usize,
-    ) -> impl Iterator<Item = Placed> + Clone + 'a {
-        let row = |(at, patch): (usize, &Patch)| match &self.rows {
+    ) -> Vec<impl Iterator<Item = Placed> + Send + 'a> {
+        let size = PART_MIN.max(self.patches.len().div_ceil(PARTS_MAX));
+        let present = |part: &[Patch]| part.iter().filter(|patch| patch.fate == Fate::Present).count();
+        let present: Vec<usize> = self.patches.par_chunks(size).map(present).collect();
+        let before = present.into_iter().scan(0, |all, own| Some(std::mem::replace(all, *all + own)));
+        let last = self.patches.len().div_ceil(size).saturating_sub(1);
+        let lane = usize::from(stride > 1);
+        let of_part = move |(number, before): (usize, usize)| {
+            let from = number * size;
+            let upto = (from + size).min(self.patches.len());
+            let mut chosen = self.choices[before * stride..].iter().skip(lane).step_by(stride);
+            let patches = self.patches[from..upto].iter().zip(from..).map(move |(patch, at)| {
+                let choice = if patch.fate == Fate::Present { chosen.next() } else { None };
+                let source = choice.map_or(Source::Nothing, |choice| choice.source);
+                Placed { row: self.row(standing, patch, at), fate: patch.fate, source }
+            });
+            let gone = if number == last { self.never_mentioned.as_slice() } else { &[] };
+            let gone = gone.iter().map(|&row| Placed { row, fate: Fate::Absent, source: Source::Nothing });
+            patches.chain(gone)
+        };
+        // Rows may go without any patch.
+        let before: Vec<usize> = before.chain((self.patches.is_empty()).then_some(0)).collect();
+        before.into_iter().enumerate().map(of_part).collect()
+    }
+
+    /// Where the row of the patch at a place stands.
+    fn row(&self, standing: &Standing, patch: &Patch, at: usize) -> u64 {
+        match &self.rows {
             Some(rows) => rows[at],
             None => standing.rows[patch.slot as usize],
-        };
-        let lane = usize::from(stride > 1);
-        let mut chosen = self.choices.iter().skip(lane).step_by(stride);
-        let patches = self.patches.iter().enumerate().map(move |(at, patch)| {
-            let choice = if patch.fate == Fate::Present { chosen.next() } else { None };
-            let source = choice.map_or(Source::Nothing, |choice| choice.source);
-            Placed { row: row((at, patch)), fate: patch.fate, source }
-        });
-        let gone = |&row: &u64| Placed { row, fate: Fate::Absent, source: Source::Nothing };
-        patches.chain(self.never_mentioned.iter().map(gone))
+        }
     }
 
     /// Turns a recount of a distinct row into rows that go (the last copies) or come back.

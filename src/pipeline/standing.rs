@@ -175,7 +175,7 @@ struct FoundRows {
 impl FoundRows {
     fn none(slots: usize, scan: ScanOptions<'_>) -> Self {
         let lanes = scan.lanes.count();
-        let of = |count: usize, value| (0..count).map(|_| AtomicU64::new(value)).collect();
+        let of = |count: usize, value| (0..count).into_par_iter().map(|_| AtomicU64::new(value)).collect();
         Self { rows: of(slots, NO_ROW), hashes: of(if scan.verify { slots * lanes } else { 0 }, 0), lanes }
     }
 
@@ -329,7 +329,7 @@ fn read_group(
 /// the other, without a cache miss each.
 enum SortedKeys {
     /// Of keys that lie close together: the slot of each from the first on, or [`NO_SLOT`].
-    Close(i64, Vec<u32>),
+    Close(i64, Vec<AtomicU32>),
     /// Key and slot.
     Apart(Vec<(i64, u32)>),
 }
@@ -358,11 +358,12 @@ impl SortedKeys {
             keys.par_sort_unstable();
             return Some(Self::Apart(keys));
         }
-        let slots: Vec<AtomicU32> = (0..numbers).map(|_| AtomicU32::new(NO_SLOT)).collect();
+        let slots: Vec<AtomicU32> =
+            (0..numbers as usize).into_par_iter().map(|_| AtomicU32::new(NO_SLOT)).collect();
         shards().flat_map_iter(numbered).for_each(|(key, slot)| {
             slots[key.wrapping_sub(least) as usize].store(slot, Ordering::Relaxed);
         });
-        Some(Self::Close(least, slots.into_iter().map(AtomicU32::into_inner).collect()))
+        Some(Self::Close(least, slots))
     }
 
     /// As [`look_up`], for rising keys without nulls.
@@ -372,7 +373,7 @@ impl SortedKeys {
             Self::Close(least, slots) => {
                 let slot = |key: i64| {
                     let place = usize::try_from(key.checked_sub(*least)?).ok()?;
-                    slots.get(place).copied().filter(|&slot| slot != NO_SLOT)
+                    slots.get(place).map(|slot| slot.load(Ordering::Relaxed)).filter(|&slot| slot != NO_SLOT)
                 };
                 found.set_slots(group, keys.map(slot), keep_unmentioned);
             }

@@ -1,5 +1,7 @@
 //! For which span the inputs can prove anything, and where a moment cuts a source.
 
+use rayon::prelude::*;
+
 use super::inputs::{Inputs, SourceInput};
 use super::postings;
 use super::scan::{Ordered, integer_transaction, transaction_seed};
@@ -32,7 +34,8 @@ pub(super) fn windows(plan: &Plan, inputs: &Inputs, ordered: &[Ordered]) -> Resu
         .zip(&inputs.datasets)
         .map(|(dataset, input)| {
             let order = &ordered[input.source].order;
-            let times = || order.transactions.iter().map(|t| t.time).filter(|&t| t != NO_TIME && t != NEVER);
+            let times =
+                || order.transactions.par_iter().map(|t| t.time).filter(|&t| t != NO_TIME && t != NEVER);
             let source = &inputs.sources[input.source];
             let reads_end = inputs.reads_end(input.source)?;
             // Reads overlap each other, so only what comes after the last of them is proven.

@@ -87,14 +87,6 @@ pub(super) fn wider<T: PartialOrd>(a: Option<(T, T)>, b: Option<(T, T)>) -> Opti
     }
 }
 
-/// The first eight bytes as a number in their order; shorter values are filled up with zeros.
-pub(super) fn prefix(value: &[u8]) -> u64 {
-    match value.first_chunk::<8>() {
-        Some(first) => u64::from_be_bytes(*first),
-        None => value.iter().rev().fold(0, |sum, &byte| sum >> 8 | u64::from(byte) << 56),
-    }
-}
-
 impl Bounds {
     /// Of numbers.
     pub(super) fn of_numbers<T: Number>((min, max): (T, T)) -> Self {

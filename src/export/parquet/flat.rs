@@ -239,7 +239,7 @@ fn fixed<T: Number + ArrowNativeType>(
         };
         let nans = if T::HAS_NAN { cells().filter(|v| !v.is_ordered()).count() } else { 0 };
         let bounds = found.map(Bounds::of_numbers);
-        pages.end(body, Page { from, upto, present: present(&runs), nans, bounds, encoding })?;
+        pages.end(&body, Page { from, upto, present: present(&runs), nans, bounds, encoding })?;
         all = wider(all, found);
     }
     pages.finish(all.map(Bounds::of_numbers).as_ref(), width)
@@ -327,7 +327,7 @@ fn entries<T: ByteArrayType>(
         indexed.write(&runs, &mut body);
         let page =
             Page { from, upto, present: present(&runs), nans: 0, bounds, encoding: Encoding::RLE_DICTIONARY };
-        pages.end(body, page)?;
+        pages.end(&body, page)?;
     }
     let all = count.checked_sub(1).and_then(|last| between((0, last)));
     pages.finish(all.as_ref(), longest)
@@ -342,7 +342,7 @@ fn nulls_alone(
         let upto = (from + PAGE_ROWS).min(rows);
         let body = pages.begin(from, upto, nulls);
         let page = Page { from, upto, present: 0, nans: 0, bounds: None, encoding: Encoding::PLAIN };
-        pages.end(body, page)?;
+        pages.end(&body, page)?;
     }
     pages.finish(None, 0)
 }
@@ -365,7 +365,7 @@ fn booleans(
         body.extend_from_slice(&cells.inner().as_slice()[..cells.len().div_ceil(8)]);
         let bounds = found.map(of_booleans);
         let page = Page { from, upto, present: cells.len(), nans: 0, bounds, encoding: Encoding::PLAIN };
-        pages.end(body, page)?;
+        pages.end(&body, page)?;
         all = wider(all, found);
     }
     pages.finish(all.map(of_booleans).as_ref(), 1)

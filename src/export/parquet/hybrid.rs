@@ -3,6 +3,9 @@
 /// A run of equal values shorter than this is bit-packed with its neighbours.
 const RUN_MIN: usize = 16;
 
+/// Bytes of the number in front of a run at most.
+pub(super) const LENGTH_MAX: usize = u64::BITS.div_ceil(7) as usize;
+
 /// Appends the runs of `values`, each of `width` bits (1 to 32).
 pub(super) fn indices(values: &[u32], width: u32, out: &mut Vec<u8>) {
     let (mut at, mut packed_from) = (0_usize, 0_usize);

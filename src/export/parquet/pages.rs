@@ -13,6 +13,7 @@ use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::bounds::{Bounds, statistics};
+use super::hybrid;
 
 /// A chunk's bytes and what the footer says of them.
 pub(super) struct EncodedChunk {
@@ -117,6 +118,11 @@ impl Pages {
         Ok(())
     }
 
+    /// Bytes that the definition levels of so many rows take at most.
+    pub(super) const fn levels_max(rows: usize) -> usize {
+        4 + hybrid::LENGTH_MAX + rows.div_ceil(8)
+    }
+
     /// The body of a page of these rows, begun with its definition levels.
     pub(super) fn begin(&self, from: usize, upto: usize, nulls: Option<&NullBuffer>) -> Vec<u8> {
         let rows = upto - from;
@@ -126,10 +132,10 @@ impl Pages {
         }
         body.extend_from_slice(&[0; 4]);
         match nulls.map(|n| n.slice(from, rows)).filter(|n| n.null_count() > 0) {
-            None => super::hybrid::all_present(rows, &mut body),
+            None => hybrid::all_present(rows, &mut body),
             Some(nulls) => {
                 let bits = nulls.inner().sliced();
-                super::hybrid::present(rows, bits.as_slice(), &mut body);
+                hybrid::present(rows, bits.as_slice(), &mut body);
             }
         }
         let length = body.len() as u32 - 4;
@@ -138,14 +144,14 @@ impl Pages {
     }
 
     /// Writes a page.
-    pub(super) fn end(&mut self, body: Vec<u8>, page: Page) -> Result<(), ParquetError> {
+    pub(super) fn end(&mut self, body: &[u8], page: Page) -> Result<(), ParquetError> {
         let rows = page.upto - page.from;
         let nulls = (rows - page.present) as u64;
         if !self.encodings.contains(&page.encoding) {
             self.encodings.push(page.encoding);
         }
         let length = body.len();
-        let compressed = self.compress(&body)?;
+        let compressed = self.compress(body)?;
         let raw = RawPage::DataPage {
             buf: compressed.into(),
             num_values: rows as u32,
@@ -182,7 +188,7 @@ impl Pages {
             // A chunk without rows still has a page.
             let body = self.begin(0, 0, None);
             self.end(
-                body,
+                &body,
                 Page { from: 0, upto: 0, present: 0, nans: 0, bounds: None, encoding: Encoding::PLAIN },
             )?;
         }

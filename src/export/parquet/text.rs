@@ -6,7 +6,7 @@ use arrow::datatypes::{ArrowNativeType, ByteArrayType};
 use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
 
-use super::bounds::{Bounds, prefix, wider};
+use super::bounds::{Bounds, wider};
 use super::flat::PAGE_ROWS;
 use super::pages::{EncodedChunk, Page, Pages};
 use crate::snapshot::{Gathering, Pieces, Supplied};
@@ -37,7 +37,7 @@ pub(super) fn plain<T: ByteArrayType>(
 ) -> Result<EncodedChunk, ParquetError> {
     let supplied = SuppliedTexts::find(arrays, pieces.supplied());
     let mut next = 0;
-    let mut page = Filling { is_text, ..Filling::default() };
+    let mut page = Filling::new(is_text, pieces.rows());
     for run in pieces.in_order() {
         if run.array > 0 {
             page.add(&mut pages, nulls, supplied.value(next))?;
@@ -119,17 +119,24 @@ fn copy(data: &[u8], start: usize, end: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// A value behind its first eight bytes, by which most are told apart.
-type Prefixed<'a> = (u64, &'a [u8]);
+/// A value behind its first bytes, by which most are told apart.
+type Prefixed<'a> = (u128, &'a [u8]);
+
+/// Space in front of a page's values for the definition levels of all its rows.
+const LEVELS: usize = Pages::levels_max(PAGE_ROWS);
 
 /// A page that is being filled, and what is known of those before it.
-#[derive(Default)]
 struct Filling<'a> {
     is_text: bool,
     from: usize,
     upto: usize,
     present: usize,
-    values: Vec<u8>,
+    /// Space for levels, then values behind their lengths, then space.
+    body: Vec<u8>,
+    /// Where the values end.
+    end: usize,
+    /// The prefixes of the extremes: what lies between them is none.
+    between: (u128, u128),
     extremes: Option<(Prefixed<'a>, Prefixed<'a>)>,
     /// Of all pages.
     all: Option<(Prefixed<'a>, Prefixed<'a>)>,
@@ -137,53 +144,139 @@ struct Filling<'a> {
 }
 
 impl<'a> Filling<'a> {
+    /// An empty page of a chunk of so many rows.
+    fn new(is_text: bool, rows: usize) -> Self {
+        Self {
+            is_text,
+            from: 0,
+            upto: 0,
+            present: 0,
+            body: vec![0; LEVELS + (4 + SHORT) * (1 + rows.min(PAGE_ROWS))],
+            end: LEVELS,
+            between: NOTHING_BETWEEN,
+            extremes: None,
+            all: None,
+            longest: 0,
+        }
+    }
+
     /// Adds the value of the next row, or its null.
+    #[inline]
     fn add(
         &mut self,
         pages: &mut Pages,
         nulls: Option<&NullBuffer>,
         (data, start, end): Part<'a>,
     ) -> Result<(), ParquetError> {
-        let (rows, bytes) = (self.upto - self.from, self.values.len() - 4 * self.present);
+        let (rows, bytes) = (self.upto - self.from, self.end - LEVELS - 4 * self.present);
         if rows == PAGE_ROWS || (rows > 0 && bytes + (end - start) > PAGE_BYTES) {
             self.write(pages, nulls)?;
         }
         self.upto += 1;
         if nulls.is_none_or(|nulls| nulls.is_valid(self.upto - 1)) {
             self.present += 1;
-            self.values.extend_from_slice(&((end - start) as u32).to_le_bytes());
-            copy(data, start, end, &mut self.values);
-            self.note(&data[start..end]);
+            self.longest = self.longest.max(end - start);
+            self.put(data, start, end);
         }
         Ok(())
     }
 
-    fn note(&mut self, value: &'a [u8]) {
-        self.longest = self.longest.max(value.len());
-        let value = (prefix(value), value);
-        match &mut self.extremes {
-            Some((min, max)) => {
-                if value < *min {
-                    *min = value;
-                } else if value > *max {
-                    *max = value;
-                }
+    /// Writes a value behind its length, and notes how it compares.
+    #[inline]
+    fn put(&mut self, data: &'a [u8], start: usize, end: usize) {
+        let length = end - start;
+        let room = self.body[self.end..].first_chunk_mut::<{ 4 + SHORT }>();
+        let prefix = match (room, data[start..].first_chunk::<SHORT>()) {
+            (Some(room), Some(more)) if length <= SHORT => {
+                room[..4].copy_from_slice(&(length as u32).to_le_bytes());
+                room[4..].copy_from_slice(more);
+                prefix_of(more, length)
             }
-            none => *none = Some((value, value)),
+            _ => self.put_any(&data[start..end]),
+        };
+        self.end += 4 + length;
+        if prefix <= self.between.0 || prefix >= self.between.1 {
+            self.note(prefix, &data[start..end]);
         }
+    }
+
+    /// Writes a value of any length, and gives its prefix.
+    fn put_any(&mut self, value: &[u8]) -> u128 {
+        let upto = self.end + 4 + value.len();
+        if upto > self.body.len() {
+            self.body.resize(upto + self.body.len() / 2, 0);
+        }
+        self.body[self.end..self.end + 4].copy_from_slice(&(value.len() as u32).to_le_bytes());
+        self.body[self.end + 4..upto].copy_from_slice(value);
+        let mut first = [0; SHORT];
+        let length = value.len().min(SHORT);
+        first[..length].copy_from_slice(&value[..length]);
+        prefix_of(&first, length)
+    }
+
+    #[cold]
+    fn note(&mut self, prefix: u128, value: &'a [u8]) {
+        let value = (prefix, value);
+        let (min, max) = self.extremes.get_or_insert((value, value));
+        if value < *min {
+            *min = value;
+        } else if value > *max {
+            *max = value;
+        }
+        self.between = (min.0, max.0);
     }
 
     /// Writes the page and begins the next one.
+    #[cold]
     fn write(&mut self, pages: &mut Pages, nulls: Option<&NullBuffer>) -> Result<(), ParquetError> {
-        let mut body = pages.begin(self.from, self.upto, nulls);
-        body.extend_from_slice(&self.values);
+        let levels = pages.begin(self.from, self.upto, nulls);
+        let begin = LEVELS - levels.len();
+        self.body[begin..LEVELS].copy_from_slice(&levels);
         let found = self.extremes.take();
         let bounds = found.and_then(|((_, min), (_, max))| Bounds::of_bytes((min, max), self.is_text));
         let (from, upto, present) = (self.from, self.upto, self.present);
-        pages.end(body, Page { from, upto, present, nans: 0, bounds, encoding: Encoding::PLAIN })?;
+        let page = Page { from, upto, present, nans: 0, bounds, encoding: Encoding::PLAIN };
+        pages.end(&self.body[begin..self.end], page)?;
         self.all = wider(self.all, found);
-        self.values.clear();
+        (self.end, self.between) = (LEVELS, NOTHING_BETWEEN);
         (self.from, self.present) = (self.upto, 0);
         Ok(())
+    }
+}
+
+/// Between these no prefix lies.
+const NOTHING_BETWEEN: (u128, u128) = (u128::MAX, 0);
+
+/// The first sixteen bytes of a value of this length as a number in their order; zeros stand for those that it
+/// lacks, whatever comes behind it.
+#[inline]
+fn prefix_of(first: &[u8; SHORT], length: usize) -> u128 {
+    let (all, _) = first.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+    let number = u128::from_be_bytes(*all);
+    match 16_u32.saturating_sub(length as u32) * 8 {
+        0 => number,
+        u128::BITS => 0,
+        lacking => number >> lacking << lacking,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_order_as_their_values_do() {
+        let texts: [&[u8]; 9] =
+            [b"", b"\0", b"a", b"a\0", b"aa", b"abcdefghijklmnop", b"abcdefghijklmnopq", b"b", b"\xff"];
+        // What stands behind a value in its buffer is none of it.
+        let prefix = |text: &[u8]| {
+            let mut first = [7; SHORT];
+            first[..text.len()].copy_from_slice(text);
+            prefix_of(&first, text.len())
+        };
+        for pair in texts.windows(2) {
+            assert!(prefix(pair[0]) <= prefix(pair[1]), "{pair:?}");
+        }
+        assert!(prefix(b"a") < prefix(b"aa") && prefix(b"a") == prefix(b"a\0"));
     }
 }

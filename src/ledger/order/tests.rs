@@ -81,7 +81,7 @@ fn parts_joined_are_the_order_of_the_whole() {
 }
 
 #[test]
-fn a_clean_cut_is_the_one_that_is_least_wrong() {
+fn what_lies_wholly_on_one_side_does_not_move_the_cut() {
     let mut random = Prng::new(43);
     let mut clean = 0;
     for _ in 0..20_000 {
@@ -101,11 +101,30 @@ fn a_clean_cut_is_the_one_that_is_least_wrong() {
             .collect();
         let moment = random.index(16) as i64;
         let in_force = |time: i64| time <= moment;
-        if let Some(transaction) = clean_cut(&transactions, &in_force) {
-            clean += 1;
-            let expected = Cut { transaction, ambiguous: Vec::new() };
-            assert_eq!(least_wrong_cut(&transactions, in_force), expected, "{transactions:?} {moment}");
-        }
+        let expected = least_wrong_cut(&transactions, in_force);
+        assert_eq!(cut(&transactions, in_force), expected, "{transactions:?} {moment}");
+        clean += usize::from(expected.ambiguous.is_empty());
     }
     assert!(clean > 5000 && clean < 19_000, "{clean}");
+}
+
+#[test]
+fn regressions_of_parts_are_those_of_the_whole() {
+    let mut random = Prng::new(47);
+    for _ in 0..40 {
+        let mut latest = 0;
+        let transactions: Vec<Transaction> = (0..random.index(4 * PART))
+            .map(|_| {
+                latest += random.index(4) as i64;
+                let time = match random.below(20_000) {
+                    0 => latest - 3,
+                    1 => NO_TIME,
+                    _ => latest,
+                };
+                Transaction { first: 0, time, earliest: time, id: 0, position: 0 }
+            })
+            .collect();
+        let whole = regressions_of(&transactions, NO_TIME);
+        assert_eq!(Order { transactions, ..Order::default() }.regressions(), whole);
+    }
 }

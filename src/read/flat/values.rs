@@ -11,6 +11,7 @@ use arrow::datatypes::{ArrowNativeType, DataType, Int32Type};
 use parquet::errors::ParquetError;
 
 use super::header::damaged;
+use super::hybrid::word;
 use super::levels::Bits;
 
 /// The place of a row that has no value.
@@ -30,18 +31,29 @@ pub(super) enum Chosen<'a> {
 /// Texts up to this length are copied as so many bytes, whatever their length.
 const SHORT: usize = 32;
 
+/// Bytes by which the space for texts grows at least.
+const ROOM_MIN: usize = 1 << 10;
+
 /// Values on their way into an array. Floating-point numbers are their bits.
 #[derive(Debug)]
 pub(super) enum Values {
     Long(Vec<i64>),
     Short(Vec<i32>),
-    Truth(Vec<bool>),
-    Bytes {
-        ends: Vec<i32>,
-        bytes: Vec<u8>,
-    },
+    Truth(Bits),
+    Bytes(Texts),
     /// Keys of a dictionary that the array keeps.
     Keys(Vec<i32>),
+}
+
+/// Texts or bytes one behind the other.
+#[derive(Debug)]
+pub(super) struct Texts {
+    /// Where each text begins, and where the last one ends.
+    offsets: Vec<i32>,
+    /// The texts, then space: it is cheaper to write into it than to append.
+    bytes: Vec<u8>,
+    /// Where the texts end.
+    end: usize,
 }
 
 /// The entries of a chunk's dictionary.
@@ -77,8 +89,8 @@ impl Values {
                 Self::Long(Vec::with_capacity(room))
             }
             D::Int32 | D::Float32 | D::Date32 => Self::Short(Vec::with_capacity(room)),
-            D::Boolean => Self::Truth(Vec::with_capacity(room)),
-            D::Utf8 | D::Binary => Self::Bytes { ends: Vec::with_capacity(room + 1), bytes: Vec::new() },
+            D::Boolean => Self::Truth(Bits::default()),
+            D::Utf8 | D::Binary => Self::Bytes(Texts::with_room(room)),
             D::Dictionary(..) => Self::Keys(Vec::with_capacity(room)),
             other => return Err(damaged(format!("a column of type {other}, which is not read here"))),
         })
@@ -100,7 +112,7 @@ impl Values {
                 append(values, numbers(page, at, present)?, chosen, |b| i32::from_le_bytes(*b))
             }
             Self::Truth(values) => truths(values, page, at, present, chosen)?,
-            Self::Bytes { ends, bytes } => texts(ends, bytes, (page, at), present, chosen)?,
+            Self::Bytes(texts) => texts.plain((page, at), present, chosen)?,
             Self::Keys(_) => return Err(damaged("values among indices, which the footer does not name")),
         }
         Ok(())
@@ -124,17 +136,17 @@ impl Values {
                 within(indices, entries.len())?;
                 append(values, indices, chosen, |i| entries[*i as usize]);
             }
-            (Self::Bytes { ends, bytes }, Self::Bytes { ends: entries, bytes: texts }) => {
-                within(indices, entries.len())?;
+            (Self::Bytes(texts), Self::Bytes(entries)) => {
+                within(indices, entries.offsets.len() - 1)?;
                 let mut chosen_indices = Vec::with_capacity(indices.len());
                 append(&mut chosen_indices, indices, chosen, |i| i + 1);
                 for index in chosen_indices {
                     // 0: no value.
                     if let Some(index) = index.checked_sub(1) {
-                        let start = index.checked_sub(1).map_or(0, |i| entries[i as usize]);
-                        bytes.extend_from_slice(&texts[start as usize..entries[index as usize] as usize]);
+                        let [start, end] = [0, 1].map(|more| entries.offsets[index as usize + more] as usize);
+                        texts.put(&entries.bytes, start, end);
                     }
-                    ends.push(length(bytes)?);
+                    texts.end()?;
                 }
             }
             _ => return Err(damaged("indices of a column that has no dictionary")),
@@ -159,10 +171,13 @@ impl Values {
                 _ => of_numbers(values, data_type, valid)?,
             },
             Self::Short(values) => of_numbers(values, data_type, valid)?,
-            Self::Truth(values) => Arc::new(BooleanArray::new(BooleanBuffer::from(values), valid)),
-            Self::Bytes { mut ends, bytes } => {
-                ends.insert(0, 0);
-                let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
+            Self::Truth(bits) => {
+                let bits = BooleanBuffer::new(Buffer::from_vec(bits.words), 0, bits.len);
+                Arc::new(BooleanArray::new(bits, valid))
+            }
+            Self::Bytes(Texts { offsets, mut bytes, end }) => {
+                bytes.truncate(end);
+                let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
                 match data_type {
                     DataType::Utf8 => Arc::new(StringArray::try_new(offsets, bytes.into(), valid)?),
                     _ => Arc::new(BinaryArray::try_new(offsets, bytes.into(), valid)?),
@@ -233,81 +248,175 @@ fn within(indices: &[u32], entries: usize) -> Result<(), ParquetError> {
     }
 }
 
+/// The `count` (at most 64) bits from one on; zeros behind the end.
+fn bits(page: &[u8], at: usize, count: usize) -> u64 {
+    const SURE: usize = 56;
+    let first = word(page, at / 8) >> (at % 8);
+    if count <= SURE {
+        return first;
+    }
+    let (rest, at) = (u64::MAX << SURE, at + SURE);
+    first & !rest | (word(page, at / 8) >> (at % 8)) << SURE
+}
+
+/// Truth values are bits from `at` on, which counts bits.
 fn truths(
-    values: &mut Vec<bool>,
+    values: &mut Bits,
     page: &[u8],
     at: &mut usize,
     present: usize,
     chosen: Chosen<'_>,
 ) -> Result<(), ParquetError> {
-    if at.checked_add(present).is_none_or(|end| end > page.len() * 8) {
-        return Err(cut_off());
-    }
     let from = *at;
-    let stored: Vec<bool> = (from..from + present).map(|at| page[at / 8] >> (at % 8) & 1 == 1).collect();
-    append(values, &stored, chosen, |b| *b);
-    *at += present;
-    Ok(())
-}
-
-/// Texts stand behind their lengths, so the way to one leads past all before it.
-fn texts(
-    ends: &mut Vec<i32>,
-    bytes: &mut Vec<u8>,
-    (page, at): (&[u8], &mut usize),
-    present: usize,
-    chosen: Chosen<'_>,
-) -> Result<(), ParquetError> {
-    let mut next = |bytes: &mut Vec<u8>| {
-        let (from, end) = text(page, *at)?;
-        copy(page, from, end, bytes);
-        *at = end;
-        Ok::<_, ParquetError>(())
-    };
+    let end = from.checked_add(present).filter(|end| *end <= page.len() * 8).ok_or_else(cut_off)?;
+    *at = end;
     match chosen {
         Chosen::All => {
-            for _ in 0..present {
-                next(bytes)?;
-                ends.push(length(bytes)?);
+            for at in (from..end).step_by(64) {
+                let count = (end - at).min(64);
+                values.push(bits(page, at, count), count);
             }
         }
         Chosen::Valid(valid) => {
-            for row in 0..valid.len {
-                if valid.get(row) {
-                    next(bytes)?;
-                }
-                ends.push(length(bytes)?);
+            let (mut at, mut left) = (from, valid.len);
+            for &mask in &valid.words {
+                let (rows, count) = (left.min(64), mask.count_ones() as usize);
+                values.push(spread(bits(page, at, count), mask), rows);
+                (at, left) = (at + count, left - rows);
             }
         }
-        Chosen::Places(places) => return chosen_texts(ends, bytes, (page, at), present, places),
+        Chosen::Places(places) => {
+            let value = |place: u32| place != NULL && bits(page, from + place as usize, 1) & 1 == 1;
+            for places in places.chunks(64) {
+                let word = places.iter().rev().fold(0, |word, place| word << 1 | u64::from(value(*place)));
+                values.push(word, places.len());
+            }
+        }
     }
     Ok(())
 }
 
-fn chosen_texts(
-    ends: &mut Vec<i32>,
-    bytes: &mut Vec<u8>,
-    (page, at): (&[u8], &mut usize),
-    present: usize,
-    places: &[u32],
-) -> Result<(), ParquetError> {
-    let mut next = 0;
-    for &place in places {
-        if place != NULL {
+/// The lowest bits, each moved to the place of the next bit of the mask.
+fn spread(mut bits: u64, mut mask: u64) -> u64 {
+    if mask == u64::MAX {
+        return bits;
+    }
+    let mut spread = 0;
+    while mask != 0 {
+        let lowest = mask & mask.wrapping_neg();
+        spread |= lowest & (bits & 1).wrapping_neg();
+        (bits, mask) = (bits >> 1, mask ^ lowest);
+    }
+    spread
+}
+
+impl Texts {
+    /// None yet, with room for so many ends.
+    fn with_room(texts: usize) -> Self {
+        let mut offsets = Vec::with_capacity(texts + 1);
+        offsets.push(0);
+        Self { offsets, bytes: Vec::new(), end: 0 }
+    }
+
+    /// Texts stand behind their lengths, so the way to one leads past all before it.
+    fn plain(
+        &mut self,
+        (page, at): (&[u8], &mut usize),
+        present: usize,
+        chosen: Chosen<'_>,
+    ) -> Result<(), ParquetError> {
+        match chosen {
+            Chosen::All => {
+                self.make_room(page.len().saturating_sub(*at));
+                for _ in 0..present {
+                    self.next(page, at)?;
+                }
+            }
+            Chosen::Valid(valid) => {
+                self.make_room(page.len().saturating_sub(*at));
+                for row in 0..valid.len {
+                    if valid.get(row) {
+                        self.next(page, at)?;
+                    } else {
+                        self.end()?;
+                    }
+                }
+            }
+            Chosen::Places(places) => return self.chosen((page, at), present, places),
+        }
+        Ok(())
+    }
+
+    fn chosen(
+        &mut self,
+        (page, at): (&[u8], &mut usize),
+        present: usize,
+        places: &[u32],
+    ) -> Result<(), ParquetError> {
+        let mut next = 0;
+        for &place in places {
+            if place == NULL {
+                self.end()?;
+                continue;
+            }
             for _ in next..place {
                 *at = text(page, *at)?.1;
             }
-            let (from, end) = text(page, *at)?;
-            copy(page, from, end, bytes);
-            *at = end;
+            self.next(page, at)?;
             next = place + 1;
         }
-        ends.push(length(bytes)?);
+        for _ in next as usize..present {
+            *at = text(page, *at)?.1;
+        }
+        Ok(())
     }
-    for _ in next as usize..present {
-        *at = text(page, *at)?.1;
+
+    /// Appends the text whose length stands here, and goes past it.
+    #[inline]
+    fn next(&mut self, page: &[u8], at: &mut usize) -> Result<(), ParquetError> {
+        let (from, end) = text(page, *at)?;
+        self.put(page, from, end);
+        *at = end;
+        self.end()
     }
-    Ok(())
+
+    /// Ends a text.
+    #[inline]
+    fn end(&mut self) -> Result<(), ParquetError> {
+        let end = i32::try_from(self.end);
+        self.offsets.push(end.map_err(|_| damaged("more than 2 GiB of text in a row group"))?);
+        Ok(())
+    }
+
+    /// Appends a part of a text. A copy of fixed length is no call; what is too much is written over.
+    #[inline]
+    fn put(&mut self, from: &[u8], start: usize, end: usize) {
+        let length = end - start;
+        match (from[start..].first_chunk::<SHORT>(), self.bytes[self.end..].first_chunk_mut()) {
+            (Some(more), Some(room)) if length <= SHORT => *room = *more,
+            _ => self.put_any(&from[start..end]),
+        }
+        self.end += length;
+    }
+
+    fn put_any(&mut self, text: &[u8]) {
+        let end = self.end + text.len();
+        if end > self.bytes.len() {
+            self.make_room(text.len().max(self.end / 2).max(ROOM_MIN));
+        }
+        self.bytes[self.end..end].copy_from_slice(text);
+    }
+
+    /// Room for so many bytes, behind which a copy of fixed length may go on.
+    fn make_room(&mut self, bytes: usize) {
+        let size = self.end + bytes + SHORT;
+        if self.bytes.is_empty() {
+            // Fresh memory is zero already.
+            self.bytes = vec![0; size];
+        } else if size > self.bytes.len() {
+            self.bytes.resize(size, 0);
+        }
+    }
 }
 
 /// Where the text whose length stands here begins and ends.
@@ -321,24 +430,51 @@ fn text(page: &[u8], at: usize) -> Result<(usize, usize), ParquetError> {
     }
 }
 
-#[inline]
-fn copy(page: &[u8], from: usize, end: usize, bytes: &mut Vec<u8>) {
-    match page.get(from..from + SHORT) {
-        // A copy of fixed length is no call; what is too much goes again.
-        Some(short) if end - from <= SHORT => {
-            let length = bytes.len() + (end - from);
-            bytes.extend_from_slice(short);
-            bytes.truncate(length);
-        }
-        _ => bytes.extend_from_slice(&page[from..end]),
-    }
-}
-
-#[inline]
-fn length(bytes: &[u8]) -> Result<i32, ParquetError> {
-    i32::try_from(bytes.len()).map_err(|_| damaged("more than 2 GiB of text in a row group"))
-}
-
 fn cut_off() -> ParquetError {
     damaged("fewer values in a page than its header says")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Prng;
+
+    #[test]
+    fn truth_values_are_the_bits_of_their_rows() {
+        let mut random = Prng::new(29);
+        for _ in 0..200 {
+            let page: Vec<u8> = (0..random.index(60)).map(|_| random.next() as u8).collect();
+            let value = |at: usize| page[at / 8] >> (at % 8) & 1 == 1;
+            let from = random.index(page.len() * 8 + 1);
+            let present = random.index(page.len() * 8 - from + 1);
+            let mut valid = Bits::default();
+            let mut expected = Vec::new();
+            let mut next = 0;
+            while next < present {
+                let here = random.below(4) > 0;
+                valid.push(u64::from(here), 1);
+                expected.push(here && value(from + next));
+                next += usize::from(here);
+            }
+            let places: Vec<u32> = (0..present as u32)
+                .filter(|_| random.below(2) == 0)
+                .map(|place| if random.below(5) == 0 { NULL } else { place })
+                .collect();
+            let of_places =
+                places.iter().map(|&place| place != NULL && value(from + place as usize)).collect();
+            let all = (0..present).map(|place| value(from + place)).collect();
+            for (chosen, expected) in
+                [(Chosen::All, all), (Chosen::Valid(&valid), expected), (Chosen::Places(&places), of_places)]
+            {
+                // Behind others, which need not fill whole words.
+                let (mut found, before) = (Bits::default(), random.index(70));
+                found.run(true, before);
+                let mut at = from;
+                truths(&mut found, &page, &mut at, present, chosen).unwrap();
+                let found: Vec<bool> = (before..found.len).map(|row| found.get(row)).collect();
+                assert_eq!((found, at), (expected, from + present), "{chosen:?}");
+            }
+            assert!(truths(&mut Bits::default(), &page, &mut (page.len() * 8), 1, Chosen::All).is_err());
+        }
+    }
 }
