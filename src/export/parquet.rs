@@ -14,6 +14,7 @@ mod dictionary;
 mod flat;
 mod hybrid;
 mod pages;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod text;

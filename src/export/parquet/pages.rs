@@ -13,7 +13,7 @@ use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::bounds::{Bounds, statistics};
-use super::hybrid;
+use super::{hybrid, stored};
 
 /// A chunk's bytes and what the footer says of them.
 pub(super) struct EncodedChunk {
@@ -54,6 +54,9 @@ pub(super) struct Pages {
     columns: ColumnIndexBuilder,
     offsets: OffsetIndexBuilder,
 }
+
+/// Bytes of a page that are compressed to see whether all should be.
+const PIECE: usize = 1 << 12;
 
 #[derive(Debug, Clone, Copy)]
 enum Compressor {
@@ -151,7 +154,8 @@ impl Pages {
             self.encodings.push(page.encoding);
         }
         let length = body.len();
-        let compressed = self.compress(body)?;
+        let is_packed = matches!(page.encoding, Encoding::DELTA_BINARY_PACKED | Encoding::RLE_DICTIONARY);
+        let compressed = if is_packed { self.compress_packed(body)? } else { self.compress(body)? };
         let raw = RawPage::DataPage {
             buf: compressed.into(),
             num_values: rows as u32,
@@ -235,6 +239,18 @@ impl Pages {
                 compressor.compress(plain)
             })?,
         })
+    }
+
+    /// Bit-packed values rarely get smaller, so a piece tells whether it is worth trying.
+    fn compress_packed(&self, plain: &[u8]) -> Result<Vec<u8>, ParquetError> {
+        let middle = plain.len() / 2;
+        match plain.get(middle..middle + PIECE) {
+            Some(piece) if matches!(self.compressor, Compressor::Zstd(_)) => {
+                let is_smaller = self.compressed_size(piece)? < PIECE - PIECE / 32;
+                if is_smaller { self.compress(plain) } else { Ok(stored::frame(plain)) }
+            }
+            _ => self.compress(plain),
+        }
     }
 
     /// Writes header and body; the page's offset and length in the chunk.
