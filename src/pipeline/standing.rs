@@ -1,9 +1,10 @@
 //! The current state as the kernel sees it: which keys stand, where, and with what hash.
 
+use std::cell::LazyCell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::Int64Type;
 use arrow_row::{OwnedRow, RowConverter, SortField};
 use rayon::prelude::*;
 
@@ -295,17 +296,22 @@ fn read_group(
     let keys: Vec<&ArrayRef> = keys.iter().collect();
     let normalised = input.normalised_keys(&keys)?;
     let key_refs: Vec<&ArrayRef> = normalised.iter().collect();
-    let ids = if keyless {
-        facts::whole_row_ids(&arrays, batch.num_rows(), scan)
-    } else {
-        canon::key_ids(&key_refs, scan.seed)
-    };
+    let ids = LazyCell::new(|| match keyless {
+        true => facts::whole_row_ids(&arrays, batch.num_rows(), scan),
+        false => canon::key_ids(&key_refs, scan.seed),
+    });
     let nulls = canon::null_keys(&key_refs);
     let mut found = Group::new(batch.num_rows());
     found.null_keys = nulls.iter().map(|&row| locator(group, row)).collect();
-    match sorted.filter(|_| nulls.is_empty() && rises_by_id(&ids)) {
-        Some(sorted) => sorted.look_up(&mut found, group, &ids, knows_all),
-        None => look_up(&mut found, histories, group, &ids, &nulls, knows_all),
+    match sorted {
+        // Identities of such keys are dearer than looking them up.
+        Some(sorted) if let Some(keys) = integers(&key_refs).filter(|_| rises(&key_refs) == Some(true)) => {
+            sorted.look_up(&mut found, group, keys.iter().copied(), knows_all);
+        }
+        Some(sorted) if nulls.is_empty() && rises_by_id(&ids) => {
+            sorted.look_up(&mut found, group, ids.iter().map(|&id| id as i64), knows_all);
+        }
+        _ => look_up(&mut found, histories, group, &ids, &nulls, knows_all),
     }
     let recorded = input.recorded_of(group)?;
     if let Some(recorded) = &recorded {
@@ -367,8 +373,13 @@ impl SortedKeys {
     }
 
     /// As [`look_up`], for rising keys without nulls.
-    fn look_up(&self, found: &mut Group, group: usize, ids: &[u128], keep_unmentioned: bool) {
-        let keys = ids.iter().map(|&id| id as i64);
+    fn look_up(
+        &self,
+        found: &mut Group,
+        group: usize,
+        keys: impl Iterator<Item = i64> + Clone,
+        keep_unmentioned: bool,
+    ) {
         match self {
             Self::Close(least, slots) => {
                 let slot = |key: i64| {
@@ -542,10 +553,12 @@ impl Group {
 
 /// Whether a key of one 64-bit integer column rises from row to row; `None` for any other key.
 fn rises(keys: &[&ArrayRef]) -> Option<bool> {
+    integers(keys).map(|values| values.windows(2).all(|pair| pair[0] < pair[1]))
+}
+
+/// The values of a key of one 64-bit integer column without nulls.
+fn integers<'a>(keys: &[&'a ArrayRef]) -> Option<&'a [i64]> {
     let [key] = keys else { return None };
-    if key.null_count() > 0 || *key.data_type() != DataType::Int64 {
-        return None;
-    }
-    let values = key.as_primitive::<Int64Type>().values();
-    Some(values.windows(2).all(|pair| pair[0] < pair[1]))
+    let key = key.as_primitive_opt::<Int64Type>().filter(|key| key.null_count() == 0)?;
+    Some(key.values())
 }

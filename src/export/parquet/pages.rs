@@ -11,6 +11,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder};
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
+use zstd::zstd_safe::CParameter;
 
 use super::bounds::{Bounds, statistics};
 use super::{hybrid, stored};
@@ -55,6 +56,9 @@ pub(super) struct Pages {
     offsets: OffsetIndexBuilder,
 }
 
+/// Of the fastest level's table of places: one that stays in the nearest cache finds as much in a page.
+const HASH_LOG: u32 = 12;
+
 /// Bytes of a page that are compressed to see whether all should be.
 const PIECE: usize = 1 << 12;
 
@@ -71,6 +75,15 @@ type Zstd = zstd::bulk::Compressor<'static>;
 thread_local! {
     /// The compressor that this thread used last, by level.
     static ZSTD: RefCell<Option<(i32, Zstd)>> = const { RefCell::new(None) };
+}
+
+/// A compressor of pages, whose tables are no larger than pages need.
+fn compressor(level: i32) -> std::io::Result<Zstd> {
+    let mut compressor = Zstd::new(level)?;
+    if level == 1 {
+        compressor.set_parameter(CParameter::HashLog(HASH_LOG))?;
+    }
+    Ok(compressor)
 }
 
 impl Pages {
@@ -234,7 +247,7 @@ impl Pages {
             Compressor::Zstd(level) => ZSTD.with_borrow_mut(|last| -> std::io::Result<Vec<u8>> {
                 let (_, compressor) = match last.take_if(|(l, _)| *l == level) {
                     Some(known) => last.insert(known),
-                    None => last.insert((level, Zstd::new(level)?)),
+                    None => last.insert((level, compressor(level)?)),
                 };
                 compressor.compress(plain)
             })?,
