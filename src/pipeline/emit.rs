@@ -122,32 +122,33 @@ impl Rebuilt<'_> {
         let layout = &self.layouts[group];
         let from = layout.group.unwrap_or(0);
         let own = |row: Option<u32>| row.map_or(NO_ROW, |row| locator(from, row as usize));
-        let cells: Vec<Reference> = if self.has_one_source {
+        if self.has_one_source {
             let of_row = self.is_key_of_row(lane);
-            let cell = |(_, over, source)| match over {
+            return pieces_of(layout.runs(), |(_, over, source)| match over {
                 Some(row) if of_row => (0, row),
                 over => self.cell(images, (source, own(over))),
-            };
-            patches(layout).map(cell).collect()
-        } else if self.is_whole {
+            });
+        }
+        if self.is_whole {
             // Choices lie all over memory: a loop of nothing else has many of them under way at a time.
             let sources = patches(layout).map(|(number, over, _)| (self.source(number, lane), own(over)));
-            let sources: Vec<(Source, u64)> = sources.collect();
-            sources.into_iter().map(|source| self.cell(images, source)).collect()
-        } else {
-            let sources = self.recent.sources(group);
-            let listed = &sources.get_or_init(|| self.group_sources(layout))[lane];
-            let mut listed = listed.iter().copied().peekable();
-            let cell = |(place, (_, over, _)): (u32, (u32, Option<u32>, Source))| {
-                let source = listed.next_if(|(at, _)| *at == place).map(|(_, source)| source);
-                match (source, over) {
-                    (None, Some(row)) => (0, row),
-                    (source, over) => self.cell(images, (source.unwrap_or(Source::Nothing), own(over))),
-                }
-            };
-            (0..).zip(patches(layout)).map(cell).collect()
-        };
-        self.pieces_of(images, layout.runs(), cells)
+            let mut sources = sources.collect::<Vec<(Source, u64)>>().into_iter();
+            return pieces_of(layout.runs(), |_| {
+                self.cell(images, sources.next().unwrap_or((Source::Nothing, NO_ROW)))
+            });
+        }
+        let sources = self.recent.sources(group);
+        let listed = &sources.get_or_init(|| self.group_sources(layout))[lane];
+        let mut listed = listed.iter().copied().peekable();
+        let mut places = 0..;
+        pieces_of(layout.runs(), |(_, over, _)| {
+            let place = places.next();
+            let source = listed.next_if(|(at, _)| Some(*at) == place).map(|(_, source)| source);
+            match (source, over) {
+                (None, Some(row)) => (0, row),
+                (source, over) => self.cell(images, (source.unwrap_or(Source::Nothing), own(over))),
+            }
+        })
     }
 
     /// What supplies the patches of a group, all lanes of a patch at a time: choices lie all over memory, but
@@ -164,33 +165,6 @@ impl Rebuilt<'_> {
             }
         }
         sources
-    }
-
-    /// The pieces of rows, given where the cells of the patches among them are.
-    fn pieces_of(
-        &self,
-        images: &Fetched,
-        rows: impl Iterator<Item = Part>,
-        cells: Vec<Reference>,
-    ) -> GroupPieces {
-        let named = named(&cells, images.array_count() + 3);
-        let place = |array: u32| match array {
-            0 => 0,
-            _ => 1 + named.partition_point(|&n| n < array) as u32,
-        };
-        let mut cells = cells.into_iter();
-        let mut pieces = Pieces::default();
-        for part in rows {
-            match part {
-                Part::Keep(rows) => pieces.keep(rows),
-                Part::Patch { .. } => {
-                    if let Some((array, row)) = cells.next() {
-                        pieces.supply(place(array), row);
-                    }
-                }
-            }
-        }
-        GroupPieces { pieces: Arc::new(pieces), named }
     }
 
     /// The arrays that the cells of a column come from: the group's own, those named, and a null that
@@ -225,7 +199,7 @@ impl Rebuilt<'_> {
                 let images = &self.fetched;
                 let lane = self.lane(column);
                 let cell = |&number: &u32| self.cell(images, (self.source(number, lane), NO_ROW));
-                let of = self.pieces_of(images, numbers.iter().map(part), numbers.iter().map(cell).collect());
+                let of = pieces_of(numbers.iter().map(part), |(number, ..)| cell(&number));
                 let null = new_null_array(&self.types[column], 1);
                 let cells = Gathering::new(self.arrays(images, column, None, (&of.named, &null)), &of.pieces)
                     .and_then(|cells| cells.array())
@@ -354,17 +328,23 @@ impl Rebuilt<'_> {
     }
 }
 
-/// Which of so many arrays these cells are in, in order, but for the first.
-fn named(cells: &[Reference], arrays: usize) -> Vec<u32> {
-    if arrays > cells.len() {
-        let mut named: Vec<u32> = cells.iter().map(|cell| cell.0).filter(|&array| array != 0).collect();
-        named.sort_unstable();
-        named.dedup();
-        return named;
+/// A patch: its number, the row that it stands over, and what supplies its first lane.
+type OfPatch = (u32, Option<u32>, Source);
+
+/// The pieces of rows, given where the cell of each patch among them is.
+fn pieces_of(rows: impl Iterator<Item = Part>, mut cell: impl FnMut(OfPatch) -> Reference) -> GroupPieces {
+    let mut pieces = Pieces::default();
+    for part in rows {
+        match part {
+            Part::Keep(rows) => pieces.keep(rows),
+            Part::Patch { number, over, source } => {
+                let (array, row) = cell((number, over, source));
+                pieces.supply(array, row);
+            }
+        }
     }
-    let mut is_named = vec![false; arrays];
-    cells.iter().for_each(|cell| is_named[cell.0 as usize] = true);
-    (1..arrays as u32).filter(|&array| is_named[array as usize]).collect()
+    let named = pieces.number_arrays();
+    GroupPieces { pieces: Arc::new(pieces), named }
 }
 
 impl GroupSource for Rebuilt<'_> {

@@ -23,6 +23,8 @@ use crate::replay::select::{Choice, Source};
 #[derive(Debug, Default, Clone)]
 pub(super) struct Fetched {
     segments: Arc<Vec<Segment>>,
+    /// The first change of each, side by side as they are searched for every cell.
+    firsts: Arc<[u32]>,
 }
 
 #[derive(Debug, Clone)]
@@ -113,7 +115,9 @@ impl Fetched {
 
     fn of(segments: Vec<Result<Segment>>) -> Result<Self> {
         release_buffers();
-        Ok(Self { segments: Arc::new(segments.into_iter().collect::<Result<_>>()?) })
+        let segments: Vec<Segment> = segments.into_iter().collect::<Result<_>>()?;
+        let firsts = segments.iter().map(|segment| segment.first).collect();
+        Ok(Self { segments: Arc::new(segments), firsts })
     }
 
     /// Whether all wanted images are here, if all images before changes are.
@@ -124,9 +128,9 @@ impl Fetched {
 
     /// Where the image of a change stands: 1 + 2 × segment (+ 1 for after), and its row.
     pub(super) fn find(&self, index: u32, after: bool) -> Reference {
-        let segment = self.segments.partition_point(|s| s.first <= index).wrapping_sub(1);
+        let segment = self.firsts.partition_point(|first| *first <= index).wrapping_sub(1);
         let Some(found) = self.segments.get(segment) else { return NOTHING };
-        let row = index - found.first;
+        let row = index - self.firsts[segment];
         let row = match &found.places {
             Some(places) => places.find(row),
             None => Some(row).filter(|_| (row as usize) < found.batch.len()),

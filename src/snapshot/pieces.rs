@@ -83,6 +83,25 @@ impl Pieces {
         self.rows += 1;
     }
 
+    /// Numbers the arrays that single cells are of anew, from 1 on without gaps; their old numbers in that order.
+    pub fn number_arrays(&mut self) -> Vec<u32> {
+        let arrays = self.supplied.iter().map(|cell| cell.array as usize + 1).max().unwrap_or(0);
+        if arrays > self.supplied.len() {
+            let mut named: Vec<u32> = self.supplied.iter().map(|cell| cell.array).collect();
+            named.sort_unstable();
+            named.dedup();
+            let number = |array: u32| 1 + named.partition_point(|&named| named < array) as u32;
+            self.supplied.iter_mut().for_each(|cell| cell.array = number(cell.array));
+            return named;
+        }
+        let mut numbers = vec![0_u32; arrays];
+        self.supplied.iter().for_each(|cell| numbers[cell.array as usize] = 1);
+        let named: Vec<u32> = (0..arrays as u32).filter(|&array| numbers[array as usize] > 0).collect();
+        named.iter().zip(1..).for_each(|(&array, number)| numbers[array as usize] = number);
+        self.supplied.iter_mut().for_each(|cell| cell.array = numbers[cell.array as usize]);
+        named
+    }
+
     /// How many rows the output has.
     pub fn rows(&self) -> usize {
         self.rows
@@ -183,6 +202,22 @@ mod tests {
                 .collect();
             assert_eq!(found, expected);
             assert_eq!(pieces.rows(), expected.len());
+        }
+    }
+
+    #[test]
+    fn arrays_are_numbered_anew_without_gaps() {
+        for more in [0, 40] {
+            let mut pieces = Pieces::default();
+            pieces.keep(0..3);
+            [(4, 1), (more + 9, 2), (4, 3), (0, 7), (6, 0)]
+                .into_iter()
+                .for_each(|(a, r)| pieces.supply(a, r));
+            // Few cells of many arrays, and many of few.
+            (0..60 * u32::from(more == 0)).for_each(|row| pieces.supply(6, row));
+            assert_eq!(pieces.number_arrays(), [4, 6, more + 9]);
+            let numbers: Vec<u32> = pieces.supplied().iter().take(4).map(|cell| cell.array).collect();
+            assert_eq!(numbers, [1, 3, 1, 2]);
         }
     }
 
