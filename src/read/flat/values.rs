@@ -456,10 +456,9 @@ mod tests {
                 expected.push(here && value(from + next));
                 next += usize::from(here);
             }
-            let places: Vec<u32> = (0..present as u32)
-                .filter(|_| random.below(2) == 0)
-                .map(|place| if random.below(5) == 0 { NULL } else { place })
-                .collect();
+            let mut places: Vec<u32> = (0..present as u32).collect();
+            places.retain(|_| random.below(2) == 0);
+            places.iter_mut().filter(|_| random.below(5) == 0).for_each(|place| *place = NULL);
             let of_places =
                 places.iter().map(|&place| place != NULL && value(from + place as usize)).collect();
             let all = (0..present).map(|place| value(from + place)).collect();
