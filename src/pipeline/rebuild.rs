@@ -136,7 +136,7 @@ impl<'a> Rebuilt<'a> {
                 let part = passes.load(input, range)?;
                 let selections = select(World { shards: &part.shards, ..world }, range.clone());
                 let from = parts.patches.len();
-                parts.add(selections);
+                parts.add(selections, input, standing);
                 parts.note_pass(&part, (world, cuts), from);
             }
             return Self::assemble(input, histories, standing, (parts, Wants::All(&wanted)), shared);
@@ -193,9 +193,9 @@ impl<'a> Rebuilt<'a> {
         shared: &'a Shared,
     ) -> Result<Self> {
         let never_mentioned = parts.never_mentioned.len() as u64;
-        let stride = 1 + input.lanes.count();
+        let stride = if parts.keys_by_row { 1 } else { 1 + input.lanes.count() };
         let touched = Touched::of(input.table.groups(), parts.placed(standing, stride));
-        let Selected { patches, choices, undone, firsts, .. } = parts;
+        let Selected { patches, choices, keys_by_row, undone, firsts, .. } = parts;
         let mut rebuilt = Self {
             input,
             histories,
@@ -206,8 +206,8 @@ impl<'a> Rebuilt<'a> {
                 .collect(),
             patches,
             is_whole: false,
-            has_one_source: false,
-            keys_by_row: false,
+            has_one_source: keys_by_row,
+            keys_by_row,
             choices,
             stride,
             fetched: Fetched::default(),
@@ -359,14 +359,13 @@ impl<'a> Rebuilt<'a> {
 
     /// Finds out whether the cells of each patch lie together, and reads what lies under other keys.
     fn resolve(&mut self) -> Result<()> {
-        let is_whole = |of: &[Choice]| of.iter().all(|choice| choice.source == of[0].source);
-        self.is_whole = self.choices.par_chunks(self.stride).all(is_whole);
-        let is_one = |of: &[Choice]| of.iter().all(|choice| choice == &of[0]);
-        if self.is_whole && self.choices.par_chunks(self.stride).all(is_one) {
-            self.keep_one_choice(0);
-        } else if self.is_one_beside_keys() {
-            self.keep_one_choice(1);
-            self.keys_by_row = true;
+        if !self.has_one_source {
+            let is_whole = |of: &[Choice]| of.iter().all(|choice| choice.source == of[0].source);
+            self.is_whole = self.choices.par_chunks(self.stride).all(is_whole);
+            let is_one = |of: &[Choice]| of.iter().all(|choice| choice == &of[0]);
+            if self.is_whole && self.choices.par_chunks(self.stride).all(is_one) {
+                self.keep_one_choice();
+            }
         }
         if self.histories.moves.is_empty() {
             return Ok(());
@@ -422,23 +421,10 @@ impl<'a> Rebuilt<'a> {
         self.fetched.bring_to(&self.types).map_err(Error::arrow(self.input.current_path()))
     }
 
-    /// Whether all lanes of each patch are chosen alike, and its key as them or from the row that stands.
-    fn is_one_beside_keys(&self) -> bool {
-        let is_one = |(&patch, choices): (&u32, &[Choice])| {
-            let (key, lanes) = (choices[0], &choices[1..]);
-            let slot = self.patches[patch as usize].slot;
-            let row = Choice { source: Source::Current(slot), inferred: false };
-            let stands = !self.input.schema.is_keyless() && self.standing.rows[slot as usize] != NO_ROW;
-            let is_alike = |&lane: &Choice| lane == lanes[0] && lane.source != Source::Nothing;
-            lanes.iter().all(is_alike) && key == if stands { row } else { lanes[0] }
-        };
-        self.stride > 1 && self.present.par_iter().zip(self.choices.par_chunks(self.stride)).all(is_one)
-    }
-
     /// Keeps one choice of each patch alone, as all are alike: the less there is of them the better.
-    fn keep_one_choice(&mut self, which: usize) {
+    fn keep_one_choice(&mut self) {
         let count = self.choices.len() / self.stride;
-        (0..count).for_each(|number| self.choices[number] = self.choices[number * self.stride + which]);
+        (0..count).for_each(|number| self.choices[number] = self.choices[number * self.stride]);
         self.choices.truncate(count);
         self.choices.shrink_to_fit();
         (self.stride, self.has_one_source) = (1, true);

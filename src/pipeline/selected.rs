@@ -28,6 +28,9 @@ const PARTS_MAX: usize = 16;
 pub(super) struct Selected {
     pub(super) patches: Vec<Patch>,
     pub(super) choices: Vec<Choice>,
+    /// Whether each present patch has one choice, that of all its lanes: its key is that of the row which
+    /// stands, or else chosen as they are. Otherwise it has one for its key and one per lane.
+    pub(super) keys_by_row: bool,
     /// Without a key: where the row of each patch is. Else that of its slot.
     pub(super) rows: Option<Vec<u64>>,
     /// Rows that go as a trusted ledger never mentions them.
@@ -48,20 +51,46 @@ impl Selected {
         is_disowned: bool,
     ) -> Result<Self> {
         let mut parts = Self::default();
-        parts.add(selections);
+        parts.add(selections, input, standing);
         if is_disowned {
             parts.never_mentioned = never_mentioned(input, standing)?;
         }
         Ok(parts)
     }
 
-    pub(super) fn add(&mut self, selections: Vec<select::Selection>) {
+    /// Adds selections behind those that are here. Where one choice per patch tells all, no more is kept.
+    pub(super) fn add(
+        &mut self,
+        selections: Vec<select::Selection>,
+        input: &DatasetInput,
+        standing: &Standing,
+    ) {
+        let stride = 1 + input.lanes.count();
+        let is_one = |of: &select::Selection| is_one_beside_keys(of, standing, stride);
+        let is_narrow = !input.schema.is_keyless() && selections.par_iter().all(is_one);
+        if self.patches.is_empty() {
+            self.keys_by_row = is_narrow;
+        } else if self.keys_by_row && !is_narrow {
+            self.widen(standing, stride);
+        }
+        let (skip, step) = if self.keys_by_row { (1, stride) } else { (0, 1) };
         self.patches.reserve_exact(selections.iter().map(|s| s.patches.len()).sum());
-        self.choices.reserve_exact(selections.iter().map(|s| s.choices.len()).sum());
+        self.choices.reserve_exact(selections.iter().map(|s| s.choices.len() / step).sum());
         for selection in selections {
             self.patches.extend(selection.patches);
-            self.choices.extend(selection.choices);
+            self.choices.extend(selection.choices.iter().skip(skip).step_by(step));
         }
+    }
+
+    /// Gives each patch its choices for key and lanes again.
+    fn widen(&mut self, standing: &Standing, stride: usize) {
+        let present = self.patches.iter().filter(|patch| patch.fate == Fate::Present);
+        let of_patch = |(patch, &lane): (&Patch, &Choice)| {
+            let key = key_beside(lane, patch.slot, standing);
+            std::iter::once(key).chain(std::iter::repeat_n(lane, stride - 1))
+        };
+        self.choices = present.zip(&self.choices).flat_map(of_patch).collect();
+        self.keys_by_row = false;
     }
 
     /// Keeps what is asked of facts later, from those of a pass whose patches begin at `from`.
@@ -151,6 +180,25 @@ impl Selected {
     }
 }
 
+/// Whether all lanes of each patch are chosen alike, and its key as them or from the row that stands.
+fn is_one_beside_keys(selection: &select::Selection, standing: &Standing, stride: usize) -> bool {
+    let present = selection.patches.iter().filter(|patch| patch.fate == Fate::Present);
+    stride > 1
+        && present.zip(selection.choices.chunks_exact(stride)).all(|(patch, choices)| {
+            let (key, lanes) = (choices[0], &choices[1..]);
+            let is_alike = |&lane: &Choice| lane == lanes[0] && lane.source != Source::Nothing;
+            lanes.iter().all(is_alike) && key == key_beside(lanes[0], patch.slot, standing)
+        })
+}
+
+/// The choice of a key whose lanes are all chosen like this, if it is that of the row where one stands.
+fn key_beside(lane: Choice, slot: u32, standing: &Standing) -> Choice {
+    match standing.rows[slot as usize] {
+        NO_ROW => lane,
+        _ => Choice { source: Source::Current(slot), inferred: false },
+    }
+}
+
 /// Where the key of a slot without a row is recorded first.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FirstFact {
@@ -184,4 +232,32 @@ fn never_mentioned(input: &DatasetInput, standing: &Standing) -> Result<Vec<u64>
         }
     }
     Ok(never)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_left_out_come_back_as_they_were() {
+        let standing = Standing { rows: vec![7, NO_ROW, 9], ..Standing::default() };
+        let patch = |slot, fate| Patch { slot, fate, first: 0, contradicted: false, refilled: false };
+        let of = |source| Choice { source, inferred: false };
+        let (own, before) = (of(Source::Current(0)), of(Source::Before(4)));
+        let patches = vec![patch(0, Fate::Present), patch(1, Fate::Present), patch(2, Fate::Absent)];
+        let choices = vec![own, before, before, before, before, before];
+        let selection = select::Selection { patches, choices };
+        assert!(is_one_beside_keys(&selection, &standing, 3));
+        let kept = selection.choices.iter().skip(1).step_by(3).copied().collect();
+        let patches = selection.patches.clone();
+        let mut parts = Selected { patches, choices: kept, keys_by_row: true, ..Selected::default() };
+        parts.widen(&standing, 3);
+        assert_eq!((parts.choices, parts.keys_by_row), (selection.choices.clone(), false));
+        for other in [of(Source::Nothing), of(Source::Before(5))] {
+            let mut selection =
+                select::Selection { patches: selection.patches.clone(), choices: selection.choices.clone() };
+            selection.choices[2] = other;
+            assert!(!is_one_beside_keys(&selection, &standing, 3));
+        }
+    }
 }
