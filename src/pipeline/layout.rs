@@ -12,13 +12,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::Int64Type;
+use arrow::array::ArrayRef;
 use arrow_row::{RowConverter, Rows};
 use rayon::prelude::*;
 
 use super::inputs::DatasetInput;
-use super::standing::{Standing, key_order, place};
+use super::standing::{Standing, integers, key_order, place};
 use crate::error::{Error, Result};
 use crate::replay::select::{Fate, NO_ROW, Source};
 
@@ -190,7 +189,7 @@ impl Touched {
     }
 
     /// Sorts patches, given in parts in their order, by group and row.
-    pub(super) fn of(groups: usize, parts: Vec<impl Iterator<Item = Placed> + Send>) -> Self {
+    pub(super) fn of(groups: usize, parts: Vec<impl Iterator<Item = Placed> + Clone + Send>) -> Self {
         let parts: Vec<Self> = parts.into_par_iter().map(|part| Self::of_part(groups, part)).collect();
         let mut touched = Self::default();
         let (mut number, mut edits) = (0, Vec::with_capacity(parts.len()));
@@ -216,8 +215,13 @@ impl Touched {
     }
 
     /// Patches by group in the order in which they come, present ones numbered from 0.
-    fn of_part(groups: usize, patches: impl Iterator<Item = Placed>) -> Self {
-        let mut touched = Self { groups: vec![Vec::new(); groups], ..Self::default() };
+    fn of_part(groups: usize, patches: impl Iterator<Item = Placed> + Clone) -> Self {
+        let mut counts = vec![0; groups];
+        for patch in patches.clone().filter(|patch| patch.row != NO_ROW) {
+            counts[place(patch.row).0] += 1;
+        }
+        let groups = counts.into_iter().map(Vec::with_capacity).collect();
+        let mut touched = Self { groups, ..Self::default() };
         for patch in patches {
             let is_present = patch.fate == Fate::Present;
             if patch.row != NO_ROW {
@@ -300,7 +304,7 @@ impl Restored {
         let mut order: Vec<u32> = (0..numbers.len() as u32).collect();
         // Equal keys cannot be; equal rows of a keyless table are alike. Numbers settle the rest.
         let number = |at: u32| numbers[at as usize];
-        let integers = integers(&columns);
+        let integers = integers(&columns.iter().collect::<Vec<_>>());
         match integers {
             Some(keys) => order.par_sort_unstable_by_key(|&at| (keys[at as usize], number(at))),
             None => order.par_sort_unstable_by(|&a, &b| {
@@ -339,13 +343,6 @@ impl Restored {
             }
         }
     }
-}
-
-/// The values of a key of one 64-bit integer column without nulls.
-fn integers(key: &[ArrayRef]) -> Option<&[i64]> {
-    let [column] = key else { return None };
-    let column = column.as_primitive_opt::<Int64Type>()?;
-    (column.null_count() == 0).then(|| column.values().as_ref())
 }
 
 fn one_group(
@@ -403,7 +400,7 @@ fn joining_places(
     let batch = input.read_current(group, input.schema.key())?;
     let columns: Vec<ArrayRef> = batch.columns().iter().map(Arc::clone).collect();
     let (mut at, mut places) = (0, Vec::with_capacity(joining.len()));
-    if let (Some(own), Some(keys)) = (integers(&columns), &restored.integers) {
+    if let (Some(own), Some(keys)) = (integers(&columns.iter().collect::<Vec<_>>()), &restored.integers) {
         for &key in &keys[joining] {
             at += own[at..].iter().take_while(|&&own| own < key).count();
             places.push(at);

@@ -44,7 +44,8 @@ pub(super) struct Rebuilt<'a> {
     choices: Vec<Choice>,
     /// Entries per present patch in `choices`.
     stride: usize,
-    /// Whether key and lanes of every patch lie together, so that all columns have the same pieces.
+    /// Whether key and lanes of every patch lie together, so that all columns have the same pieces. Not looked
+    /// at where one choice per patch tells all.
     pub(super) is_whole: bool,
     /// Whether what supplies the lanes of every patch is one and the same, and stands in the layout. It supplies
     /// the key too, or does so unless `keys_by_row`.
@@ -474,10 +475,15 @@ impl<'a> Rebuilt<'a> {
 
     /// The columns of the snapshot: those of the current state, nullable where a cell may be unknown.
     fn output_schema(&self) -> SchemaRef {
-        let is_unknown = |lane: usize| {
-            self.choices.par_chunks(self.stride).any(|choices| choices[lane].source == Source::Nothing)
+        let stride = self.stride;
+        let note = |mut unknown: Vec<bool>, choices: &[Choice]| {
+            let nothing = choices.iter().map(|choice| choice.source == Source::Nothing);
+            unknown.iter_mut().zip(nothing).for_each(|(unknown, nothing)| *unknown |= nothing);
+            unknown
         };
-        let mut unknown: Vec<bool> = (0..self.stride).map(is_unknown).collect();
+        let either = |a: Vec<bool>, b: Vec<bool>| a.into_iter().zip(b).map(|(a, b)| a | b).collect();
+        let none = || vec![false; stride];
+        let mut unknown = self.choices.par_chunks(stride).fold(none, note).reduce(none, either);
         let one = unknown[0];
         unknown.resize(1 + self.input.lanes.count(), one);
         let fields = self.input.schema.arrow().fields().iter().enumerate();

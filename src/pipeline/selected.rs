@@ -67,7 +67,7 @@ impl Selected {
     ) {
         let stride = 1 + input.lanes.count();
         let is_one = |of: &select::Selection| is_one_beside_keys(of, standing, stride);
-        let is_narrow = !input.schema.is_keyless() && selections.par_iter().all(is_one);
+        let is_narrow = !input.schema.is_keyless() && selections.iter().all(is_one);
         if self.patches.is_empty() {
             self.keys_by_row = is_narrow;
         } else if self.keys_by_row && !is_narrow {
@@ -119,7 +119,7 @@ impl Selected {
         &'a self,
         standing: &'a Standing,
         stride: usize,
-    ) -> Vec<impl Iterator<Item = Placed> + Send + 'a> {
+    ) -> Vec<impl Iterator<Item = Placed> + Clone + Send + 'a> {
         let size = PART_MIN.max(self.patches.len().div_ceil(PARTS_MAX));
         let present = |part: &[Patch]| part.iter().filter(|patch| patch.fate == Fate::Present).count();
         let present: Vec<usize> = self.patches.par_chunks(size).map(present).collect();

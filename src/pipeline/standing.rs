@@ -303,12 +303,14 @@ fn read_group(
     let nulls = canon::null_keys(&key_refs);
     let mut found = Group::new(batch.num_rows());
     found.null_keys = nulls.iter().map(|&row| locator(group, row)).collect();
-    match sorted {
-        // Identities of such keys are dearer than looking them up.
-        Some(sorted) if let Some(keys) = integers(&key_refs).filter(|_| rises(&key_refs) == Some(true)) => {
+    // Identities of such keys are dearer than looking them up.
+    let is_plain = sorted.is_some() && rises(&key_refs) == Some(true);
+    let rising = if is_plain { integers(&key_refs) } else { None };
+    match (sorted, rising) {
+        (Some(sorted), Some(keys)) => {
             sorted.look_up(&mut found, group, keys.iter().copied(), knows_all);
         }
-        Some(sorted) if nulls.is_empty() && rises_by_id(&ids) => {
+        (Some(sorted), None) if nulls.is_empty() && rises_by_id(&ids) => {
             sorted.look_up(&mut found, group, ids.iter().map(|&id| id as i64), knows_all);
         }
         _ => look_up(&mut found, histories, group, &ids, &nulls, knows_all),
@@ -557,7 +559,7 @@ fn rises(keys: &[&ArrayRef]) -> Option<bool> {
 }
 
 /// The values of a key of one 64-bit integer column without nulls.
-fn integers<'a>(keys: &[&'a ArrayRef]) -> Option<&'a [i64]> {
+pub(super) fn integers<'a>(keys: &[&'a ArrayRef]) -> Option<&'a [i64]> {
     let [key] = keys else { return None };
     let key = key.as_primitive_opt::<Int64Type>().filter(|key| key.null_count() == 0)?;
     Some(key.values())

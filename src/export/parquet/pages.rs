@@ -77,7 +77,7 @@ thread_local! {
     static ZSTD: RefCell<Option<(i32, Zstd)>> = const { RefCell::new(None) };
 }
 
-/// A compressor of pages, whose tables are no larger than pages need.
+/// A compressor whose tables are no larger than data pages need; dictionaries of many megabytes might use more.
 fn compressor(level: i32) -> std::io::Result<Zstd> {
     let mut compressor = Zstd::new(level)?;
     if level == 1 {
@@ -254,7 +254,8 @@ impl Pages {
         })
     }
 
-    /// Bit-packed values rarely get smaller, so a piece tells whether it is worth trying.
+    /// Bit-packed values rarely get smaller, so a piece tells whether it is worth trying. What repeats at longer
+    /// distances than that is not found.
     fn compress_packed(&self, plain: &[u8]) -> Result<Vec<u8>, ParquetError> {
         let middle = plain.len() / 2;
         match plain.get(middle..middle + PIECE) {

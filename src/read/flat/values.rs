@@ -327,13 +327,13 @@ impl Texts {
     ) -> Result<(), ParquetError> {
         match chosen {
             Chosen::All => {
-                self.make_room(page.len().saturating_sub(*at));
+                self.make_room(page.len().saturating_sub(*at).min(present * SHORT));
                 for _ in 0..present {
                     self.next(page, at)?;
                 }
             }
             Chosen::Valid(valid) => {
-                self.make_room(page.len().saturating_sub(*at));
+                self.make_room(page.len().saturating_sub(*at).min(present * SHORT));
                 for row in 0..valid.len {
                     if valid.get(row) {
                         self.next(page, at)?;
