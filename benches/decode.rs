@@ -3,7 +3,7 @@
 //!
 //! `ASOF_BENCH_TEXTS` names a folder into which the texts are written, for `decode_peers.py`; MB/s by the processor time
 //! of the thread are then printed too, which a busy machine disturbs less.
-#![allow(missing_docs, clippy::expect_used, reason = "a bench is a program of its own")]
+#![allow(missing_docs, clippy::expect_used, clippy::print_stderr, reason = "a bench is a program of its own")]
 
 use std::io::Cursor;
 use std::path::Path;

@@ -142,7 +142,7 @@ fn every_format_is_compared_cell_by_cell() {
         let found = other["restatements"].as_array().unwrap();
         assert_eq!(found.len(), 1, "{format}: {found:?}");
         assert_eq!((&found[0]["key"], &found[0]["amount"]), (&"id=2".into(), &"79.00".into()));
-        std::fs::remove_file(folder.join(&format!("p/t.{format}"))).unwrap();
+        std::fs::remove_file(folder.join(format!("p/t.{format}"))).unwrap();
         let output = folder.run(&["drill", "p"]);
         assert_eq!(output.status, 1, "{format}: what is stated is not there");
         assert!(output.stdout.contains("**Not trusted**"), "{}", output.stdout);
@@ -295,7 +295,7 @@ fn a_package_as_known_at_a_moment_is_rebuilt_as_known_then() {
         assert_eq!(output.status, 0, "{known_at}: {output:?}");
     }
     let balance =
-        |out: &str| table::texts(&table::read_parquet(&folder.join(&format!("{out}/accounts.parquet"))));
+        |out: &str| table::texts(&table::read_parquet(&folder.join(format!("{out}/accounts.parquet"))));
     assert_ne!(balance("late"), balance("early"), "the second moment matters");
 }
 

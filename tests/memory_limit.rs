@@ -43,7 +43,7 @@ fn write(folder: &Folder, again: bool) {
     changes.iter().for_each(|(id, _, new)| last[*id as usize] = new.as_ref());
     for (id, last) in last.iter().enumerate() {
         ids.extend(last.map(|_| id as i64));
-        texts.extend(last.map(|last| last.clone()));
+        texts.extend(last.cloned());
     }
     if again {
         ids.extend(ids.last().copied());

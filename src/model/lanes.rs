@@ -271,7 +271,7 @@ pub struct LaneStates<'a> {
 
 impl LaneStates<'_> {
     /// Per lane, the [`CellState`] code that all of its cells have in one image.
-    pub fn of(&self, row: usize) -> impl Iterator<Item = u8> + ExactSizeIterator {
+    pub fn of(&self, row: usize) -> impl ExactSizeIterator<Item = u8> {
         let is_present = self.images.is_present(row);
         self.lanes.iter().map(move |states| match states {
             _ if !is_present => CellState::Absent as u8,

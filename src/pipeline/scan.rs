@@ -291,7 +291,9 @@ impl Histories {
     /// Adds facts of keys that have a history, from changes before those of it, and what became no fact.
     pub(super) fn add(&mut self, scanned: Vec<Result<facts::Scanned>>, lanes: usize) -> Result<()> {
         let mut parts: Vec<Vec<Facts>> = self.shards.iter().map(|_| Vec::new()).collect();
-        scanned.into_iter().try_for_each(|part| Ok(self.take_in(part?, &mut parts)))?;
+        for part in scanned {
+            self.take_in(part?, &mut parts);
+        }
         let joined = |(shard, mut parts): (&mut Shard, Vec<Facts>)| {
             if !parts.is_empty() {
                 parts.push(std::mem::take(&mut shard.facts));
@@ -414,7 +416,9 @@ pub(super) fn collect(
 ) -> Result<Histories> {
     let mut histories = Histories { held: 0..shards, ..Histories::default() };
     let mut parts: Vec<Vec<Facts>> = (0..shards).map(|_| Vec::new()).collect();
-    scanned.into_iter().try_for_each(|part| Ok(histories.take_in(part?, &mut parts)))?;
+    for part in scanned {
+        histories.take_in(part?, &mut parts);
+    }
     histories.truncates = histories.truncate_indices.iter().map(|&i| ranks.of(i)).collect();
     histories.truncates.retain(|&rank| rank != crate::model::rank::DROPPED);
     histories.truncates.sort_unstable();

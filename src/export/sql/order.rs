@@ -41,7 +41,7 @@ pub(super) fn let_go(tables: &[ScriptTable<'_>], steps: &[Step]) -> LetGo {
         for (of, to) in &tables[step.table].references {
             let target = places.get(&(*to, values(row, of, step.row)));
             if target.is_some_and(|&target| target <= place) {
-                let known = columns.entry((step.table, step.part, step.row)).or_insert_with(Vec::new);
+                let known = columns.entry((step.table, step.part, step.row)).or_default();
                 let nullable = of.iter().filter(|c| !tables[step.table].changes.key.contains(c));
                 known.extend(nullable);
             }

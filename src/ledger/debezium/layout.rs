@@ -484,40 +484,42 @@ mod tests {
         Some(format!("{}>{} {:?}", image(&event.before), image(&event.after), event.source))
     }
 
-    #[test]
-    fn what_an_earlier_object_shows_of_a_later_one_is_true() {
+    /// Cells of all kinds; what is broken stands behind the first twelve.
+    const CELLS: [&str; 27] = [
+        "1",
+        "12",
+        "123",
+        "-1",
+        "1.5",
+        "1e5",
+        "null",
+        "true",
+        "\"\"",
+        "\"a\"",
+        "\"ab\"",
+        "\"ä\"",
+        "1.50",
+        "nul",
+        "tru",
+        "\"a\\\"\"",
+        "\"a\"b\"",
+        "[1]",
+        "[1,2]",
+        "{\"a\":1}",
+        "{}",
+        "01",
+        "",
+        "1 ",
+        " 1",
+        "ä",
+        "\"ö\"",
+    ];
+
+    const NAMES: [&str; 5] = ["id", "n", "third", "fourth", "the fifth has a long name"];
+
+    /// Records laid out alike, and whether each is sound.
+    fn alike() -> Vec<(String, bool)> {
         let mut random = crate::testing::Prng::new(11);
-        let cells_of_all_kinds = [
-            "1",
-            "12",
-            "123",
-            "-1",
-            "1.5",
-            "1e5",
-            "null",
-            "true",
-            "\"\"",
-            "\"a\"",
-            "\"ab\"",
-            "\"ä\"",
-            "1.50",
-            "nul",
-            "tru",
-            "\"a\\\"\"",
-            "\"a\"b\"",
-            "[1]",
-            "[1,2]",
-            "{\"a\":1}",
-            "{}",
-            "01",
-            "",
-            "1 ",
-            " 1",
-            "ä",
-            "\"ö\"",
-        ];
-        let mut sound_ones = Vec::new();
-        let names = ["id", "n", "third", "fourth", "the fifth has a long name"];
         let of_source = ["lsn", "db", "txId", "ts_us", "pos"];
         let object = |(names, cells): ([&str; 5], &[&str; 5])| {
             let members: Vec<String> = names.iter().zip(cells).map(|(n, c)| format!("\"{n}\":{c}")).collect();
@@ -529,38 +531,44 @@ mod tests {
             let mut cells = last;
             for cell in cells.iter_mut().flatten().filter(|_| round > 0) {
                 // Some broken ones, but not in most records.
-                let kinds = if random.below(30) == 0 { cells_of_all_kinds.len() } else { 12 };
+                let kinds = if random.below(30) == 0 { CELLS.len() } else { 12 };
                 if random.below(4) == 0 {
-                    *cell = cells_of_all_kinds[random.index(kinds)];
+                    *cell = CELLS[random.index(kinds)];
                 }
             }
             if random.below(2) == 0 {
                 cells[1] = cells[0];
-                cells[1][random.index(5)] = cells_of_all_kinds[random.index(12)];
+                cells[1][random.index(5)] = CELLS[random.index(12)];
             }
             let [before, after, source] =
-                [(names, &cells[0]), (names, &cells[1]), (of_source, &cells[2])].map(object);
-            texts.push(format!(r#"{{"before":{before},"after":{after},"source":{source},"op":"u"}}"#));
+                [(NAMES, &cells[0]), (NAMES, &cells[1]), (of_source, &cells[2])].map(object);
             let is_json = |cell: &&str| {
                 serde_json::from_str::<&serde_json::value::RawValue>(cell).is_ok_and(|raw| raw.get() == *cell)
             };
             let sound = cells.iter().flatten().all(is_json);
-            sound_ones.push(sound);
+            let text = format!(r#"{{"before":{before},"after":{after},"source":{source},"op":"u"}}"#);
+            texts.push((text, sound));
             if sound {
                 last = cells;
             }
         }
+        texts
+    }
+
+    #[test]
+    fn what_an_earlier_object_shows_of_a_later_one_is_true() {
+        let texts = alike();
         let mut layouts = Layouts::default();
-        layouts.learn(&texts[0]);
+        layouts.learn(&texts[0].0);
         let mut found = 0;
-        for (text, sound) in texts.iter().zip(sound_ones) {
+        for (text, sound) in &texts {
             // Alone, a record has no earlier block; its images have each other, so strict parsing is the judge of them.
             let mut alone = Layouts::default();
-            alone.learn(&texts[0]);
+            alone.learn(&texts[0].0);
             let expected = all(&mut alone, text);
             assert_eq!(all(&mut layouts, text), expected, "{text}");
-            assert_eq!(expected.is_some(), sound, "{text}");
-            if sound {
+            assert_eq!(expected.is_some(), *sound, "{text}");
+            if *sound {
                 found += 1;
                 let value: serde_json::Value = serde_json::from_str(text).unwrap();
                 let event = layouts.event(text, None).unwrap();
@@ -570,7 +578,7 @@ mod tests {
                     let Some(Members::Laid(_, values)) = image.as_ref().and_then(|i| i.members) else {
                         continue;
                     };
-                    for (raw, name) in values.iter().zip(names) {
+                    for (raw, name) in values.iter().zip(NAMES) {
                         let raw: serde_json::Value = serde_json::from_str(raw).unwrap();
                         assert_eq!(raw, value[side][name], "{text}");
                     }

@@ -71,7 +71,7 @@ fn dataset(run: &Run, number: usize, (snapshot, added): (&str, &[&str])) -> Resu
         true => (stream::left_out(input)?, stream::ledger(run, number)?),
         false => {
             whole(run, number)?;
-            (Vec::new(), SqlLedger::Table(ledger(run, number)?))
+            (Vec::new(), SqlLedger::Table(Box::new(ledger(run, number)?)))
         }
     };
     let current = (names(input.table.files()), source(input.table.format(), &input.plan.current.source)?);

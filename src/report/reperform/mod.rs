@@ -70,7 +70,7 @@ pub enum SqlImage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SqlLedger {
     /// A table with columns for op, time and both images.
-    Table(SqlTable),
+    Table(Box<SqlTable>),
     /// Some tables of a stream: its number among the script's streams, how its records name the
     /// tables, and how many changes of them the program read.
     Stream(usize, Vec<String>, u64),

@@ -251,7 +251,7 @@ pub(super) fn numbers(kind: &SqlStreamKind, columns: &[&SqlColumn], p: &str) -> 
         )
     };
     let names: Vec<String> = texts.iter().map(|c| text(&c.name)).collect();
-    let counts: Vec<String> = texts.iter().map(|c| is_number(&c)).collect();
+    let counts: Vec<String> = texts.iter().map(is_number).collect();
     format!(
         "SET VARIABLE {p}_numbers = (SELECT map([{}], [{}]) FROM {p}_current);\n",
         names.join(", "),
