@@ -12,7 +12,7 @@
 #   --dir     where data is generated and kept for the next time (target/peers)
 #   --bench   where gen.py and peers.py lie (../shared/bench)
 #
-# Needs python3 with duckdb. Set ASOF to measure a binary that is already built.
+# Needs python3 with duckdb and pytz. Set ASOF to measure a binary that is already built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

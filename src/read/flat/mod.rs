@@ -16,6 +16,7 @@ mod page;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod values;
 
 use std::fs::File;

@@ -13,6 +13,7 @@ use parquet::errors::ParquetError;
 use super::header::damaged;
 use super::hybrid::word;
 use super::levels::Bits;
+use super::texts::Texts;
 
 /// The place of a row that has no value.
 pub(super) const NULL: u32 = u32::MAX;
@@ -28,12 +29,6 @@ pub(super) enum Chosen<'a> {
     Places(&'a [u32]),
 }
 
-/// Texts up to this length are copied as so many bytes, whatever their length.
-const SHORT: usize = 32;
-
-/// Bytes by which the space for texts grows at least.
-const ROOM_MIN: usize = 1 << 10;
-
 /// Values on their way into an array. Floating-point numbers are their bits.
 #[derive(Debug)]
 pub(super) enum Values {
@@ -43,17 +38,6 @@ pub(super) enum Values {
     Bytes(Texts),
     /// Keys of a dictionary that the array keeps.
     Keys(Vec<i32>),
-}
-
-/// Texts or bytes one behind the other.
-#[derive(Debug)]
-pub(super) struct Texts {
-    /// Where each text begins, and where the last one ends.
-    offsets: Vec<i32>,
-    /// The texts, then space: it is cheaper to write into it than to append.
-    bytes: Vec<u8>,
-    /// Where the texts end.
-    end: usize,
 }
 
 /// The entries of a chunk's dictionary.
@@ -137,17 +121,11 @@ impl Values {
                 append(values, indices, chosen, |i| entries[*i as usize]);
             }
             (Self::Bytes(texts), Self::Bytes(entries)) => {
-                within(indices, entries.offsets.len() - 1)?;
+                within(indices, entries.count())?;
                 let mut chosen_indices = Vec::with_capacity(indices.len());
                 append(&mut chosen_indices, indices, chosen, |i| i + 1);
-                for index in chosen_indices {
-                    // 0: no value.
-                    if let Some(index) = index.checked_sub(1) {
-                        let [start, end] = [0, 1].map(|more| entries.offsets[index as usize + more] as usize);
-                        texts.put(&entries.bytes, start, end);
-                    }
-                    texts.end()?;
-                }
+                // 0: no value.
+                chosen_indices.iter().try_for_each(|index| texts.entry(entries, index.checked_sub(1)))?;
             }
             _ => return Err(damaged("indices of a column that has no dictionary")),
         }
@@ -175,8 +153,8 @@ impl Values {
                 let bits = BooleanBuffer::new(Buffer::from_vec(bits.words), 0, bits.len);
                 Arc::new(BooleanArray::new(bits, valid))
             }
-            Self::Bytes(Texts { offsets, mut bytes, end }) => {
-                bytes.truncate(end);
+            Self::Bytes(texts) => {
+                let (offsets, bytes) = texts.finish();
                 let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
                 match data_type {
                     DataType::Utf8 => Arc::new(StringArray::try_new(offsets, bytes.into(), valid)?),
@@ -310,127 +288,7 @@ fn spread(mut bits: u64, mut mask: u64) -> u64 {
     spread
 }
 
-impl Texts {
-    /// None yet, with room for so many ends.
-    fn with_room(texts: usize) -> Self {
-        let mut offsets = Vec::with_capacity(texts + 1);
-        offsets.push(0);
-        Self { offsets, bytes: Vec::new(), end: 0 }
-    }
-
-    /// Texts stand behind their lengths, so the way to one leads past all before it.
-    fn plain(
-        &mut self,
-        (page, at): (&[u8], &mut usize),
-        present: usize,
-        chosen: Chosen<'_>,
-    ) -> Result<(), ParquetError> {
-        match chosen {
-            Chosen::All => {
-                self.make_room(page.len().saturating_sub(*at).min(present * SHORT));
-                for _ in 0..present {
-                    self.next(page, at)?;
-                }
-            }
-            Chosen::Valid(valid) => {
-                self.make_room(page.len().saturating_sub(*at).min(present * SHORT));
-                for row in 0..valid.len {
-                    if valid.get(row) {
-                        self.next(page, at)?;
-                    } else {
-                        self.end()?;
-                    }
-                }
-            }
-            Chosen::Places(places) => return self.chosen((page, at), present, places),
-        }
-        Ok(())
-    }
-
-    fn chosen(
-        &mut self,
-        (page, at): (&[u8], &mut usize),
-        present: usize,
-        places: &[u32],
-    ) -> Result<(), ParquetError> {
-        let mut next = 0;
-        for &place in places {
-            if place == NULL {
-                self.end()?;
-                continue;
-            }
-            for _ in next..place {
-                *at = text(page, *at)?.1;
-            }
-            self.next(page, at)?;
-            next = place + 1;
-        }
-        for _ in next as usize..present {
-            *at = text(page, *at)?.1;
-        }
-        Ok(())
-    }
-
-    /// Appends the text whose length stands here, and goes past it.
-    #[inline]
-    fn next(&mut self, page: &[u8], at: &mut usize) -> Result<(), ParquetError> {
-        let (from, end) = text(page, *at)?;
-        self.put(page, from, end);
-        *at = end;
-        self.end()
-    }
-
-    /// Ends a text.
-    #[inline]
-    fn end(&mut self) -> Result<(), ParquetError> {
-        let end = i32::try_from(self.end);
-        self.offsets.push(end.map_err(|_| damaged("more than 2 GiB of text in a row group"))?);
-        Ok(())
-    }
-
-    /// Appends a part of a text. A copy of fixed length is no call; what is too much is written over.
-    #[inline]
-    fn put(&mut self, from: &[u8], start: usize, end: usize) {
-        let length = end - start;
-        match (from[start..].first_chunk::<SHORT>(), self.bytes[self.end..].first_chunk_mut()) {
-            (Some(more), Some(room)) if length <= SHORT => *room = *more,
-            _ => self.put_any(&from[start..end]),
-        }
-        self.end += length;
-    }
-
-    fn put_any(&mut self, text: &[u8]) {
-        let end = self.end + text.len();
-        if end > self.bytes.len() {
-            self.make_room(text.len().max(self.end / 2).max(ROOM_MIN));
-        }
-        self.bytes[self.end..end].copy_from_slice(text);
-    }
-
-    /// Room for so many bytes, behind which a copy of fixed length may go on.
-    fn make_room(&mut self, bytes: usize) {
-        let size = self.end + bytes + SHORT;
-        if self.bytes.is_empty() {
-            // Fresh memory is zero already.
-            self.bytes = vec![0; size];
-        } else if size > self.bytes.len() {
-            self.bytes.resize(size, 0);
-        }
-    }
-}
-
-/// Where the text whose length stands here begins and ends.
-#[inline]
-fn text(page: &[u8], at: usize) -> Result<(usize, usize), ParquetError> {
-    let length = page.get(at..).and_then(<[u8]>::first_chunk).ok_or_else(cut_off)?;
-    let from = at + 4;
-    match from.checked_add(u32::from_le_bytes(*length) as usize) {
-        Some(end) if end <= page.len() => Ok((from, end)),
-        _ => Err(cut_off()),
-    }
-}
-
-fn cut_off() -> ParquetError {
+pub(super) fn cut_off() -> ParquetError {
     damaged("fewer values in a page than its header says")
 }
 
