@@ -91,8 +91,8 @@ impl RecentPieces {
     }
 }
 
-/// The patches among the rows of a layout, in order: number, the row each stands over, what supplies its first lane.
-fn patches(layout: &Layout) -> impl Iterator<Item = (u32, Option<u32>, Source)> {
+/// The patches among the rows of a layout, in order.
+fn patches(layout: &Layout) -> impl Iterator<Item = OfPatch> {
     layout.runs().filter_map(|part| match part {
         Part::Patch { number, over, source } => Some((number, over, source)),
         Part::Keep(_) => None,
@@ -130,20 +130,19 @@ impl Rebuilt<'_> {
             });
         }
         if self.is_whole {
-            // Choices lie all over memory: a loop of nothing else has many of them under way at a time.
-            let sources = patches(layout).map(|(number, over, _)| (self.source(number, lane), own(over)));
-            let mut sources = sources.collect::<Vec<(Source, u64)>>().into_iter();
-            return pieces_of(layout.runs(), |_| {
-                self.cell(images, sources.next().unwrap_or((Source::Nothing, NO_ROW)))
+            let source = |number| self.source(number, lane);
+            return pieces_of(layout.runs(), |(number, over, _)| {
+                self.cell(images, (source(number), own(over)))
             });
         }
         let sources = self.recent.sources(group);
         let listed = &sources.get_or_init(|| self.group_sources(layout))[lane];
         let mut listed = listed.iter().copied().peekable();
-        let mut places = 0..;
+        let mut next = 0;
         pieces_of(layout.runs(), |(_, over, _)| {
-            let place = places.next();
-            let source = listed.next_if(|(at, _)| Some(*at) == place).map(|(_, source)| source);
+            let place = next;
+            next += 1;
+            let source = listed.next_if(|(at, _)| *at == place).map(|(_, source)| source);
             match (source, over) {
                 (None, Some(row)) => (0, row),
                 (source, over) => self.cell(images, (source.unwrap_or(Source::Nothing), own(over))),

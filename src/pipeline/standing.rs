@@ -296,9 +296,12 @@ fn read_group(
     let keys: Vec<&ArrayRef> = keys.iter().collect();
     let normalised = input.normalised_keys(&keys)?;
     let key_refs: Vec<&ArrayRef> = normalised.iter().collect();
-    let ids = LazyCell::new(|| match keyless {
-        true => facts::whole_row_ids(&arrays, batch.num_rows(), scan),
-        false => canon::key_ids(&key_refs, scan.seed),
+    let ids = LazyCell::new(|| {
+        if keyless {
+            facts::whole_row_ids(&arrays, batch.num_rows(), scan)
+        } else {
+            canon::key_ids(&key_refs, scan.seed)
+        }
     });
     let nulls = canon::null_keys(&key_refs);
     let mut found = Group::new(batch.num_rows());

@@ -251,8 +251,7 @@ const NOTHING_BETWEEN: (u128, u128) = (u128::MAX, 0);
 /// lacks, whatever comes behind it.
 #[inline]
 fn prefix_of(first: &[u8; SHORT], length: usize) -> u128 {
-    let (all, _) = first.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
-    let number = u128::from_be_bytes(*all);
+    let number = u128::from_be_bytes(std::array::from_fn(|at| first[at]));
     match 16_u32.saturating_sub(length as u32) * 8 {
         0 => number,
         u128::BITS => 0,
