@@ -8,27 +8,52 @@ pub(super) const LENGTH_MAX: usize = u64::BITS.div_ceil(7) as usize;
 
 /// Appends the runs of `values`, each of `width` bits (1 to 32).
 pub(super) fn indices(values: &[u32], width: u32, out: &mut Vec<u8>) {
-    let (mut at, mut packed_from) = (0_usize, 0_usize);
-    for run in values.chunk_by(|a, b| a == b) {
-        // Bit-packed values come in eights, so a run first fills those before it.
-        let fill = (at - packed_from).next_multiple_of(8) - (at - packed_from);
-        let end = at + run.len();
-        if run.len() >= fill + RUN_MIN {
-            packed(&values[packed_from..at + fill], width, out);
-            varint(((run.len() - fill) as u64) << 1, out);
-            out.extend_from_slice(&run[0].to_le_bytes()[..width.div_ceil(8) as usize]);
-            packed_from = end;
+    let (mut at, mut packed_from) = (0, 0);
+    // Bit-packed values come in eights, so a run begins behind a number of them.
+    while let Some(next) = values.get(at..at + RUN_MIN) {
+        let value = next[0];
+        // Without a branch per value: indices of few entries repeat often and briefly.
+        if next.iter().fold(0, |differs, other| differs | (value ^ other)) != 0 {
+            at += EIGHT;
+            continue;
         }
-        at = end;
+        let length = values[at..].iter().take_while(|other| **other == value).count();
+        packed(&values[packed_from..at], width, out);
+        varint((length as u64) << 1, out);
+        out.extend_from_slice(&value.to_le_bytes()[..width.div_ceil(8) as usize]);
+        at += length;
+        packed_from = at;
     }
     packed(&values[packed_from..], width, out);
 }
+
+const EIGHT: usize = 8;
 
 fn packed(values: &[u32], width: u32, out: &mut Vec<u8>) {
     if values.is_empty() {
         return;
     }
-    varint((values.len().div_ceil(8) as u64) << 1 | 1, out);
+    varint((values.len().div_ceil(EIGHT) as u64) << 1 | 1, out);
+    let width = width as usize;
+    let (eights, rest) = values.as_chunks::<EIGHT>();
+    out.reserve((eights.len() + 1) * width + size_of::<u64>());
+    eights.iter().for_each(|values| eight(values, width, out));
+    if !rest.is_empty() {
+        // The last eight are filled up with zeros.
+        let mut last = [0; EIGHT];
+        last[..rest.len()].copy_from_slice(rest);
+        eight(&last, width, out);
+    }
+}
+
+/// Appends eight values, which take as many bytes as one takes bits.
+fn eight(values: &[u32; EIGHT], width: usize, out: &mut Vec<u8>) {
+    let end = out.len() + width;
+    if width <= EIGHT {
+        let bits = values.iter().rev().fold(0, |bits, &value| bits << width | u64::from(value));
+        out.extend_from_slice(&bits.to_le_bytes());
+        return out.truncate(end);
+    }
     let (mut bits, mut filled) = (0_u64, 0);
     for &value in values {
         bits |= u64::from(value) << filled;
@@ -39,10 +64,8 @@ fn packed(values: &[u32], width: u32, out: &mut Vec<u8>) {
             filled -= 32;
         }
     }
-    // The last eight are filled up with zeros.
-    let missing = values.len().next_multiple_of(8) - values.len();
-    let rest = (filled as usize + missing * width as usize).div_ceil(8);
-    out.extend(bits.to_le_bytes().into_iter().chain(std::iter::repeat(0)).take(rest));
+    out.extend_from_slice(&bits.to_le_bytes());
+    out.truncate(end);
 }
 
 /// Appends definition levels of `rows` cells that are all there.
