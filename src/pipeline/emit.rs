@@ -333,15 +333,13 @@ type OfPatch = (u32, Option<u32>, Source);
 /// The pieces of rows, given where the cell of each patch among them is.
 fn pieces_of(rows: impl Iterator<Item = Part>, mut cell: impl FnMut(OfPatch) -> Reference) -> GroupPieces {
     let mut pieces = Pieces::default();
-    for part in rows {
-        match part {
-            Part::Keep(rows) => pieces.keep(rows),
-            Part::Patch { number, over, source } => {
-                let (array, row) = cell((number, over, source));
-                pieces.supply(array, row);
-            }
+    rows.for_each(|part| match part {
+        Part::Keep(rows) => pieces.keep(rows),
+        Part::Patch { number, over, source } => {
+            let (array, row) = cell((number, over, source));
+            pieces.supply(array, row);
         }
-    }
+    });
     let named = pieces.number_arrays();
     GroupPieces { pieces: Arc::new(pieces), named }
 }

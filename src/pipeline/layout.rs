@@ -205,9 +205,7 @@ impl Touched {
                 let numbered = |patch| if patch == GONE { GONE } else { number + patch };
                 all.extend(of[group].iter().map(|edit| Edit { patch: numbered(edit.patch), ..*edit }));
             }
-            // Where the newest rows change, nearly all are in one group.
-            all.par_sort_unstable_by_key(|e| (e.at, e.patch));
-            all
+            in_order(all)
         };
         touched.groups = (0..groups).into_par_iter().map(joined).collect();
         touched.present = number;
@@ -237,6 +235,35 @@ impl Touched {
         touched
     }
 }
+
+/// Edits in order of rows, those of one row in order of patches.
+///
+/// Edits lie among rows about evenly: put down by the leading bits of their row, they need sorting by the few alone.
+fn in_order(edits: Vec<Edit>) -> Vec<Edit> {
+    let Some(last) = edits.iter().map(|edit| edit.at).max() else { return edits };
+    let together = (last as usize / edits.len() + 1) * EDITS_TOGETHER;
+    let bucket = |at: u32| (at >> together.ilog2()) as usize;
+    let mut ends = vec![0_u32; bucket(last) + 1];
+    edits.iter().for_each(|edit| ends[bucket(edit.at)] += 1);
+    let mut next = 0;
+    // Until its edits are put down, where the next one of a bucket goes.
+    ends.iter_mut().for_each(|end| next += std::mem::replace(end, next));
+    let mut ordered = edits.clone();
+    for edit in edits {
+        let to = &mut ends[bucket(edit.at)];
+        ordered[*to as usize] = edit;
+        *to += 1;
+    }
+    let mut from = 0;
+    for end in ends {
+        ordered[from..end as usize].sort_unstable_by_key(|edit| (edit.at, edit.patch));
+        from = end as usize;
+    }
+    ordered
+}
+
+/// Edits that are sorted together, if rows are touched evenly.
+const EDITS_TOGETHER: usize = 8;
 
 /// Lays out all output groups. `keys` gives the key columns of the present patches in `restored`.
 pub(super) fn lay_out(
@@ -455,6 +482,25 @@ fn split(layout: Layout, most: usize) -> Vec<Layout> {
 mod tests {
     use super::*;
     use crate::testing::Prng;
+
+    #[test]
+    fn edits_come_in_order_however_they_lie() {
+        let mut random = Prng::new(8);
+        for rows in [1, 2, 7, 100, 5_000, 1 << 31] {
+            for count in [0, 1, 2, 9, 400] {
+                let mut edit = |patch| Edit {
+                    // Mostly close together.
+                    at: (random.below(rows) >> random.below(20)) as u32,
+                    patch,
+                    source: Source::Before(patch),
+                };
+                let edits: Vec<Edit> = (0..count).rev().map(&mut edit).collect();
+                let mut expected = edits.clone();
+                expected.sort_by_key(|edit| (edit.at, edit.patch));
+                assert_eq!(in_order(edits), expected);
+            }
+        }
+    }
 
     #[test]
     fn edits_are_rows_and_parts_are_the_same_rows() {
