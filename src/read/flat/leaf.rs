@@ -12,6 +12,7 @@ use arrow::datatypes::DataType;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ColumnChunkMetaData;
 
+use super::delta::Delta;
 use super::header::damaged;
 use super::hybrid::Hybrid;
 use super::levels::{self, Bits};
@@ -23,6 +24,8 @@ const STEP: usize = 8_192;
 
 const PLAIN: i64 = 0;
 const PLAIN_DICTIONARY: i64 = 2;
+const DELTA_BINARY_PACKED: i64 = 5;
+const DELTA_LENGTH_BYTE_ARRAY: i64 = 6;
 const RLE_DICTIONARY: i64 = 8;
 
 /// A leaf column on its way.
@@ -44,6 +47,8 @@ pub(super) struct Leaf {
     /// Space for what a step finds out.
     step: Space,
     indices: Vec<u32>,
+    /// Numbers of the page, or lengths, that were decoded and not taken yet.
+    numbers: Vec<i64>,
 }
 
 /// Where the values of a page stand.
@@ -53,6 +58,10 @@ enum Place {
     Plain(usize),
     /// As indices into the dictionary.
     Indices(Hybrid),
+    /// As differences.
+    Differences(Delta),
+    /// One behind the other, the next one here, their lengths apart.
+    Lengths(Delta, usize),
 }
 
 /// Of the rows of a step.
@@ -104,6 +113,7 @@ impl Leaf {
             place: Place::Plain(0),
             step: Space::default(),
             indices: Vec::new(),
+            numbers: Vec::new(),
         })
     }
 
@@ -199,7 +209,18 @@ impl Leaf {
                 Hybrid::new(width, 4, values)?
             }
         };
+        self.numbers.clear();
+        let is_text = matches!(self.data_type, DataType::Utf8 | DataType::Binary);
+        let is_float = matches!(self.data_type, DataType::Float32 | DataType::Float64);
         self.place = match page.encoding {
+            DELTA_BINARY_PACKED if !is_text && !is_float && self.data_type != DataType::Boolean => {
+                Place::Differences(Delta::new(&page.bytes, values)?)
+            }
+            DELTA_LENGTH_BYTE_ARRAY if is_text => {
+                let lengths = Delta::new(&page.bytes, values)?;
+                let end = lengths.end(&page.bytes)?;
+                Place::Lengths(lengths, end)
+            }
             PLAIN if self.data_type == DataType::Boolean => Place::Plain(values * 8),
             PLAIN => Place::Plain(values),
             PLAIN_DICTIONARY | RLE_DICTIONARY if self.dictionary.is_some() => {
@@ -266,6 +287,18 @@ impl Leaf {
                 self.indices.clear();
                 indices.read(&self.page.bytes, present, &mut self.indices)?;
                 taken.values.indices(&self.indices, chosen, dictionary)
+            }
+            Place::Differences(numbers) => {
+                numbers.fill(&self.page.bytes, present, &mut self.numbers)?;
+                taken.values.numbers(&self.numbers[..present], chosen)?;
+                self.numbers.drain(..present);
+                Ok(())
+            }
+            Place::Lengths(lengths, at) => {
+                lengths.fill(&self.page.bytes, present, &mut self.numbers)?;
+                taken.values.apart((&self.page.bytes, at), &self.numbers[..present], chosen)?;
+                self.numbers.drain(..present);
+                Ok(())
             }
         }
     }

@@ -8,6 +8,7 @@
 //! footer; any other is left to the general reader. A page that does not keep to its
 //! footer is an error, never read as something else.
 
+mod delta;
 mod header;
 mod hybrid;
 mod leaf;

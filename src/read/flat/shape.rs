@@ -56,6 +56,10 @@ fn is_read(chunk: &ColumnChunkMetaData, data_type: &DataType) -> bool {
         Encoding::PLAIN | Encoding::RLE => true,
         Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY => has_dictionary,
         Encoding::BIT_PACKED => !has_levels,
+        Encoding::DELTA_BINARY_PACKED => {
+            matches!(column.physical_type(), PhysicalType::INT32 | PhysicalType::INT64)
+        }
+        Encoding::DELTA_LENGTH_BYTE_ARRAY => column.physical_type() == PhysicalType::BYTE_ARRAY,
         _ => false,
     };
     column.max_rep_level() == 0

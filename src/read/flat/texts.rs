@@ -1,4 +1,4 @@
-//! Texts and bytes as they stand in a page, each behind its length, to texts of an array.
+//! Texts and bytes as they stand in a page, each behind its length or all behind all lengths, to texts of an array.
 
 use parquet::errors::ParquetError;
 
@@ -55,6 +55,51 @@ impl Texts {
                 }
             }
             Chosen::Places(places) => return self.chosen((page, at), present, places),
+        }
+        Ok(())
+    }
+
+    /// Appends those that are chosen of texts that stand one behind the other, with these lengths.
+    pub(super) fn apart(
+        &mut self,
+        all: &[u8],
+        lengths: &[i64],
+        chosen: Chosen<'_>,
+    ) -> Result<(), ParquetError> {
+        let Chosen::Places(places) = chosen else {
+            self.make_room(all.len());
+            self.bytes[self.end..self.end + all.len()].copy_from_slice(all);
+            return self.ends(lengths, chosen);
+        };
+        let (mut next, mut from) = (0, 0);
+        for &place in places {
+            if place != NULL {
+                let place = place as usize;
+                from += lengths[next..place].iter().sum::<i64>() as usize;
+                let end = from + lengths[place] as usize;
+                self.put(all, from, end);
+                (next, from) = (place + 1, end);
+            }
+            self.end()?;
+        }
+        Ok(())
+    }
+
+    /// Ends texts of these lengths, whose bytes are here, where rows have one.
+    fn ends(&mut self, lengths: &[i64], chosen: Chosen<'_>) -> Result<(), ParquetError> {
+        let Chosen::Valid(valid) = chosen else {
+            for length in lengths {
+                self.end += *length as usize;
+                self.end()?;
+            }
+            return Ok(());
+        };
+        let mut lengths = lengths.iter();
+        for row in 0..valid.len {
+            if valid.get(row) {
+                self.end += lengths.next().map_or(0, |length| *length as usize);
+            }
+            self.end()?;
         }
         Ok(())
     }

@@ -102,6 +102,31 @@ impl Values {
         Ok(())
     }
 
+    /// Appends those of these numbers that are chosen.
+    pub(super) fn numbers(&mut self, numbers: &[i64], chosen: Chosen<'_>) -> Result<(), ParquetError> {
+        match self {
+            Self::Long(values) => append(values, numbers, chosen, |number| *number),
+            Self::Short(values) => append(values, numbers, chosen, |number| *number as i32),
+            _ => return Err(damaged("differences in a column that has no integers")),
+        }
+        Ok(())
+    }
+
+    /// Goes past the next texts from `at` on, which have these lengths, and appends those that are chosen.
+    pub(super) fn apart(
+        &mut self,
+        (page, at): (&[u8], &mut usize),
+        lengths: &[i64],
+        chosen: Chosen<'_>,
+    ) -> Result<(), ParquetError> {
+        let Self::Bytes(texts) = self else { return Err(damaged("lengths in a column that has no texts")) };
+        let add = |all: usize, length: &i64| all.checked_add(usize::try_from(*length).ok()?);
+        let end = lengths.iter().try_fold(*at, add).ok_or_else(cut_off)?;
+        texts.apart(page.get(*at..end).ok_or_else(cut_off)?, lengths, chosen)?;
+        *at = end;
+        Ok(())
+    }
+
     /// Appends those entries of a dictionary whose indices are chosen.
     pub(super) fn indices(
         &mut self,
