@@ -11,8 +11,8 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use parquet::basic::{Encoding, Type as PhysicalType};
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::basic::{Encoding, PageType, Type as PhysicalType};
+use parquet::file::metadata::{ColumnChunkMetaData, PageEncodingStats, ParquetMetaData};
 
 /// The columns of a file, packed where its pages allow.
 pub(super) fn packed_schema(metadata: &ParquetMetaData, schema: &SchemaRef) -> SchemaRef {
@@ -80,8 +80,13 @@ pub(crate) fn is_indices(chunk: &ColumnChunkMetaData) -> bool {
     if chunk.dictionary_page_offset().is_none() {
         return false;
     }
-    if let Some(stats) = chunk.page_encoding_stats_mask() {
-        return stats.is_only(Encoding::RLE_DICTIONARY) || stats.is_only(Encoding::PLAIN_DICTIONARY);
+    if let Some(pages) = chunk.page_encoding_stats() {
+        let of_data = |p: &&PageEncodingStats| p.page_type != PageType::DICTIONARY_PAGE && p.count > 0;
+        let mut data = pages.iter().filter(of_data).map(|pages| pages.encoding);
+        return data.all(|e| matches!(e, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY));
+    }
+    if let Some(data) = chunk.page_encoding_stats_mask() {
+        return data.is_only(Encoding::RLE_DICTIONARY) || data.is_only(Encoding::PLAIN_DICTIONARY);
     }
     // Without counts per page, PLAIN may be that of the dictionary page or of data pages.
     let mut encodings = chunk.encodings();

@@ -389,10 +389,11 @@ fn load(file: &InputFile) -> Result<ArrowReaderMetadata> {
     if file.size < 12 {
         return Err(cut_off(&file.path, format!("{} bytes", file.size)));
     }
-    let whole = ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new());
+    // Copied chunks take the counts of their pages along.
+    let options = || ArrowReaderOptions::new().with_encoding_stats_as_mask(false);
+    let whole = ArrowReaderMetadata::load(&handle, options());
     // The Arrow schema that a writer may note is a hint; a wrong one is left aside.
-    let plain =
-        |_| ArrowReaderMetadata::load(&handle, ArrowReaderOptions::new().with_skip_arrow_metadata(true));
+    let plain = |_| ArrowReaderMetadata::load(&handle, options().with_skip_arrow_metadata(true));
     whole.or_else(plain).map_err(|e| footer_error(&file.path, e))
 }
 

@@ -145,6 +145,9 @@ fn close_result(
         .set_total_uncompressed_size(source.uncompressed_size())
         .set_data_page_offset(source.data_page_offset())
         .set_dictionary_page_offset(source.dictionary_page_offset());
+    if let Some(pages) = source.page_encoding_stats() {
+        builder = builder.set_page_encoding_stats(pages.clone());
+    }
     let is_ordered = matches!(
         metadata.file_metadata().column_orders().and_then(|orders| orders.get(leaf)),
         Some(ColumnOrder::TYPE_DEFINED_ORDER(_))

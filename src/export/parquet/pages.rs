@@ -4,11 +4,13 @@ use std::cell::RefCell;
 
 use arrow::buffer::NullBuffer;
 use bytes::Bytes;
-use parquet::basic::{Compression, Encoding, Type as PhysicalType};
+use parquet::basic::{Compression, Encoding, PageType, Type as PhysicalType};
 use parquet::column::page::{CompressedPage, Page as RawPage, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder};
+use parquet::file::metadata::{
+    ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats,
+};
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 use zstd::zstd_safe::CParameter;
@@ -51,6 +53,8 @@ pub(super) struct Pages {
     uncompressed: usize,
     dictionary: bool,
     encodings: Vec<Encoding>,
+    /// How many pages of each kind, by which readers tell that all values are indices.
+    counts: Vec<PageEncodingStats>,
     first_data: Option<u64>,
     columns: ColumnIndexBuilder,
     offsets: OffsetIndexBuilder,
@@ -113,6 +117,7 @@ impl Pages {
             uncompressed: 0,
             dictionary: false,
             encodings: vec![Encoding::RLE],
+            counts: Vec::new(),
             first_data: None,
             columns: ColumnIndexBuilder::new(leaf.physical_type()),
             offsets: OffsetIndexBuilder::new(),
@@ -129,7 +134,7 @@ impl Pages {
             is_sorted: false,
         };
         self.dictionary = true;
-        self.encodings.push(Encoding::PLAIN);
+        self.count(PageType::DICTIONARY_PAGE, Encoding::PLAIN);
         self.write(page, plain.len())?;
         Ok(())
     }
@@ -163,9 +168,7 @@ impl Pages {
     pub(super) fn end(&mut self, body: &[u8], page: Page) -> Result<(), ParquetError> {
         let rows = page.upto - page.from;
         let nulls = (rows - page.present) as u64;
-        if !self.encodings.contains(&page.encoding) {
-            self.encodings.push(page.encoding);
-        }
+        self.count(PageType::DATA_PAGE, page.encoding);
         let length = body.len();
         let is_packed = matches!(page.encoding, Encoding::DELTA_BINARY_PACKED | Encoding::RLE_DICTIONARY);
         let compressed = if is_packed { self.compress_packed(body)? } else { self.compress(body)? };
@@ -195,6 +198,17 @@ impl Pages {
         Ok(())
     }
 
+    fn count(&mut self, page_type: PageType, encoding: Encoding) {
+        if !self.encodings.contains(&encoding) {
+            self.encodings.push(encoding);
+        }
+        match self.counts.iter_mut().find(|pages| pages.page_type == page_type && pages.encoding == encoding)
+        {
+            Some(pages) => pages.count += 1,
+            None => self.counts.push(PageEncodingStats { page_type, encoding, count: 1 }),
+        }
+    }
+
     /// The chunk, with the bounds of all its values and the length of the longest.
     pub(super) fn finish(
         mut self,
@@ -213,6 +227,7 @@ impl Pages {
         let bytes = Bytes::from(sink.into_inner()?);
         let mut builder = ColumnChunkMetaData::builder(leaf.clone())
             .set_encodings(self.encodings)
+            .set_page_encoding_stats(self.counts)
             .set_compression(self.compression)
             .set_num_values(rows as i64)
             .set_total_compressed_size(bytes.len() as i64)
