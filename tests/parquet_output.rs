@@ -8,21 +8,22 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Decimal128Array, Int64Array, ListArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::PageEncodingStats;
 use parquet::file::properties::{WriterProperties, WriterVersion};
 
 use crate::harness::{Folder, Output};
 
 const ROWS: i64 = 600;
 
-/// A table of three row groups of different producers' manners: plain, decimal, text, nested.
-fn current(properties: WriterProperties) -> (RecordBatch, Vec<u8>) {
-    let ids = Int64Array::from_iter_values(0..ROWS);
-    let names: StringArray = (0..ROWS).map(|id| (id % 7 > 0).then(|| format!("name {}", id % 23))).collect();
-    let amounts = Decimal128Array::from_iter_values((0..ROWS).map(|id| i128::from(id * 101 - 3000)));
+/// A table of row groups of different producers' manners: plain, decimal, text, nested.
+fn current(rows: i64, properties: WriterProperties) -> (RecordBatch, Vec<u8>) {
+    let ids = Int64Array::from_iter_values(0..rows);
+    let names: StringArray = (0..rows).map(|id| (id % 7 > 0).then(|| format!("name {}", id % 23))).collect();
+    let amounts = Decimal128Array::from_iter_values((0..rows).map(|id| i128::from(id * 101 - 3000)));
     let tags = ListArray::from_iter_primitive::<Int32Type, _, _>(
-        (0..ROWS).map(|id| (id % 5 > 0).then(|| vec![Some(id as i32), None])),
+        (0..rows).map(|id| (id % 5 > 0).then(|| vec![Some(id as i32), None])),
     );
     let columns: Vec<(&str, ArrayRef, bool)> = vec![
         ("id", Arc::new(ids), false),
@@ -98,6 +99,14 @@ fn chunk(path: &Path, group: usize, leaf: usize) -> Vec<u8> {
     std::fs::read(path).unwrap()[start as usize..(start + length) as usize].to_vec()
 }
 
+/// How many pages of which kind a leaf's chunk has, by the footer.
+fn pages(path: &Path, group: usize, leaf: usize) -> Option<Vec<PageEncodingStats>> {
+    let options = ArrowReaderOptions::new().with_encoding_stats_as_mask(false);
+    let file = File::open(path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).unwrap();
+    reader.metadata().row_group(group).column(leaf).page_encoding_stats().cloned()
+}
+
 fn read(path: &Path) -> RecordBatch {
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
     reader.with_batch_size(ROWS as usize).build().unwrap().next().unwrap().unwrap()
@@ -106,7 +115,7 @@ fn read(path: &Path) -> RecordBatch {
 #[test]
 fn chunks_in_which_no_cell_changed_are_the_same_bytes() {
     for (manner, properties) in manners() {
-        let (batch, bytes) = current(properties);
+        let (batch, bytes) = current(ROWS, properties);
         let (folder, output) = rebuilt(&bytes);
         assert_eq!(output.status, 0, "{manner}: {}{}", output.stdout, output.stderr);
         let (source, out) = (folder.join("items.parquet"), folder.join("out.parquet"));
@@ -115,6 +124,12 @@ fn chunks_in_which_no_cell_changed_are_the_same_bytes() {
                 let same = chunk(&source, group, leaf) == chunk(&out, group, leaf);
                 // Row 250 lies in the second group, and only its name was another one.
                 assert_eq!(same, (group, leaf) != (1, 1), "{manner}: group {group}, leaf {leaf}");
+                let counted = pages(&out, group, leaf);
+                assert!(counted.is_some(), "{manner}: group {group}, leaf {leaf}");
+                assert!(
+                    !same || counted == pages(&source, group, leaf),
+                    "{manner}: group {group}, leaf {leaf}"
+                );
             }
         }
         let found = read(&out);
@@ -129,7 +144,7 @@ fn chunks_in_which_no_cell_changed_are_the_same_bytes() {
 
 #[test]
 fn a_chunk_that_is_not_what_its_footer_says_is_not_copied() {
-    let (_, mut bytes) = current(manners().remove(0).1);
+    let (_, mut bytes) = current(ROWS, manners().remove(0).1);
     let folder = Folder::new();
     folder.write("whole.parquet", &bytes);
     let reader =
@@ -163,12 +178,21 @@ fn other_readers_find_the_same_rows() {
         a = q(f\"SELECT count(*), sum(id)::BIGINT, count(DISTINCT name) FROM '{sys.argv[1]}'\").fetchone()\n\
         b = q(f\"SELECT name, amount FROM '{sys.argv[1]}' WHERE id = 250\").fetchone()\n\
         print(*a, *b)";
-    for (manner, properties) in manners() {
-        let (folder, output) = rebuilt(&current(properties).1);
+    let large = WriterProperties::builder().set_dictionary_enabled(false);
+    let large = large.set_max_row_group_row_count(Some(10 * ROWS as usize)).build();
+    let tables = manners().into_iter().map(|(manner, properties)| (manner, ROWS, properties));
+    for (manner, rows, properties) in tables.chain([("large", 20 * ROWS, large)]) {
+        let (folder, output) = rebuilt(&current(rows, properties).1);
         assert_eq!(output.status, 0, "{}", output.stderr);
+        let out = folder.join("out.parquet");
+        if manner == "large" {
+            let encodings: Vec<Encoding> = pages(&out, 0, 1).unwrap().iter().map(|of| of.encoding).collect();
+            assert_eq!(encodings, [Encoding::DELTA_LENGTH_BYTE_ARRAY]);
+        }
+        let expected = format!("{rows} {} 24 before 222.50", rows * (rows - 1) / 2);
         for (reader, script) in [("pyarrow", PYARROW), ("DuckDB", DUCKDB)] {
-            match by_another_reader("python3", script, &folder.join("out.parquet")) {
-                Some(found) => assert_eq!(found, "600 179700 24 before 222.50", "{reader}, {manner}"),
+            match by_another_reader("python3", script, &out) {
+                Some(found) => assert_eq!(found, expected, "{reader}, {manner}"),
                 None => println!("{reader} is not installed: not checked by it"),
             }
         }

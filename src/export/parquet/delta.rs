@@ -14,6 +14,12 @@ use super::hybrid::varint;
 const BLOCK: usize = 128;
 const MINIBLOCK: usize = 32;
 
+/// Bytes of so many values of so many bytes each at most.
+pub(super) const fn bytes_max(values: usize, width: usize) -> usize {
+    // Header and smallest differences are numbers of ten bytes at most.
+    4 * 10 + values.div_ceil(BLOCK) * (10 + BLOCK / MINIBLOCK + BLOCK * width)
+}
+
 /// Appends `values`; `bits` of each are 32 or 64, by the width of its type.
 pub(super) fn encode<T: Number>(values: impl ExactSizeIterator<Item = T>, out: &mut Vec<u8>) {
     let narrow = size_of::<T>() == 4;

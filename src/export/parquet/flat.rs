@@ -157,7 +157,7 @@ fn texts<T: ByteArrayType>(
     {
         return entries(pages, &indexed, values, nulls, is_text);
     }
-    text::plain(pages, &[Some(values)], &Pieces::whole(values.len()), nulls, is_text)
+    text::without_dictionary(pages, &[Some(values)], &Pieces::whole(values.len()), nulls, is_text)
 }
 
 /// Encodes a column of text or bytes without a dictionary from its parts; `None` if it is no such column.

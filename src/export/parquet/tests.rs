@@ -12,11 +12,12 @@ use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, PageType, ZstdLevel};
 use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::statistics::Statistics;
 
 use super::*;
+use crate::read::{Spool, Table, TableSource};
 use crate::testing::Prng;
 
 struct Groups {
@@ -115,7 +116,7 @@ fn table(seed: u64, sizes: &[usize], nulls: u64) -> Groups {
 
 /// Writes a table; `compression` and dictionaries for every column as given.
 fn written(table: &Groups, compression: Compression, dictionary: bool) -> tempfile::NamedTempFile {
-    let file = tempfile::NamedTempFile::new().unwrap();
+    let file = tempfile::Builder::new().suffix(".parquet").tempfile().unwrap();
     let properties =
         WriterProperties::builder().set_compression(compression).set_dictionary_enabled(dictionary).build();
     let like = like(&table.schema, properties);
@@ -199,6 +200,40 @@ fn rows_are_found_through_the_page_index() {
     let expected =
         concat_batches(&table.schema, &[expected.slice(32_760, 20), expected.slice(92_780, 5)]).unwrap();
     same(&concat_batches(&table.schema, &batches).unwrap(), &expected);
+}
+
+#[test]
+fn the_footer_counts_pages_by_which_text_is_read_as_a_dictionary() {
+    let table = table(6, &[70_000], 20);
+    for dictionary in [true, false] {
+        let file = written(&table, Compression::ZSTD(ZstdLevel::default()), dictionary);
+        let options = ArrowReaderOptions::new().with_encoding_stats_as_mask(false);
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new_with_options(file.reopen().unwrap(), options).unwrap();
+        let read = Table::open(&TableSource::at(file.path()), &Spool::new(None)).unwrap();
+        for name in ["branch", "large"] {
+            let column = table.schema.index_of(name).unwrap();
+            let is_packed = matches!(read.packed_type(column), DataType::Dictionary(..));
+            assert_eq!(is_packed, name == "branch", "{name}, which is wide text otherwise");
+        }
+        let pages = |name: &str| -> Vec<(PageType, Encoding, i32)> {
+            let chunk = reader.metadata().row_group(0).column(table.schema.index_of(name).unwrap());
+            let counted = chunk.page_encoding_stats().unwrap();
+            counted.iter().map(|of| (of.page_type, of.encoding, of.count)).collect()
+        };
+        let indices = [
+            (PageType::DICTIONARY_PAGE, Encoding::PLAIN, 1),
+            (PageType::DATA_PAGE, Encoding::RLE_DICTIONARY, 3),
+        ];
+        assert_eq!(pages("branch"), indices, "cells that come as a dictionary leave as one");
+        if dictionary {
+            assert_eq!(pages("large"), indices);
+        } else {
+            // Lengths among words that repeat cost nothing; among bytes that do not, each costs its own.
+            assert_eq!(pages("large"), [(PageType::DATA_PAGE, Encoding::PLAIN, 3)]);
+            assert_eq!(pages("bytes"), [(PageType::DATA_PAGE, Encoding::DELTA_LENGTH_BYTE_ARRAY, 3)]);
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,8 @@
-//! Text and bytes as they are, straight from the parts of a column into pages.
+//! Text and bytes without a dictionary, straight from the parts of a column into pages.
+//!
+//! Each value stands behind its length (`PLAIN`), or the lengths of a page stand
+//! together in front of its values (`DELTA_LENGTH_BYTE_ARRAY`), where the first
+//! values of the chunk show that this takes less room once it is compressed.
 
 use arrow::array::GenericByteArray;
 use arrow::buffer::NullBuffer;
@@ -7,6 +11,7 @@ use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
 
 use super::bounds::{Bounds, wider};
+use super::delta;
 use super::flat::PAGE_ROWS;
 use super::pages::{EncodedChunk, Page, Pages};
 use crate::snapshot::{Gathering, Pieces, Supplied};
@@ -24,11 +29,60 @@ pub(super) fn of_parts<T: ByteArrayType>(
     nulls: Option<&NullBuffer>,
     is_text: bool,
 ) -> Result<EncodedChunk, ParquetError> {
-    plain(pages, &parts.bytes::<T>(), parts.pieces(), nulls, is_text)
+    without_dictionary(pages, &parts.bytes::<T>(), parts.pieces(), nulls, is_text)
 }
 
 /// The cells that `pieces` name in `arrays`.
-pub(super) fn plain<T: ByteArrayType>(
+pub(super) fn without_dictionary<T: ByteArrayType>(
+    pages: Pages,
+    arrays: &[Option<&GenericByteArray<T>>],
+    pieces: &Pieces,
+    nulls: Option<&NullBuffer>,
+    is_text: bool,
+) -> Result<EncodedChunk, ParquetError> {
+    let rows = pieces.in_order();
+    let rows = rows.flat_map(|run| (run.from..run.from + run.len).map(move |row| (run.array, row)));
+    let valid = rows.enumerate().filter(|&(at, _)| nulls.is_none_or(|nulls| nulls.is_valid(at)));
+    let first = valid.filter_map(|(_, (array, row))| -> Option<&[u8]> {
+        arrays[array as usize].map(|array| array.value(row as usize).as_ref())
+    });
+    if pieces.rows() >= ASKED_MIN && pays_to_part(&pages, first)? {
+        filled::<T, true>(pages, arrays, pieces, nulls, is_text)
+    } else {
+        filled::<T, false>(pages, arrays, pieces, nulls, is_text)
+    }
+}
+
+/// Rows from which on it is asked how a chunk is written: less than the question takes is not to be had below.
+const ASKED_MIN: usize = 1 << 10;
+
+/// Values by which it is chosen, and their bytes, at most.
+const SAMPLE: usize = 1 << 12;
+const SAMPLE_BYTES: usize = 1 << 17;
+
+/// Whether a chunk's first values take less room where their lengths stand apart, both compressed.
+fn pays_to_part<'a>(pages: &Pages, first: impl Iterator<Item = &'a [u8]>) -> Result<bool, ParquetError> {
+    let (mut plain, mut values, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
+    for value in first.take(SAMPLE) {
+        if plain.len() + value.len() > SAMPLE_BYTES {
+            break;
+        }
+        lengths.push(value.len() as u32);
+        plain.extend_from_slice(&(value.len() as u32).to_le_bytes());
+        plain.extend_from_slice(value);
+        values.extend_from_slice(value);
+    }
+    // Behind long values their lengths do not count.
+    if lengths.len() * SHORT < values.len() / 2 {
+        return Ok(false);
+    }
+    let mut apart = Vec::new();
+    delta::encode(lengths.into_iter(), &mut apart);
+    apart.append(&mut values);
+    Ok(pages.compressed_size(&apart)? < pages.compressed_size(&plain)?)
+}
+
+fn filled<T: ByteArrayType, const APART: bool>(
     mut pages: Pages,
     arrays: &[Option<&GenericByteArray<T>>],
     pieces: &Pieces,
@@ -37,7 +91,7 @@ pub(super) fn plain<T: ByteArrayType>(
 ) -> Result<EncodedChunk, ParquetError> {
     let supplied = SuppliedTexts::find(arrays, pieces.supplied());
     let mut next = 0;
-    let mut page = Filling::new(is_text, pieces.rows());
+    let mut page = Filling::<APART>::new(is_text, pieces.rows());
     for run in pieces.in_order() {
         if run.array > 0 {
             page.add(&mut pages, nulls, supplied.value(next))?;
@@ -122,16 +176,18 @@ fn copy(data: &[u8], start: usize, end: usize, out: &mut Vec<u8>) {
 /// A value behind its first bytes, by which most are told apart.
 type Prefixed<'a> = (u128, &'a [u8]);
 
-/// Space in front of a page's values for the definition levels of all its rows.
-const LEVELS: usize = Pages::levels_max(PAGE_ROWS);
+/// Space in front of a page's values for the definition levels and lengths of all its rows.
+const FRONT: usize = Pages::levels_max(PAGE_ROWS) + delta::bytes_max(PAGE_ROWS, size_of::<u32>());
 
 /// A page that is being filled, and what is known of those before it.
-struct Filling<'a> {
+struct Filling<'a, const APART: bool> {
     is_text: bool,
     from: usize,
     upto: usize,
     present: usize,
-    /// Space for levels, then values behind their lengths, then space.
+    /// Lengths of the values, where they stand apart.
+    lengths: Vec<u32>,
+    /// Space for what stands in front, then values, behind their lengths unless these stand apart, then space.
     body: Vec<u8>,
     /// Where the values end.
     end: usize,
@@ -143,7 +199,10 @@ struct Filling<'a> {
     longest: usize,
 }
 
-impl<'a> Filling<'a> {
+impl<'a, const APART: bool> Filling<'a, APART> {
+    /// Bytes in front of each value.
+    const PREFIX: usize = if APART { 0 } else { size_of::<u32>() };
+
     /// An empty page of a chunk of so many rows.
     fn new(is_text: bool, rows: usize) -> Self {
         Self {
@@ -151,8 +210,9 @@ impl<'a> Filling<'a> {
             from: 0,
             upto: 0,
             present: 0,
-            body: vec![0; LEVELS + (4 + SHORT) * (1 + rows.min(PAGE_ROWS))],
-            end: LEVELS,
+            lengths: Vec::new(),
+            body: vec![0; FRONT + (4 + SHORT) * (1 + rows.min(PAGE_ROWS))],
+            end: FRONT,
             between: NOTHING_BETWEEN,
             extremes: None,
             all: None,
@@ -168,7 +228,7 @@ impl<'a> Filling<'a> {
         nulls: Option<&NullBuffer>,
         (data, start, end): Part<'a>,
     ) -> Result<(), ParquetError> {
-        let (rows, bytes) = (self.upto - self.from, self.end - LEVELS - 4 * self.present);
+        let (rows, bytes) = (self.upto - self.from, self.end - FRONT - Self::PREFIX * self.present);
         if rows == PAGE_ROWS || (rows > 0 && bytes + (end - start) > PAGE_BYTES) {
             self.write(pages, nulls)?;
         }
@@ -181,20 +241,25 @@ impl<'a> Filling<'a> {
         Ok(())
     }
 
-    /// Writes a value behind its length, and notes how it compares.
+    /// Writes a value and its length, and notes how it compares.
     #[inline]
     fn put(&mut self, data: &'a [u8], start: usize, end: usize) {
         let length = end - start;
         let room = self.body[self.end..].first_chunk_mut::<{ 4 + SHORT }>();
         let prefix = match (room, data[start..].first_chunk::<SHORT>()) {
             (Some(room), Some(more)) if length <= SHORT => {
-                room[..4].copy_from_slice(&(length as u32).to_le_bytes());
-                room[4..].copy_from_slice(more);
+                if !APART {
+                    room[..4].copy_from_slice(&(length as u32).to_le_bytes());
+                }
+                room[Self::PREFIX..][..SHORT].copy_from_slice(more);
                 prefix_of(more, length)
             }
             _ => self.put_any(&data[start..end]),
         };
-        self.end += 4 + length;
+        if APART {
+            self.lengths.push(length as u32);
+        }
+        self.end += Self::PREFIX + length;
         if prefix <= self.between.0 || prefix >= self.between.1 {
             self.note(prefix, &data[start..end]);
         }
@@ -202,12 +267,15 @@ impl<'a> Filling<'a> {
 
     /// Writes a value of any length, and gives its prefix.
     fn put_any(&mut self, value: &[u8]) -> u128 {
-        let upto = self.end + 4 + value.len();
+        let from = self.end + Self::PREFIX;
+        let upto = from + value.len();
         if upto > self.body.len() {
             self.body.resize(upto + self.body.len() / 2, 0);
         }
-        self.body[self.end..self.end + 4].copy_from_slice(&(value.len() as u32).to_le_bytes());
-        self.body[self.end + 4..upto].copy_from_slice(value);
+        if !APART {
+            self.body[self.end..from].copy_from_slice(&(value.len() as u32).to_le_bytes());
+        }
+        self.body[from..upto].copy_from_slice(value);
         let mut first = [0; SHORT];
         let length = value.len().min(SHORT);
         first[..length].copy_from_slice(&value[..length]);
@@ -229,16 +297,22 @@ impl<'a> Filling<'a> {
     /// Writes the page and begins the next one.
     #[cold]
     fn write(&mut self, pages: &mut Pages, nulls: Option<&NullBuffer>) -> Result<(), ParquetError> {
-        let levels = pages.begin(self.from, self.upto, nulls);
-        let begin = LEVELS - levels.len();
-        self.body[begin..LEVELS].copy_from_slice(&levels);
+        let mut front = pages.begin(self.from, self.upto, nulls);
+        // A page without values is the same in both, but not every reader takes empty packed lengths.
+        let mut encoding = Encoding::PLAIN;
+        if APART && self.present > 0 {
+            delta::encode(self.lengths.drain(..), &mut front);
+            encoding = Encoding::DELTA_LENGTH_BYTE_ARRAY;
+        }
+        let begin = FRONT - front.len();
+        self.body[begin..FRONT].copy_from_slice(&front);
         let found = self.extremes.take();
         let bounds = found.and_then(|((_, min), (_, max))| Bounds::of_bytes((min, max), self.is_text));
         let (from, upto, present) = (self.from, self.upto, self.present);
-        let page = Page { from, upto, present, nans: 0, bounds, encoding: Encoding::PLAIN };
+        let page = Page { from, upto, present, nans: 0, bounds, encoding };
         pages.end(&self.body[begin..self.end], page)?;
         self.all = wider(self.all, found);
-        (self.end, self.between) = (LEVELS, NOTHING_BETWEEN);
+        (self.end, self.between) = (FRONT, NOTHING_BETWEEN);
         (self.from, self.present) = (self.upto, 0);
         Ok(())
     }
