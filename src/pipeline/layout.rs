@@ -200,12 +200,10 @@ impl Touched {
             number += part.present;
         }
         let joined = |group: usize| {
-            let mut all = Vec::with_capacity(edits.iter().map(|(_, of)| of[group].len()).sum());
-            for (number, of) in &edits {
-                let numbered = |patch| if patch == GONE { GONE } else { number + patch };
-                all.extend(of[group].iter().map(|edit| Edit { patch: numbered(edit.patch), ..*edit }));
-            }
-            in_order(all)
+            in_order(edits.iter().flat_map(|(number, of)| {
+                let numbered = move |patch| if patch == GONE { GONE } else { number + patch };
+                of[group].iter().map(move |edit| Edit { patch: numbered(edit.patch), ..*edit })
+            }))
         };
         touched.groups = (0..groups).into_par_iter().map(joined).collect();
         touched.present = number;
@@ -239,21 +237,22 @@ impl Touched {
 /// Edits in order of rows, those of one row in order of patches.
 ///
 /// Edits lie among rows about evenly: put down by the leading bits of their row, they need sorting by the few alone.
-fn in_order(edits: Vec<Edit>) -> Vec<Edit> {
-    let Some(last) = edits.iter().map(|edit| edit.at).max() else { return edits };
-    let together = (last as usize / edits.len() + 1) * EDITS_TOGETHER;
-    let bucket = |at: u32| (at >> together.ilog2()) as usize;
-    let mut ends = vec![0_u32; bucket(last) + 1];
-    edits.iter().for_each(|edit| ends[bucket(edit.at)] += 1);
+fn in_order(edits: impl Iterator<Item = Edit> + Clone) -> Vec<Edit> {
+    let Some(any) = edits.clone().next() else { return Vec::new() };
+    let (count, last) = edits.clone().fold((0, 0), |(count, last), edit| (count + 1, edit.at.max(last)));
+    let shift = ((last as usize / count + 1) * EDITS_TOGETHER).ilog2();
+    let bucket = |edit: &Edit| (u64::from(edit.at) >> shift) as usize;
+    let mut ends = vec![0_u32; (u64::from(last) >> shift) as usize + 1];
+    edits.clone().for_each(|edit| ends[bucket(&edit)] += 1);
     let mut next = 0;
     // Until its edits are put down, where the next one of a bucket goes.
     ends.iter_mut().for_each(|end| next += std::mem::replace(end, next));
-    let mut ordered = edits.clone();
-    for edit in edits {
-        let to = &mut ends[bucket(edit.at)];
+    let mut ordered = vec![any; count];
+    edits.for_each(|edit| {
+        let to = &mut ends[bucket(&edit)];
         ordered[*to as usize] = edit;
         *to += 1;
-    }
+    });
     let mut from = 0;
     for end in ends {
         ordered[from..end as usize].sort_unstable_by_key(|edit| (edit.at, edit.patch));
@@ -486,6 +485,8 @@ mod tests {
     #[test]
     fn edits_come_in_order_however_they_lie() {
         let mut random = Prng::new(8);
+        let far = Edit { at: JOINS - 1, patch: 0, source: Source::Nothing };
+        assert_eq!(in_order([far].into_iter()), [far]);
         for rows in [1, 2, 7, 100, 5_000, 1 << 31] {
             for count in [0, 1, 2, 9, 400] {
                 let mut edit = |patch| Edit {
@@ -497,7 +498,7 @@ mod tests {
                 let edits: Vec<Edit> = (0..count).rev().map(&mut edit).collect();
                 let mut expected = edits.clone();
                 expected.sort_by_key(|edit| (edit.at, edit.patch));
-                assert_eq!(in_order(edits), expected);
+                assert_eq!(in_order(edits.into_iter()), expected);
             }
         }
     }

@@ -82,8 +82,10 @@ pub(crate) fn is_indices(chunk: &ColumnChunkMetaData) -> bool {
     }
     if let Some(pages) = chunk.page_encoding_stats() {
         let of_data = |p: &&PageEncodingStats| p.page_type != PageType::DICTIONARY_PAGE && p.count > 0;
-        let mut data = pages.iter().filter(of_data).map(|pages| pages.encoding);
-        return data.all(|e| matches!(e, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY));
+        let mut data = pages.iter().filter(of_data).map(|pages| pages.encoding).peekable();
+        // A list without data pages says nothing of them.
+        return data.peek().is_some()
+            && data.all(|e| matches!(e, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY));
     }
     if let Some(data) = chunk.page_encoding_stats_mask() {
         return data.is_only(Encoding::RLE_DICTIONARY) || data.is_only(Encoding::PLAIN_DICTIONARY);
@@ -132,5 +134,34 @@ pub fn leaf_count(data_type: &DataType) -> usize {
         T::FixedSizeList(field, _) | T::Map(field, _) => leaf_count(field.data_type()),
         T::Dictionary(_, values) => leaf_count(values),
         _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::schema::types::{ColumnDescriptor, ColumnPath, Type};
+
+    use super::*;
+
+    #[test]
+    fn only_counted_data_pages_tell_that_all_are_indices() {
+        let text = Type::primitive_type_builder("word", PhysicalType::BYTE_ARRAY).build().unwrap();
+        let leaf = ColumnDescriptor::new(Arc::new(text), 0, 0, ColumnPath::from("word"));
+        let leaf = Arc::new(leaf);
+        let is_indices = |pages: &[(PageType, Encoding, i32)]| {
+            let counted = pages.iter().map(|&(page_type, encoding, count)| PageEncodingStats {
+                page_type,
+                encoding,
+                count,
+            });
+            let chunk = ColumnChunkMetaData::builder(Arc::clone(&leaf)).set_dictionary_page_offset(Some(4));
+            is_indices(&chunk.set_page_encoding_stats(counted.collect()).build().unwrap())
+        };
+        let dictionary = (PageType::DICTIONARY_PAGE, Encoding::PLAIN, 1);
+        let indices = (PageType::DATA_PAGE_V2, Encoding::RLE_DICTIONARY, 3);
+        assert!(is_indices(&[dictionary, indices]));
+        assert!(is_indices(&[dictionary, indices, (PageType::DATA_PAGE, Encoding::PLAIN, 0)]));
+        assert!(!is_indices(&[dictionary, indices, (PageType::DATA_PAGE, Encoding::PLAIN, 1)]));
+        assert!(!is_indices(&[dictionary]) && !is_indices(&[]), "nothing is said of data pages");
     }
 }

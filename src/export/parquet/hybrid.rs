@@ -1,6 +1,6 @@
 //! The run-length and bit-packing hybrid in which Parquet writes levels and dictionary indices.
 
-/// A run of equal values shorter than this is bit-packed with its neighbours.
+/// Fewer equal values from the beginning of eight on are bit-packed with their neighbours.
 const RUN_MIN: usize = 16;
 
 /// Bytes of the number in front of a run at most.

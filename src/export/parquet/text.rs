@@ -53,7 +53,7 @@ pub(super) fn without_dictionary<T: ByteArrayType>(
     }
 }
 
-/// Rows from which on it is asked how a chunk is written: less than the question takes is not to be had below.
+/// Chunks of fewer rows are written plain: to try both ways would take longer than it spares.
 const ASKED_MIN: usize = 1 << 10;
 
 /// Values by which it is chosen, and their bytes, at most.
@@ -82,6 +82,7 @@ fn pays_to_part<'a>(pages: &Pages, first: impl Iterator<Item = &'a [u8]>) -> Res
     Ok(pages.compressed_size(&apart)? < pages.compressed_size(&plain)?)
 }
 
+/// The pages of a chunk; whether lengths stand apart is known to the loop over its rows when it is compiled.
 fn filled<T: ByteArrayType, const APART: bool>(
     mut pages: Pages,
     arrays: &[Option<&GenericByteArray<T>>],
@@ -179,7 +180,8 @@ type Prefixed<'a> = (u128, &'a [u8]);
 /// Space in front of a page's values for the definition levels and lengths of all its rows.
 const FRONT: usize = Pages::levels_max(PAGE_ROWS) + delta::bytes_max(PAGE_ROWS, size_of::<u32>());
 
-/// A page that is being filled, and what is known of those before it.
+/// A page that is being filled, with the lengths of its values apart or before each, and what is known of those
+/// before it.
 struct Filling<'a, const APART: bool> {
     is_text: bool,
     from: usize,

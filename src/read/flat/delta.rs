@@ -35,8 +35,8 @@ pub(super) struct Delta {
     done: usize,
 }
 
-/// Numbers of a block at most; writers take 128 or little more.
-const BLOCK_MAX: usize = 1 << 16;
+/// Numbers of a block at most: those of a miniblock are decoded together. Writers take 128 or a few thousand.
+const BLOCK_MAX: usize = 1 << 20;
 
 impl Delta {
     /// The numbers that begin here.

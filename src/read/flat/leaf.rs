@@ -46,8 +46,15 @@ pub(super) struct Leaf {
     place: Place,
     /// Space for what a step finds out.
     step: Space,
+    decoded: Decoded,
+}
+
+/// Space for what stands in place of values, or with their lengths.
+#[derive(Debug, Default)]
+struct Decoded {
+    /// Indices of a step.
     indices: Vec<u32>,
-    /// Numbers of the page, or lengths, that were decoded and not taken yet.
+    /// Numbers or lengths that were decoded and not taken yet.
     numbers: Vec<i64>,
 }
 
@@ -112,8 +119,7 @@ impl Leaf {
             levels: Hybrid::default(),
             place: Place::Plain(0),
             step: Space::default(),
-            indices: Vec::new(),
-            numbers: Vec::new(),
+            decoded: Decoded::default(),
         })
     }
 
@@ -184,6 +190,8 @@ impl Leaf {
             return Ok(false);
         }
         self.page = Page::default();
+        // A step takes its values together, wanted or not.
+        let upto = upto.next_multiple_of(STEP);
         let part = if parts && upto < next / 4 * 3 { Some((upto, next)) } else { None };
         if let Some(page) = self.pages.data(part)? {
             self.is_part |= page.is_part;
@@ -209,10 +217,17 @@ impl Leaf {
                 Hybrid::new(width, 4, values)?
             }
         };
-        self.numbers.clear();
+        self.place = self.place(values)?;
+        self.decoded.numbers.clear();
+        Ok(())
+    }
+
+    /// Where the values of the page stand, whose bytes begin here.
+    fn place(&self, values: usize) -> Result<Place, ParquetError> {
+        let page = &self.page;
         let is_text = matches!(self.data_type, DataType::Utf8 | DataType::Binary);
         let is_float = matches!(self.data_type, DataType::Float32 | DataType::Float64);
-        self.place = match page.encoding {
+        Ok(match page.encoding {
             DELTA_BINARY_PACKED if !is_text && !is_float && self.data_type != DataType::Boolean => {
                 Place::Differences(Delta::new(&page.bytes, values)?)
             }
@@ -231,8 +246,7 @@ impl Leaf {
             other => {
                 return Err(damaged(format!("values of encoding {other} that the footer does not name")));
             }
-        };
-        Ok(())
+        })
     }
 
     /// Appends rows of the page: all of the next `count`, or those chosen, whose numbers begin at `from`.
@@ -278,26 +292,39 @@ impl Leaf {
                 Chosen::Places(places)
             }
         };
-        match &mut self.place {
-            Place::Plain(at) => taken.values.plain(&self.page.bytes, at, present, chosen),
-            Place::Indices(indices) => {
-                let Some(dictionary) = &self.dictionary else {
-                    return Err(damaged("indices without a dictionary"));
-                };
-                self.indices.clear();
-                indices.read(&self.page.bytes, present, &mut self.indices)?;
-                taken.values.indices(&self.indices, chosen, dictionary)
+        let page = (&*self.page.bytes, self.dictionary.as_ref());
+        self.place.append(page, (present, chosen), &mut self.decoded, &mut taken.values)
+    }
+}
+
+impl Place {
+    /// Goes past the next `present` values and appends those that are chosen.
+    fn append(
+        &mut self,
+        (bytes, dictionary): (&[u8], Option<&Dictionary>),
+        (present, chosen): (usize, Chosen<'_>),
+        decoded: &mut Decoded,
+        values: &mut Values,
+    ) -> Result<(), ParquetError> {
+        let Decoded { indices, numbers } = decoded;
+        match self {
+            Self::Plain(at) => values.plain(bytes, at, present, chosen),
+            Self::Indices(hybrid) => {
+                let dictionary = dictionary.ok_or_else(|| damaged("indices without a dictionary"))?;
+                indices.clear();
+                hybrid.read(bytes, present, indices)?;
+                values.indices(indices, chosen, dictionary)
             }
-            Place::Differences(numbers) => {
-                numbers.fill(&self.page.bytes, present, &mut self.numbers)?;
-                taken.values.numbers(&self.numbers[..present], chosen)?;
-                self.numbers.drain(..present);
+            Self::Differences(delta) => {
+                delta.fill(bytes, present, numbers)?;
+                values.numbers(&numbers[..present], chosen)?;
+                numbers.drain(..present);
                 Ok(())
             }
-            Place::Lengths(lengths, at) => {
-                lengths.fill(&self.page.bytes, present, &mut self.numbers)?;
-                taken.values.apart((&self.page.bytes, at), &self.numbers[..present], chosen)?;
-                self.numbers.drain(..present);
+            Self::Lengths(delta, at) => {
+                delta.fill(bytes, present, numbers)?;
+                values.behind_lengths((bytes, at), &numbers[..present], chosen)?;
+                numbers.drain(..present);
                 Ok(())
             }
         }

@@ -60,7 +60,7 @@ impl Texts {
     }
 
     /// Appends those that are chosen of texts that stand one behind the other, with these lengths.
-    pub(super) fn apart(
+    pub(super) fn behind_lengths(
         &mut self,
         all: &[u8],
         lengths: &[i64],

@@ -113,7 +113,7 @@ impl Values {
     }
 
     /// Goes past the next texts from `at` on, which have these lengths, and appends those that are chosen.
-    pub(super) fn apart(
+    pub(super) fn behind_lengths(
         &mut self,
         (page, at): (&[u8], &mut usize),
         lengths: &[i64],
@@ -122,7 +122,7 @@ impl Values {
         let Self::Bytes(texts) = self else { return Err(damaged("lengths in a column that has no texts")) };
         let add = |all: usize, length: &i64| all.checked_add(usize::try_from(*length).ok()?);
         let end = lengths.iter().try_fold(*at, add).ok_or_else(cut_off)?;
-        texts.apart(page.get(*at..end).ok_or_else(cut_off)?, lengths, chosen)?;
+        texts.behind_lengths(page.get(*at..end).ok_or_else(cut_off)?, lengths, chosen)?;
         *at = end;
         Ok(())
     }
@@ -321,6 +321,20 @@ pub(super) fn cut_off() -> ParquetError {
 mod tests {
     use super::*;
     use crate::testing::Prng;
+
+    #[test]
+    fn lengths_that_cannot_be_are_errors() {
+        let page = b"alphabeta";
+        for (lengths, is_right) in
+            [([5, 4], true), ([9, 0], true), ([9, 1], false), ([-1, 5], false), ([i64::MAX, i64::MAX], false)]
+        {
+            for chosen in [Chosen::All, Chosen::Places(&[0, NULL, 1])] {
+                let mut values = Values::new(&DataType::Utf8, 2).unwrap();
+                let taken = values.behind_lengths((page, &mut 0), &lengths, chosen);
+                assert_eq!(taken.is_ok(), is_right, "{lengths:?}");
+            }
+        }
+    }
 
     #[test]
     fn truth_values_are_the_bits_of_their_rows() {
