@@ -97,7 +97,7 @@ impl Texts {
         let mut lengths = lengths.iter();
         for row in 0..valid.len {
             if valid.get(row) {
-                self.end += lengths.next().map_or(0, |length| *length as usize);
+                self.end += *lengths.next().ok_or_else(cut_off)? as usize;
             }
             self.end()?;
         }
